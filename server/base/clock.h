@@ -1,0 +1,24 @@
+/* Time: the wall clock for what is recorded, the steady clock for deadlines. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+
+typedef int64_t msec_t; /* milliseconds; as a point in time since 1970-01-01 UTC */
+
+msec_t clock_now(void);    /* wall clock */
+msec_t clock_steady(void); /* never jumps; only differences mean something */
+int64_t clock_steady_us(void);
+
+/* Makes clock_now() return `now` until it is called with 0. Tests and the rule test runner only; per thread. */
+void clock_set(msec_t now);
+
+/* "2026-11-23T08:00:00.123Z". `clock_parse` also takes offsets, a space for the T and up to 9 fraction digits,
+ * which is how PostgreSQL and the providers print times. */
+void clock_add_iso(struct buf *out, msec_t at);
+bool clock_parse_iso(struct bytes text, msec_t *ret_at);
+
+#endif

@@ -1,0 +1,90 @@
+/* The configuration of one process: read once from a Lua file, then shared read-only by all threads. */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "io/json.h"
+
+struct source_config {
+    char *name; /* as in /webhooks/NAME */
+    char *kind; /* a channel kind: "whatsapp", "stripe", … */
+    json_t *settings; /* object; secrets resolved; arrays for settings that take several */
+};
+
+struct config {
+    char *path;
+    bool dev; /* --dev: allows sources without verification and relaxed checks */
+
+    struct {
+        char *listen;        /* "0.0.0.0:8080" */
+        char *admin_listen;  /* "127.0.0.1:8081" */
+        char *public_url;    /* "https://answerd.example.com", for registration and Square; may be "" */
+        size_t max_body_bytes;
+        size_t max_header_bytes;
+        size_t max_connections;
+        msec_t read_deadline_ms;
+        msec_t idle_ms;
+        char *tls_certificate; /* "" when TLS is off */
+        char *tls_key;
+    } http;
+
+    struct {
+        char *url; /* "" uses the PG* environment */
+    } database;
+
+    struct {
+        size_t threads;    /* event loops that accept webhooks */
+        size_t batch_rows; /* most webhooks in one commit */
+        size_t queue_rows; /* webhooks waiting for a commit before 503 */
+        msec_t commit_deadline_ms;
+    } ingest;
+
+    struct {
+        size_t threads;
+        size_t batch_events;
+        unsigned attempts; /* before an event is parked */
+        unsigned max_depth; /* of causes */
+        msec_t poll_ms;
+    } engine;
+
+    struct {
+        size_t max_in_flight;
+        msec_t timeout_ms;
+        msec_t poll_ms;
+        msec_t settle_ms;        /* how long an unknown outcome waits for the provider's echo */
+        bool allow_private_addresses; /* outgoing webhooks to private addresses */
+    } deliver;
+
+    struct {
+        char *directory; /* default "rules" beside the configuration file */
+        uint64_t max_instructions;
+        size_t max_memory_bytes;
+        size_t max_effects;
+        msec_t max_wall_ms;
+        unsigned quarantine_after; /* failures in a row */
+        msec_t quarantine_ms;
+    } rules;
+
+    struct {
+        unsigned months; /* of raw webhooks, events, traces; 0 keeps for ever */
+    } retention;
+
+    struct {
+        enum log_level level;
+        bool json;
+    } log;
+
+    struct source_config *sources;
+    size_t source_count;
+};
+
+/* Loads and checks the file. `path` NULL searches ./answerd.lua and /etc/answerd/answerd.lua.
+ * All problems found are joined in the error text, one a line, each with file:line and a HINT. */
+err_t config_load(const char *path, bool dev, struct config **ret_config, struct error *reterr) MUST_CHECK;
+void config_free(struct config *config);
+
+const struct source_config *config_source(const struct config *config, const char *name); /* NULL when unknown */
+
+#endif

@@ -1,0 +1,44 @@
+/* The support desk as pure functions: contacts, conversations, messages, surveys, outreaches and timers, and what
+ * events and effects do to them. No database, no clock: the caller gives facts and time, and gets changes back.
+ *
+ * The same code runs in the live engine (store/engine_store), in `answerd test` (domain/memory_store) and in a
+ * backtest. Facts and changes are JSON objects whose keys are the columns of the tables in migrations/.
+ */
+#ifndef DOMAIN_DESK_H
+#define DOMAIN_DESK_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "io/json.h"
+#include "rules/rule_set.h"
+
+struct desk;
+
+struct desk_settings {
+    int64_t (*next_id)(void *arg);      /* a number that no other object has */
+    void *id_arg;
+    const struct fact_reader *reader;   /* may be NULL */
+    const json_t *sources;              /* object by source name: {kind, provider, sends: bool, window_ms} */
+    unsigned max_depth;                 /* of causes; deeper events run no rules */
+    /* May this rule run now (quarantine)? NULL: always. */
+    bool (*may_run)(void *arg, const char *rule);
+    void *may_run_arg;
+};
+
+/* A desk holds the facts of the contacts that one batch of events is about. */
+struct desk *desk_new(const struct desk_settings *settings, struct rule_set *rules);
+void desk_free(struct desk *desk);
+
+/* Takes over one contact's case: {contact, identities, addresses, conversations, surveys, outreaches, timers,
+ * messages} as store and migrations name the columns. */
+void desk_add_case(struct desk *desk, json_t *contact_case);
+
+/* Does everything that one event means: finds or makes the contact, records the message or the status, answers a
+ * survey, moves an outreach, runs the rules in order and applies their effects.
+ * `event` is the canonical document with id and received_at. Never fails: what goes wrong is in the trace. */
+void desk_handle(struct desk *desk, const json_t *event, msec_t now);
+
+/* The changes since the last call, by table; new reference. See server/domain/README.md for the form. */
+json_t *desk_take_changes(struct desk *desk);
+
+#endif

@@ -1,0 +1,105 @@
+/* PostgreSQL by libpq, in the two forms the actors need:
+ *
+ *   struct pg        one blocking connection, for threads that do one thing at a time (engine, deliver, commands);
+ *   struct pg_async  one connection on an event loop with at most one statement in flight, for ingest.
+ *
+ * Values travel in `struct pg_value`; results are read by row and column. All SQL text lives in store/.
+ */
+#ifndef IO_PG_H
+#define IO_PG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/error.h"
+
+/* One parameter. Arrays are built in PostgreSQL's binary form; an element with `is_null` is NULL. */
+enum pg_kind {
+    PG_TEXT,       /* text, also for jsonb, timestamptz, numeric, uuid parameters (the server casts) */
+    PG_INT8,       /* bigint */
+    PG_BOOL,
+    PG_BYTEA,
+    PG_INT8_ARRAY, /* bigint[] */
+    PG_TEXT_ARRAY, /* text[] */
+    PG_BYTEA_ARRAY /* bytea[] */
+};
+
+struct pg_value {
+    enum pg_kind kind;
+    bool is_null;
+    int64_t number;              /* PG_INT8, PG_BOOL */
+    struct bytes bytes;          /* PG_TEXT, PG_BYTEA */
+    const int64_t *numbers;      /* PG_INT8_ARRAY */
+    const struct bytes *slices;  /* PG_TEXT_ARRAY, PG_BYTEA_ARRAY; ptr == NULL is NULL */
+    size_t count;                /* of the arrays */
+};
+
+#define PG_VALUE_TEXT(text) ((struct pg_value){ .kind = PG_TEXT, .is_null = (text) == NULL, .bytes = bytes_of(text) })
+#define PG_VALUE_BYTES(b) ((struct pg_value){ .kind = PG_TEXT, .is_null = (b).ptr == NULL, .bytes = (b) })
+#define PG_VALUE_INT8(n) ((struct pg_value){ .kind = PG_INT8, .number = (n) })
+#define PG_VALUE_BOOL(b) ((struct pg_value){ .kind = PG_BOOL, .number = (b) })
+#define PG_VALUE_BYTEA(b) ((struct pg_value){ .kind = PG_BYTEA, .is_null = (b).ptr == NULL, .bytes = (b) })
+#define PG_VALUE_INT8S(p, n) ((struct pg_value){ .kind = PG_INT8_ARRAY, .numbers = (p), .count = (n) })
+#define PG_VALUE_TEXTS(p, n) ((struct pg_value){ .kind = PG_TEXT_ARRAY, .slices = (p), .count = (n) })
+#define PG_VALUE_BYTEAS(p, n) ((struct pg_value){ .kind = PG_BYTEA_ARRAY, .slices = (p), .count = (n) })
+
+/* A result: rows of text-format columns. Freed by its owner with pg_result_free. */
+struct pg_result;
+size_t pg_rows(const struct pg_result *r);
+bool pg_is_null(const struct pg_result *r, size_t row, size_t column);
+struct bytes pg_text(const struct pg_result *r, size_t row, size_t column);    /* borrowed; empty for NULL */
+int64_t pg_int8(const struct pg_result *r, size_t row, size_t column);         /* 0 for NULL */
+bool pg_bool(const struct pg_result *r, size_t row, size_t column);
+size_t pg_affected(const struct pg_result *r);
+void pg_result_free(struct pg_result **r);
+
+/* --- blocking ------------------------------------------------------------------------------------------------- */
+
+struct pg;
+
+struct pg_settings {
+    const char *conninfo;         /* a libpq URL or keyword string; "" uses the PG* environment */
+    const char *application_name; /* shown in pg_stat_activity, e.g. "answerd engine" */
+    msec_t statement_timeout_ms;  /* 0: none */
+};
+
+/* Connects, sets time zone UTC, the statement timeout and a quiet notice processor. */
+err_t pg_open(const struct pg_settings *settings, struct pg **ret_pg, struct error *reterr) MUST_CHECK;
+void pg_close(struct pg *pg); /* NULL is fine; an open transaction is rolled back by the server */
+bool pg_is_broken(const struct pg *pg); /* after ERR_LOST: close it and open another */
+
+/* Runs one statement; it is prepared on first use under the address of `sql`, so `sql` must be a constant.
+ * ERR_LOST: the connection broke, the outcome is unknown. ERR_CONFLICT: serialization failure, deadlock, lock not
+ * available or unique violation. ERR_BUSY: out of connections, disk full, read-only. ERR_INVALID: everything else
+ * that the server refused, with sqlstate. `ret_result` may be NULL. */
+err_t pg_run(struct pg *pg, const char *sql, const struct pg_value *values, size_t count,
+             struct pg_result **ret_result, struct error *reterr) MUST_CHECK;
+
+/* Several statements in one text, no parameters (migrations, BEGIN, COMMIT, ROLLBACK). */
+err_t pg_script(struct pg *pg, const char *sql, struct error *reterr) MUST_CHECK;
+
+/* --- on an event loop ------------------------------------------------------------------------------------------ */
+
+struct loop;
+struct pg_async;
+
+/* Connects and, after a loss, connects again by itself with back-off. */
+struct pg_async *pg_async_new(struct loop *loop, const struct pg_settings *settings);
+void pg_async_free(struct pg_async *pg); /* completions still owed are called with ERR_LOST first */
+bool pg_async_is_ready(const struct pg_async *pg); /* connected and nothing in flight */
+bool pg_async_is_connected(const struct pg_async *pg);
+
+/* `result` is valid during the call only. Called exactly once, later, on the loop's thread. */
+typedef void pg_async_done(const struct pg_result *result, const struct error *e, void *arg);
+
+/* Runs one statement (its own transaction). Values are copied before it returns. ERR_BUSY when not ready. After
+ * `deadline_ms` the connection is dropped and `done` gets ERR_TIMEOUT: outcome unknown. */
+err_t pg_async_run(struct pg_async *pg, const char *sql, const struct pg_value *values, size_t count,
+                   msec_t deadline_ms, pg_async_done *done, void *arg) MUST_CHECK;
+
+/* Calls `ready` on the loop's thread each time the connection becomes usable. */
+void pg_async_on_ready(struct pg_async *pg, void (*ready)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,86 @@
+/* All the files of a rules directory, loaded together under one version hash.
+ *
+ * Loading runs each file once in the sandbox, with declaration functions only. A set belongs to one thread (it
+ * holds a Lua state); each engine thread loads its own from the same sources.
+ */
+#ifndef RULES_RULE_SET_H
+#define RULES_RULE_SET_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "io/json.h"
+
+struct rule_set;
+
+struct rule_limits {
+    uint64_t max_instructions; /* of one call */
+    size_t max_memory_bytes;   /* of the whole state */
+    size_t max_effects;        /* of one call */
+    msec_t max_wall_ms;        /* of one call */
+};
+struct rule_limits rule_limits_default(void);
+
+/* Files read from disk, shared read-only between threads. `test_files` also reads *_test.lua. */
+struct rule_sources;
+err_t rule_sources_read(const char *directory, bool test_files, struct rule_sources **ret_sources, struct error *reterr) MUST_CHECK;
+void rule_sources_free(struct rule_sources *sources);
+const char *rule_sources_version(const struct rule_sources *sources); /* 12 hex digits of a hash over names and contents */
+
+/* `problems` (may be NULL) gets one object for each: {file, line, severity: "error"|"warning", text, hint}. Errors in
+ * it make the load fail. */
+err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits *limits, json_t *problems,
+                    struct rule_set **ret_set, struct error *reterr) MUST_CHECK;
+void rule_set_free(struct rule_set *set);
+const char *rule_set_version(const struct rule_set *set);
+
+struct rule_info {
+    const char *name;
+    const char *doc;
+    const char *file;
+    int line;
+    int priority;             /* higher runs first */
+    const char *const *on;    /* event types, `custom.*` style prefixes allowed; NULL-terminated */
+};
+size_t rule_set_count(const struct rule_set *set);
+/* In running order: by priority, then name. */
+const struct rule_info *rule_set_rule(const struct rule_set *set, size_t index);
+bool rule_matches(const struct rule_info *rule, const char *event_type);
+
+/* Declarations by kind and name, as objects (borrowed): kinds are "template", "survey", "calendar", "endpoint", "cron",
+ * "setting". NULL when undeclared. */
+json_t *rule_set_declaration(const struct rule_set *set, const char *kind, const char *name);
+json_t *rule_set_declarations(const struct rule_set *set, const char *kind); /* object by name, borrowed, never NULL */
+
+/* What a rule may read besides the facts it gets. Results are new references; NULL means nothing found. */
+struct fact_reader {
+    json_t *(*history)(void *arg, int64_t conversation_id, size_t limit);   /* messages, oldest first */
+    json_t *(*conversations)(void *arg, int64_t contact_id, size_t limit);  /* newest first */
+    struct bytes (*raw)(void *arg, int64_t event_id);                       /* the provider's bytes; empty when none */
+    void *arg;
+};
+
+enum rule_verdict {
+    RULE_RAN,      /* `effects` holds what it asked for, perhaps nothing */
+    RULE_SKIPPED,  /* `when` said no */
+    RULE_FAILED,   /* an error in the rule; its effects are gone */
+    RULE_OVER_BUDGET,
+};
+
+struct rule_outcome {
+    enum rule_verdict verdict;
+    json_t *effects;       /* array, the caller's; NULL unless RULE_RAN */
+    bool stop;             /* fx:stop() */
+    uint64_t instructions;
+    int64_t micros;
+    int line;              /* of `when` or of the error */
+    char error[512];       /* with file:line */
+};
+
+/* Runs one rule on one event. `event` is the canonical event; `facts` is {contact, conversation, survey, outreach,
+ * conversations} as they are now (any may be missing); `now` and `seed` are all the time and chance it sees. Never
+ * fails as a call: what went wrong is in the outcome. */
+void rule_run(struct rule_set *set, size_t index, const json_t *event, const json_t *facts,
+              const struct fact_reader *reader, msec_t now, uint64_t seed, struct rule_outcome *ret_outcome);
+void rule_outcome_done(struct rule_outcome *outcome);
+
+#endif

@@ -1,0 +1,78 @@
+/* The database as the program sees it: business names in front, SQL behind. Every SQL text of the program is in this
+ * folder and in migrations/.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "io/json.h"
+#include "io/pg.h"
+
+/* The newest migration this program knows. serve refuses any other. */
+extern const int store_schema_version;
+err_t store_check_schema(struct pg *pg, struct error *reterr) MUST_CHECK;
+
+/* --- ingest (asynchronous; one statement is one commit) --- */
+
+struct ingest_row {
+    int64_t webhook_id;
+    const char *source;
+    struct bytes headers_json; /* object text; secrets already removed */
+    struct bytes body;
+    const char *problem;       /* NULL, or why it could not be parsed */
+    const json_t *events;      /* array of canonical events, ids already in them (`id`), keys in `key`, lanes in `lane` */
+};
+/* Appends webhooks, their events that are not known yet, and the work. `done` as for pg_async_run. */
+err_t ingest_store_append(struct pg_async *pg, const struct ingest_row *rows, size_t count, msec_t deadline_ms,
+                          pg_async_done *done, void *arg) MUST_CHECK;
+/* How many of the events were new, from the result that `done` gets. */
+size_t ingest_store_new_events(const struct pg_result *result);
+/* A block of `count` ids that no other process has; the first one is in row 0, column 0 of the result. */
+err_t ingest_store_reserve_ids(struct pg_async *pg, size_t count, msec_t deadline_ms, pg_async_done *done, void *arg) MUST_CHECK;
+err_t store_reserve_ids(struct pg *pg, size_t count, int64_t *ret_first, struct error *reterr) MUST_CHECK;
+err_t store_add_rejects(struct pg *pg, const char *source, const char *reason, int64_t count, struct error *reterr) MUST_CHECK;
+
+/* --- engine (blocking; one transaction from claim to commit or rollback) --- */
+
+struct claim {
+    json_t *work;  /* array of {position, attempts, event: {...}} in the order to run */
+    json_t *cases; /* array of cases, see desk_add_case; contacts are locked until the end of the transaction */
+};
+/* Begins a transaction and claims up to `limit` events of free lanes. With nothing to do, `work` is empty and the
+ * transaction is ended. `only_position` > 0 claims just that one. */
+err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim, struct error *reterr) MUST_CHECK;
+void claim_done(struct claim *claim);
+/* Writes the changes, removes the work and commits. */
+err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count, struct error *reterr) MUST_CHECK;
+void engine_store_rollback(struct pg *pg);
+/* Notes a failed try; parks the event after `max_attempts` (visible in parked_event). */
+err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, unsigned max_attempts, msec_t retry_after_ms, bool *ret_parked, struct error *reterr) MUST_CHECK;
+/* Turns due timers, crons and expiring surveys into events with work; returns how many and when the next one is due (0: none). */
+err_t engine_store_fire_timers(struct pg *pg, size_t limit, int64_t *ret_fired, msec_t *ret_next_due, struct error *reterr) MUST_CHECK;
+/* What the worker is about to handle, so that a crash can be counted against it; "{}" when idle. */
+err_t engine_store_note_in_flight(struct pg *pg, int64_t worker_id, const int64_t *positions, size_t count, struct error *reterr) MUST_CHECK;
+err_t engine_store_blame_crashed(struct pg *pg, int64_t *ret_blamed, struct error *reterr) MUST_CHECK;
+/* For fact_reader. New references. */
+json_t *engine_store_history(struct pg *pg, int64_t conversation_id, size_t limit);
+json_t *engine_store_conversations(struct pg *pg, int64_t contact_id, size_t limit);
+err_t engine_store_raw(struct pg *pg, int64_t event_id, struct buf *ret_body, struct error *reterr) MUST_CHECK;
+
+/* --- deliver (blocking, short transactions) --- */
+
+/* Claims due deliveries, at most one per recipient, in order, with pace and outreach goals checked: array of objects
+ * {id, created_at, kind, source, identity, address{last_inbound_at, unreachable_at}, contact{opted_out…}, request,
+ *  attempts, first_attempt_at, message_id, …}. A claim is committed before it returns; one that is not recorded
+ * within `lease_ms` counts as unknown. */
+err_t deliver_store_claim(struct pg *pg, size_t limit, msec_t lease_ms, const json_t *paces, json_t **ret_deliveries, msec_t *ret_next_due, struct error *reterr) MUST_CHECK;
+/* Records outcomes, an array of {id, created_at, outcome, …}; idempotent. See store/deliver_store.c. */
+err_t deliver_store_record(struct pg *pg, const json_t *outcomes, struct error *reterr) MUST_CHECK;
+/* Marks sends whose process died as unknown, and settles unknown ones whose time is over by their policy. */
+err_t deliver_store_settle(struct pg *pg, msec_t settle_ms, int64_t *ret_settled, struct error *reterr) MUST_CHECK;
+
+/* --- upkeep --- */
+err_t store_make_partitions(struct pg *pg, struct error *reterr) MUST_CHECK; /* this month and the next two */
+err_t store_drop_old_partitions(struct pg *pg, unsigned months, struct error *reterr) MUST_CHECK;
+err_t store_record_rule_set(struct pg *pg, const char *version, const json_t *description, struct error *reterr) MUST_CHECK;
+
+#endif
