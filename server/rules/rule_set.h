@@ -83,4 +83,30 @@ void rule_run(struct rule_set *set, size_t index, const json_t *event, const jso
               const struct fact_reader *reader, msec_t now, uint64_t seed, struct rule_outcome *ret_outcome);
 void rule_outcome_done(struct rule_outcome *outcome);
 
+/* --- unit tests of rules: *_test.lua declare them with test("name", function(t) … end) ---
+ *
+ * The functions run in the set's own state under the limits of a rule call, and rules that a verb makes run have a
+ * budget of their own. `t:VERB(...)` calls the host with the verb's name and its arguments as an array; the result
+ * becomes the value of the call. An error that the host reports ends the test: its text is shown as it is. */
+struct rule_test_info {
+    const char *name;
+    const char *file;
+    int line;
+};
+size_t rule_set_test_count(const struct rule_set *set);
+const struct rule_test_info *rule_set_test(const struct rule_set *set, size_t index); /* as declared */
+
+struct rule_test_host {
+    /* New reference, or NULL for nil; `*reterr` is set (code other than ERR_NONE) to end the test. `file` and `line`
+     * are the place of the call in the test. Calls rule_run() on the same set. */
+    json_t *(*verb)(void *arg, const char *verb, const json_t *arguments, const char *file, int line,
+                    struct error *reterr);
+    /* What now() is in the test function itself. */
+    msec_t (*now)(void *arg);
+    void *arg;
+};
+/* ERR_NONE: the test passed. Else the host's error, or the Lua error with file:line. */
+err_t rule_set_run_test(struct rule_set *set, size_t index, const struct rule_test_host *host,
+                        struct error *reterr) MUST_CHECK;
+
 #endif

@@ -48,7 +48,7 @@ err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *p
 void engine_store_rollback(struct pg *pg);
 /* Notes a failed try; parks the event after `max_attempts` (visible in parked_event). */
 err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, unsigned max_attempts, msec_t retry_after_ms, bool *ret_parked, struct error *reterr) MUST_CHECK;
-/* Turns due timers, crons and expiring surveys into events with work; returns how many and when the next one is due (0: none). */
+/* Turns due timers and crons into events with work, as server/domain/README.md says under "Timers"; returns how many and when the next one is due (0: none). */
 err_t engine_store_fire_timers(struct pg *pg, size_t limit, int64_t *ret_fired, msec_t *ret_next_due, struct error *reterr) MUST_CHECK;
 /* What the worker is about to handle, so that a crash can be counted against it; "{}" when idle. */
 err_t engine_store_note_in_flight(struct pg *pg, int64_t worker_id, const int64_t *positions, size_t count, struct error *reterr) MUST_CHECK;
