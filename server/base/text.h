@@ -42,4 +42,8 @@ void text_add_duration(struct buf *out, int64_t ms); /* "1h30m" */
 /* The entry of the NULL-terminated `known` that `word` most likely meant, or NULL when none is near. */
 const char *text_nearest(const char *word, const char *const *known);
 
+/* The lane of an identity ("whatsapp:15550100"), or of a source ("source:stripe") when an event has no identity:
+ * FNV-1a 32 without its top bit. Stored in tables, so it never changes. */
+int32_t lane_of(const char *identity_or_source);
+
 #endif
