@@ -1,0 +1,229 @@
+// One answerd with its own database and simulated providers, for one test file.
+//
+// The program is $ANSWERD (default build/dev/answerd), PostgreSQL is the cluster that PGHOST names (scripts/test starts
+// one). Everything listens on 127.0.0.1 on ports that were free a moment ago. Nothing here sleeps: conditions are awaited.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync, cpSync, mkdirSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import pg from 'pg'
+
+export const project = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
+export const program = process.env.ANSWERD ?? join(project, 'build/dev/answerd')
+
+export const secrets = {
+  WHATSAPP_PHONE_NUMBER_ID: '106540352242922',
+  WHATSAPP_APP_SECRET: 'a-whatsapp-app-secret',
+  WHATSAPP_VERIFY_TOKEN: 'a-verify-token',
+  WHATSAPP_ACCESS_TOKEN: 'an-access-token',
+  TELEGRAM_BOT_TOKEN: '4242:a-bot-token',
+  TELEGRAM_SECRET_TOKEN: 'a-secret-token',
+  STRIPE_SIGNING_SECRET: 'whsec_a_stripe_signing_secret',
+  SUPPORT_SIGNING_SECRET: 'whsec_' + Buffer.from('a support tool signing secret').toString('base64'),
+}
+
+export async function freePort() {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address()
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+// Resolves with the first truthy value of `condition`, or throws after `patience` ms naming what was awaited.
+export async function until(what, condition, patience = 20000) {
+  const end = Date.now() + patience * Number(process.env.ANSWERD_PATIENCE ?? 1)
+  let last
+  for (;;) {
+    try {
+      const value = await condition()
+      if (value) return value
+      last = undefined
+    } catch (error) {
+      last = error
+    }
+    if (Date.now() > end) throw new Error(`waited for ${what}`, { cause: last })
+    await new Promise((done) => setTimeout(done, 20))
+  }
+}
+
+// Runs the program to its end: { code, stdout, stderr }.
+export async function run(args, { input, env, cwd } = {}) {
+  const child = spawn(program, args, { cwd: cwd ?? project, env: { ...process.env, ...secrets, ...env } })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.on('data', (data) => (stdout += data))
+  child.stderr.on('data', (data) => (stderr += data))
+  child.stdin.on('error', () => {})
+  child.stdin.end(input ?? '')
+  const [code, signal] = await once(child, 'close')
+  return { code: code ?? signal, stdout, stderr }
+}
+
+export class System {
+  // options: rules (folder; default the shipped rules), files (more rule files: { name: text }), config (Lua appended to
+  // the configuration), threads
+  static async start(options = {}) {
+    const system = new System()
+    system.options = options
+    system.folder = mkdtempSync(join(tmpdir(), 'answerd test '))
+    system.name = 'answerd_e2e_' + process.pid + '_' + Math.random().toString(36).slice(2, 8)
+    system.nodes = []
+    await system.#createDatabase()
+    system.rules = join(system.folder, 'rules')
+    if (options.rules === null) mkdirSync(system.rules)
+    else cpSync(options.rules ?? join(project, 'rules'), system.rules, { recursive: true })
+    for (const [name, text] of Object.entries(options.files ?? {})) system.writeRule(name, text)
+    system.simulatePort = await freePort()
+    system.port = await freePort()
+    system.adminPort = await freePort()
+    system.url = `http://127.0.0.1:${system.port}`
+    system.admin = `http://127.0.0.1:${system.adminPort}`
+    system.simulateUrl = `http://127.0.0.1:${system.simulatePort}`
+    system.config = join(system.folder, 'answerd.lua')
+    writeFileSync(system.config, system.configuration())
+    const migrated = await run(['migrate', '--config', system.config], { env: system.environment() })
+    if (migrated.code !== 0) throw new Error(`migrate failed: ${migrated.stderr}`)
+    system.simulate = system.#spawn('simulate', [
+      'simulate', '--config', system.config, '--listen', `127.0.0.1:${system.simulatePort}`, '--target', system.url,
+    ])
+    await until('the simulator', async () => (await fetch(`${system.simulateUrl}/control/sent`)).ok)
+    if (options.serve !== false) await system.serve()
+    return system
+  }
+
+  configuration() {
+    const threads = this.options.threads ?? Number(process.env.ANSWERD_THREADS ?? 1)
+    return `
+http { listen = env "ANSWERD_LISTEN", admin = env "ANSWERD_ADMIN_LISTEN" }
+database { url = "" }
+rules { directory = env "ANSWERD_RULES" }
+ingest { threads = ${threads} }
+engine { threads = ${threads} }
+deliver { allow_private_addresses = true }
+source "whatsapp" { kind = "whatsapp", phone_number_id = env "WHATSAPP_PHONE_NUMBER_ID", app_secret = env "WHATSAPP_APP_SECRET",
+  verify_token = env "WHATSAPP_VERIFY_TOKEN", access_token = env "WHATSAPP_ACCESS_TOKEN", api_url = "${this.simulateUrl}" }
+source "telegram" { kind = "telegram", bot_token = env "TELEGRAM_BOT_TOKEN", secret_token = env "TELEGRAM_SECRET_TOKEN",
+  api_url = "${this.simulateUrl}" }
+source "stripe" { kind = "stripe", signing_secrets = { env "STRIPE_SIGNING_SECRET" } }
+source "support" { kind = "standard_webhooks", secrets = { env "SUPPORT_SIGNING_SECRET" } }
+${this.options.config ?? ''}
+`
+  }
+
+  environment(extra = {}) {
+    return {
+      PGDATABASE: this.name,
+      ANSWERD_LISTEN: `127.0.0.1:${this.port}`,
+      ANSWERD_ADMIN_LISTEN: `127.0.0.1:${this.adminPort}`,
+      ANSWERD_RULES: this.rules,
+      ...extra,
+    }
+  }
+
+  writeRule(name, text) {
+    mkdirSync(dirname(join(this.rules, name)), { recursive: true })
+    writeFileSync(join(this.rules, name), text)
+  }
+
+  // Starts a node of answerd and waits until it says that it is ready. Further nodes get ports of their own.
+  async serve({ port, adminPort, args = [] } = {}) {
+    const environment = this.environment(port ? { ANSWERD_LISTEN: `127.0.0.1:${port}`, ANSWERD_ADMIN_LISTEN: `127.0.0.1:${adminPort}` } : {})
+    const admin = port ? `http://127.0.0.1:${adminPort}` : this.admin
+    const node = this.#spawn('serve', ['serve', '--config', this.config, ...args], environment)
+    node.admin = admin
+    this.nodes.push(node)
+    await until('answerd to be ready', async () => {
+      if (node.exitCode !== null || node.signalCode !== null) throw new Error(`answerd ended: ${node.log}`)
+      return (await fetch(`${admin}/readyz`)).ok
+    }, 60000)
+    return node
+  }
+
+  async stopNode(node, signal = 'SIGTERM') {
+    this.nodes = this.nodes.filter((other) => other !== node)
+    if (node.exitCode === null && node.signalCode === null) {
+      node.kill(signal)
+      await once(node, 'exit')
+    }
+    return node.exitCode ?? node.signalCode
+  }
+
+  #spawn(name, args, environment = this.environment()) {
+    const child = spawn(program, args, { cwd: this.folder, env: { ...process.env, ...secrets, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] })
+    child.log = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (data) => {
+        child.log += data
+        if (process.env.ANSWERD_SHOW_LOGS) process.stderr.write(`[${name}] ${data}`)
+      })
+    }
+    return child
+  }
+
+  async #createDatabase() {
+    const client = new pg.Client({ database: 'postgres' })
+    await client.connect()
+    await client.query(`CREATE DATABASE ${this.name}`)
+    await client.end()
+    this.db = new pg.Pool({ database: this.name, max: 4 })
+    this.db.on('error', () => {}) // a test may stop PostgreSQL
+  }
+
+  async rows(sql, values) {
+    return (await this.db.query(sql, values)).rows
+  }
+
+  async value(sql, values) {
+    const [row] = await this.rows(sql, values)
+    return row === undefined ? undefined : Object.values(row)[0]
+  }
+
+  untilSql(what, sql, values, patience) {
+    return until(what, () => this.value(sql, values), patience)
+  }
+
+  // Everything that the simulated providers accepted, in order.
+  async sent() {
+    return (await fetch(`${this.simulateUrl}/control/sent`)).json()
+  }
+
+  async faults(fault) {
+    const answer = await fetch(`${this.simulateUrl}/control/faults`, { method: 'POST', body: JSON.stringify(fault) })
+    if (!answer.ok) throw new Error(`the simulator refused the fault: ${await answer.text()}`)
+  }
+
+  async post(source, { body, headers }, base = this.url) {
+    const answer = await fetch(`${base}/webhooks/${source}`, { method: 'POST', body, headers })
+    await answer.arrayBuffer()
+    return answer
+  }
+
+  // Ends everything; throws when a sanitizer reported something or a node did not stop cleanly.
+  async stop() {
+    const problems = []
+    for (const node of [...this.nodes]) {
+      const code = await this.stopNode(node)
+      if (code !== 0) problems.push(`answerd ended with ${code}: ${node.log.slice(-4000)}`)
+      if (/runtime error|Sanitizer/.test(node.log)) problems.push(node.log.slice(-8000))
+    }
+    if (this.simulate) {
+      this.simulate.kill('SIGTERM')
+      if (this.simulate.exitCode === null && this.simulate.signalCode === null) await once(this.simulate, 'exit')
+      if (/runtime error|Sanitizer/.test(this.simulate.log)) problems.push(this.simulate.log.slice(-8000))
+    }
+    await this.db.end()
+    const client = new pg.Client({ database: 'postgres' })
+    await client.connect()
+    await client.query(`DROP DATABASE IF EXISTS ${this.name} WITH (FORCE)`)
+    await client.end()
+    rmSync(this.folder, { recursive: true, force: true })
+    if (problems.length) throw new Error(problems.join('\n'))
+  }
+}
