@@ -53,7 +53,7 @@ enum vm_verdict {
 
 struct vm_outcome {
     enum vm_verdict verdict;
-    uint64_t instructions; /* used, with what C functions charged */
+    uint64_t instructions; /* counted in steps of 100, plus what C functions charged */
     int64_t micros;
     char file[128];        /* where it failed: the innermost line of a script; "" and 0 when unknown */
     int line;
@@ -110,23 +110,22 @@ void vm_freeze(lua_State *L);
 /* When the value at `index` is a view, pushes the table behind it and returns true (for readers in C). */
 bool vm_push_frozen_content(lua_State *L, int index);
 
-/* Makes the function on top of the stack a pure one (it stays there): tables that it and the functions it uses can reach through local
- * variables outside of them become read-only views, and variables that hold other values are set back by
- * vm_restore(). Without it a script could keep state (and memory) from one call to the next, and runs would differ
- * between threads. Call it once for each function that the host keeps, after loading. Raises like vm_freeze. */
-void vm_seal(lua_State *L);
-/* Sets sealed variables back to what they were; true when the script had changed one, whose name is written to
- * `ret_name` (may be NULL). Call it after each call of a sealed function. */
-bool vm_restore(struct vm *vm, char *ret_name, size_t name_size);
+/* Makes the function on top of the stack (it stays there) a pure one and returns a number for vm_restore(): tables that
+ * it and the functions it uses can reach through local variables outside of them become read-only views, and what
+ * those variables hold is remembered. Without it a script could keep state, and memory, from one call to the next, and
+ * runs would differ between threads. For each function that the host keeps, once, after its file was loaded. Raises
+ * like vm_freeze, so call it from a C function that Lua called or in vm_protect(). */
+int vm_seal(lua_State *L);
+/* After each call of a sealed function: sets its outside variables back to what they were. True when the call had
+ * changed one; its name is then written to `ret_name` (may be NULL). */
+bool vm_restore(struct vm *vm, int sealed, char *ret_name, size_t name_size);
 
 /* A luaL_tolstring() that gives the same text on every run: no addresses. Pushes the text. */
 const char *vm_push_text_of(lua_State *L, int index, size_t *ret_length);
 
-/* The line of the script that called the running C function, and its file (valid while the call lasts): for effects
- * and declarations that remember where they were asked for. 0 and "" when no script is running. */
-int vm_caller(lua_State *L, const char **ret_file);
-/* The same, copied; "" when unknown. */
-int vm_caller_copy(lua_State *L, char *ret_file, size_t size);
+/* The line of the script that called the running C function; `ret_file` (may be NULL) gets its file, cut to `size`: for
+ * effects and declarations that remember where they were asked for. 0 and "" when no script is running. */
+int vm_caller(lua_State *L, char *ret_file, size_t size);
 
 size_t vm_memory_bytes(const struct vm *vm);
 /* True when what stays in memory between calls has grown so far that other scripts suffer: replace the state. */
