@@ -1,0 +1,116 @@
+// What becomes of messages when providers misbehave, and of webhooks that we send.
+
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import { once } from 'node:events'
+import { after, before, test } from 'node:test'
+import { Webhook } from 'standardwebhooks'
+import { telegram, whatsapp } from './support/providers.mjs'
+import { System } from './support/system.mjs'
+
+const endpointSecret = 'whsec_' + Buffer.from('the secret of our outgoing endpoint').toString('base64')
+let system
+let receiver
+const received = []
+let receiverStatus = 200
+
+before(async () => {
+  receiver = createServer((request, response) => {
+    let body = ''
+    request.on('data', (data) => (body += data))
+    request.on('end', () => {
+      received.push({ headers: request.headers, body, status: receiverStatus })
+      response.writeHead(receiverStatus).end()
+    })
+  })
+  receiver.listen(0, '127.0.0.1')
+  await once(receiver, 'listening')
+  system = await System.start({
+    rules: null,
+    files: {
+      'echo.lua': `
+endpoint "crm" { url = "http://127.0.0.1:${receiver.address().port}/hook", secrets = { "${endpointSecret}" } }
+rule {
+  name = "echo", doc = "Says back what was said.", on = { "message.received" },
+  run = function(e, fx)
+    local conversation = fx:open_conversation { topic = "support" }
+    conversation:send { text = "echo " .. (e.message.text or "") }
+    if e.message.text == "tell" then fx:webhook("crm", { said = e.message.text }) end
+    if e.message.text == "later" then conversation:after("1s", "late") end
+  end,
+}
+rule {
+  name = "late", doc = "Writes outside the window.", on = { "timer.late" },
+  run = function(e) e.conversation:send { text = "too late" } end,
+}
+`,
+    },
+  })
+})
+after(async () => {
+  await system?.stop()
+  receiver?.close()
+})
+
+const say = (person, text, options) => system.post('whatsapp', whatsapp.message(person, text, options))
+const delivery = (person, condition, patience) =>
+  system.untilSql(condition, `SELECT to_jsonb(d) FROM delivery d WHERE identity = 'whatsapp:${person}' AND ${condition}`, [], patience)
+const sentTo = async (person) => (await system.sent()).filter((entry) => entry.to === '+' + person)
+
+test('a rate limit of the provider is waited out', async () => {
+  await system.faults({ source: 'whatsapp', kind: 'rate_limit', times: 1 })
+  await say('15557000001', 'limited')
+  const row = await delivery('15557000001', `d.state = 'sent'`, 60000)
+  assert.equal(row.attempts, 2)
+  assert.equal(await system.value('SELECT count(*)::int FROM attempt WHERE delivery_id = $1', [row.id]), 2)
+})
+
+test('a send whose answer is lost is not sent again: the status with our echo settles it', async () => {
+  await system.faults({ source: 'whatsapp', kind: 'drop_answer', times: 1 })
+  await say('15557000002', 'lost answer')
+  await delivery('15557000002', `d.state = 'sent' AND d.provider_message_id IS NOT NULL`)
+  await system.untilSql('the ledger to move on', `SELECT 1 FROM message WHERE identity = 'whatsapp:15557000002' AND direction = 'out' AND delivered_at IS NOT NULL`)
+  assert.equal((await sentTo('15557000002')).length, 1)
+})
+
+test('a message that can never arrive fails with the code of the provider', async () => {
+  await system.faults({ source: 'whatsapp', kind: 'refuse', code: 131026, times: 1 })
+  await say('15557000003', 'refused')
+  const row = await delivery('15557000003', `d.state = 'failed'`)
+  assert.equal(row.error_code, '131026')
+  assert.equal(await system.value(`SELECT state FROM message WHERE identity = 'whatsapp:15557000003' AND direction = 'out'`), 'failed')
+})
+
+test('no free text leaves outside the window, and the reason is recorded', async () => {
+  const long_ago = Math.floor(Date.now() / 1000) - 25 * 3600
+  await say('15557000004', 'an old message', { at: long_ago })
+  const row = await delivery('15557000004', `d.state = 'blocked'`)
+  assert.match(row.reason, /window/)
+  assert.equal((await sentTo('15557000004')).length, 0)
+})
+
+test('messages to one person leave in order', async () => {
+  await system.faults({ source: 'whatsapp', kind: 'rate_limit', times: 1 })
+  for (const number of [1, 2, 3]) await say('15557000005', `number ${number}`)
+  await system.untilSql('three deliveries', `SELECT count(*) = 3 FROM delivery WHERE identity = 'whatsapp:15557000005' AND state = 'sent'`, [], 60000)
+  assert.deepEqual((await sentTo('15557000005')).map((entry) => entry.body.text.body), ['echo number 1', 'echo number 2', 'echo number 3'])
+})
+
+test('Telegram messages carry the provider id of the answer', async () => {
+  await system.post('telegram', telegram.message(4711, 'hi'))
+  await system.untilSql('the message', `SELECT provider_message_id FROM message WHERE identity = 'telegram:4711' AND direction = 'out' AND state = 'sent'`)
+})
+
+test('an outgoing webhook is signed so that the Standard Webhooks library accepts it, and is retried', async () => {
+  receiverStatus = 500
+  await say('15557000006', 'tell')
+  await system.untilSql('a first attempt', `SELECT 1 FROM attempt a JOIN delivery d ON d.id = a.delivery_id WHERE d.kind = 'webhook'`)
+  receiverStatus = 200
+  await system.untilSql('the webhook to be delivered', `SELECT 1 FROM delivery WHERE kind = 'webhook' AND state = 'sent'`, [], 60000)
+  assert.ok(received.length >= 2)
+  assert.equal(new Set(received.map((request) => request.headers['webhook-id'])).size, 1, 'the id stays the same over the attempts')
+  for (const request of received) {
+    const body = new Webhook(endpointSecret).verify(request.body, request.headers)
+    assert.equal(body.data.said, 'tell')
+  }
+})
