@@ -6,7 +6,7 @@
 #ifndef IO_JSON_H
 #define IO_JSON_H
 
-#include <jansson.h>
+#include <jansson.h> /* mind its names: json_array() and json_object() make new values */
 
 #include "base/buf.h"
 #include "base/bytes.h"
@@ -32,7 +32,7 @@ const char *json_str(const json_t *object, const char *key);                    
 const char *json_str_or(const json_t *object, const char *key, const char *fallback);
 int64_t json_int(const json_t *object, const char *key, int64_t fallback);          /* also from a text of digits */
 bool json_bool(const json_t *object, const char *key, bool fallback);
-json_t *json_array(const json_t *object, const char *key);                          /* borrowed, NULL when no array */
+json_t *json_array_at(const json_t *object, const char *key);                       /* borrowed, NULL when no array */
 json_t *json_object_at(const json_t *object, const char *key);                      /* borrowed, NULL when no object */
 msec_t json_time(const json_t *object, const char *key, msec_t fallback);           /* an ISO 8601 text */
 

@@ -1,0 +1,477 @@
+#include "io/json.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+
+/* --- reading ---------------------------------------------------------------------------------------------------- */
+
+#define MAX_DEPTH 64
+
+/* A number with more characters than this is kept as text without looking at its value. The longest finite double
+ * that anything prints has some 325. */
+#define MAX_NUMBER_LENGTH 400
+
+/* One pass over the raw text. It copies only when something has to be rewritten, which is rare. */
+struct rewriter {
+    struct bytes text;
+    size_t at;
+    size_t copied; /* `text` up to here is in `out` */
+    struct buf out;
+    bool changed;
+};
+
+/* Replaces `length` bytes at the current position by `with`. */
+static void replace(struct rewriter *w, size_t length, struct bytes with)
+{
+    buf_add(&w->out, w->text.ptr + w->copied, w->at - w->copied);
+    buf_add_bytes(&w->out, with);
+    w->at += length;
+    w->copied = w->at;
+    w->changed = true;
+}
+
+/* The value of the "\uXXXX" at `at`, or -1. */
+static int escape_value(const struct rewriter *w, size_t at)
+{
+    if (at + 6 > w->text.len || w->text.ptr[at] != '\\' || w->text.ptr[at + 1] != 'u')
+        return -1;
+    int value = 0;
+    for (size_t i = at + 2; i < at + 6; i++) {
+        char c = w->text.ptr[i];
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
+        if (digit < 0)
+            return -1;
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+/* From after the opening quote to after the closing one. What PostgreSQL's jsonb refuses becomes U+FFFD. */
+static void pass_string(struct rewriter *w)
+{
+    while (w->at < w->text.len) {
+        char c = w->text.ptr[w->at];
+        if (c == '"') {
+            w->at++;
+            return;
+        }
+        if (c != '\\') {
+            w->at++;
+            continue;
+        }
+        int value = escape_value(w, w->at);
+        if (value < 0) {
+            w->at += 2; /* "\n", "\"" and so on; what is wrong here is for the parser to refuse */
+        } else if (value >= 0xd800 && value <= 0xdbff) {
+            int low = escape_value(w, w->at + 6);
+            if (low >= 0xdc00 && low <= 0xdfff)
+                w->at += 12;
+            else
+                replace(w, 6, BYTES_LITERAL("\\ufffd"));
+        } else if (value == 0 || (value >= 0xdc00 && value <= 0xdfff)) {
+            replace(w, 6, BYTES_LITERAL("\\ufffd"));
+        } else {
+            w->at += 6;
+        }
+    }
+}
+
+static size_t count_digits(struct bytes text, size_t at)
+{
+    size_t count = 0;
+    while (at + count < text.len && text.ptr[at + count] >= '0' && text.ptr[at + count] <= '9')
+        count++;
+    return count;
+}
+
+/* The length of the JSON number at the front of `text`, or 0 when it breaks the grammar. */
+static size_t number_length(struct bytes text, bool *ret_integer)
+{
+    size_t at = text.len > 0 && text.ptr[0] == '-' ? 1 : 0;
+    size_t digits = count_digits(text, at);
+    if (digits == 0 || (digits > 1 && text.ptr[at] == '0'))
+        return 0;
+    at += digits;
+    *ret_integer = true;
+    if (at < text.len && text.ptr[at] == '.') {
+        digits = count_digits(text, at + 1);
+        if (digits == 0)
+            return 0;
+        at += 1 + digits;
+        *ret_integer = false;
+    }
+    if (at < text.len && (text.ptr[at] == 'e' || text.ptr[at] == 'E')) {
+        at++;
+        if (at < text.len && (text.ptr[at] == '+' || text.ptr[at] == '-'))
+            at++;
+        digits = count_digits(text, at);
+        if (digits == 0)
+            return 0;
+        at += digits;
+        *ret_integer = false;
+    }
+    return at;
+}
+
+static bool number_fits(struct bytes number, bool integer)
+{
+    int64_t value;
+    if (integer)
+        return text_to_i64(number, &value);
+    if (number.len > MAX_NUMBER_LENGTH)
+        return false;
+    char text[MAX_NUMBER_LENGTH + 1];
+    memcpy(text, number.ptr, number.len);
+    text[number.len] = '\0';
+    return isfinite(strtod(text, NULL));
+}
+
+/* A number that neither 64 bits nor a double can hold becomes a text with the same characters. */
+static void pass_number(struct rewriter *w)
+{
+    struct bytes rest = { w->text.ptr + w->at, w->text.len - w->at };
+    bool integer;
+    size_t length = number_length(rest, &integer);
+    if (length == 0) {
+        w->at++; /* not a number; the parser says so */
+        return;
+    }
+    struct bytes number = { rest.ptr, length };
+    if (number_fits(number, integer)) {
+        w->at += length;
+        return;
+    }
+    replace(w, 0, BYTES_LITERAL("\""));
+    replace(w, length, number);
+    replace(w, 0, BYTES_LITERAL("\""));
+}
+
+/* False when the text nests too deeply. */
+static bool rewrite(struct rewriter *w)
+{
+    unsigned depth = 0;
+    while (w->at < w->text.len) {
+        char c = w->text.ptr[w->at];
+        if (c == '"') {
+            w->at++;
+            pass_string(w);
+        } else if (c == '-' || (c >= '0' && c <= '9')) {
+            pass_number(w);
+        } else {
+            if (c == '[' || c == '{') {
+                if (++depth > MAX_DEPTH)
+                    return false;
+            } else if ((c == ']' || c == '}') && depth > 0) {
+                depth--;
+            }
+            w->at++;
+        }
+    }
+    if (w->changed && w->copied < w->text.len)
+        buf_add(&w->out, w->text.ptr + w->copied, w->text.len - w->copied);
+    return true;
+}
+
+/* jansson's own texts quote what they stumbled over, which may be a customer's message. */
+static const char *problem_text(const json_error_t *problem)
+{
+    switch (json_error_code(problem)) {
+    case json_error_premature_end_of_input:
+        return "the text ends too early";
+    case json_error_end_of_input_expected:
+        return "something follows the document";
+    case json_error_invalid_utf8:
+        return "invalid UTF-8";
+    default:
+        return "invalid syntax";
+    }
+}
+
+err_t json_parse(struct bytes text, json_t **ret_json, struct error *reterr)
+{
+    if (text.len > SIZE_MAX / 8)
+        return fail(reterr, ERR_TOO_BIG, "the document is too big");
+    struct buf clean CLEANUP(buf_done);
+    buf_init(&clean, text.len * 3 + 1); /* each bad byte becomes three */
+    if (!text_is_utf8(text)) {
+        text_add_clean(text, &clean);
+        text = buf_bytes(&clean);
+    }
+    struct rewriter w = { .text = text };
+    buf_init(&w.out, text.len * 3 + 16); /* "1e999" grows by two quotes; 64 or more digits each time otherwise */
+    json_t *json = NULL;
+    err_t result = ERR_NONE;
+    if (!rewrite(&w)) {
+        result = fail(reterr, ERR_INVALID, "not JSON that can be stored: more than %d levels", MAX_DEPTH);
+    } else {
+        json_error_t problem;
+        struct bytes parsed = w.changed ? buf_bytes(&w.out) : text;
+        json = json_loadb(parsed.ptr ? parsed.ptr : "", parsed.len, JSON_DECODE_ANY, &problem);
+        if (!json)
+            result = fail(reterr, ERR_INVALID, "not JSON: %s in line %d, column %d", problem_text(&problem),
+                          problem.line, problem.column);
+    }
+    buf_done(&w.out);
+    if (result == ERR_NONE)
+        *ret_json = json;
+    return result;
+}
+
+void json_free(json_t **json)
+{
+    if (json) {
+        json_decref(*json);
+        *json = NULL;
+    }
+}
+
+json_t *json_at(const json_t *json, const char *path)
+{
+    struct bytes rest = bytes_of(path);
+    while (json && rest.len > 0) {
+        struct bytes key = text_next_field(&rest, '.');
+        uint64_t index;
+        if (json_is_array(json))
+            json = text_to_u64(key, &index) ? json_array_get(json, index) : NULL;
+        else
+            json = json_object_getn(json, key.ptr, key.len);
+    }
+    return (json_t *)(uintptr_t)json;
+}
+
+const char *json_str(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+const char *json_str_or(const json_t *object, const char *key, const char *fallback)
+{
+    const char *text = json_str(object, key);
+    return text ? text : fallback;
+}
+
+int64_t json_int(const json_t *object, const char *key, int64_t fallback)
+{
+    const json_t *value = json_object_get(object, key);
+    int64_t number;
+    if (json_is_integer(value))
+        return json_integer_value(value);
+    if (json_is_string(value) &&
+        text_to_i64((struct bytes){ json_string_value(value), json_string_length(value) }, &number))
+        return number;
+    /* Some senders print whole numbers as 12.0 or 1.2e3. The bounds are the doubles that int64_t can hold. */
+    if (json_is_real(value) && json_real_value(value) >= -0x1p63 && json_real_value(value) < 0x1p63 &&
+        json_real_value(value) == floor(json_real_value(value)))
+        return (int64_t)json_real_value(value);
+    return fallback;
+}
+
+bool json_bool(const json_t *object, const char *key, bool fallback)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_boolean(value) ? json_is_true(value) : fallback;
+}
+
+json_t *json_array_at(const json_t *object, const char *key)
+{
+    json_t *value = json_object_get(object, key);
+    return json_is_array(value) ? value : NULL;
+}
+
+json_t *json_object_at(const json_t *object, const char *key)
+{
+    json_t *value = json_object_get(object, key);
+    return json_is_object(value) ? value : NULL;
+}
+
+msec_t json_time(const json_t *object, const char *key, msec_t fallback)
+{
+    const char *text = json_str(object, key);
+    msec_t at;
+    return text && clock_parse_iso(bytes_of(text), &at) ? at : fallback;
+}
+
+/* --- writing ---------------------------------------------------------------------------------------------------- */
+
+static void add_string(struct buf *out, const char *text, size_t length)
+{
+    buf_add_char(out, '"');
+    size_t plain_from = 0;
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        buf_add(out, text + plain_from, i - plain_from);
+        plain_from = i + 1;
+        switch (c) {
+        case '"':
+            buf_add_text(out, "\\\"");
+            break;
+        case '\\':
+            buf_add_text(out, "\\\\");
+            break;
+        case '\n':
+            buf_add_text(out, "\\n");
+            break;
+        case '\r':
+            buf_add_text(out, "\\r");
+            break;
+        case '\t':
+            buf_add_text(out, "\\t");
+            break;
+        case '\0':
+            buf_add_text(out, "\xef\xbf\xbd"); /* jsonb has no place for it */
+            break;
+        default:
+            buf_addf(out, "\\u%04x", c);
+        }
+    }
+    buf_add(out, text + plain_from, length - plain_from);
+    buf_add_char(out, '"');
+}
+
+/* The shortest form that reads back as the same number: 0.1 stays 0.1. */
+static void add_real(struct buf *out, double value)
+{
+    char text[40];
+    for (int precision = 15; precision <= 17; precision++) {
+        snprintf(text, sizeof(text), "%.*g", precision, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    buf_add_text(out, text);
+    if (!strpbrk(text, ".e"))
+        buf_add_text(out, ".0"); /* it stays a real for who reads it */
+}
+
+static void add_value(struct buf *out, const json_t *json, unsigned depth)
+{
+    /* Only a document that we built ourselves can be so deep: it contains itself. */
+    assert(depth < 1000);
+    switch (json_typeof(json)) {
+    case JSON_OBJECT: {
+        const char *key;
+        size_t key_length;
+        json_t *value;
+        bool later = false;
+        buf_add_char(out, '{');
+        json_object_keylen_foreach((json_t *)(uintptr_t)json, key, key_length, value)
+        {
+            if (later)
+                buf_add_char(out, ',');
+            later = true;
+            add_string(out, key, key_length);
+            buf_add_char(out, ':');
+            add_value(out, value, depth + 1);
+        }
+        buf_add_char(out, '}');
+        break;
+    }
+    case JSON_ARRAY: {
+        size_t count = json_array_size(json);
+        buf_add_char(out, '[');
+        for (size_t i = 0; i < count; i++) {
+            if (i > 0)
+                buf_add_char(out, ',');
+            add_value(out, json_array_get(json, i), depth + 1);
+        }
+        buf_add_char(out, ']');
+        break;
+    }
+    case JSON_STRING:
+        add_string(out, json_string_value(json), json_string_length(json));
+        break;
+    case JSON_INTEGER:
+        buf_addf(out, "%lld", (long long)json_integer_value(json));
+        break;
+    case JSON_REAL:
+        add_real(out, json_real_value(json));
+        break;
+    case JSON_TRUE:
+        buf_add_text(out, "true");
+        break;
+    case JSON_FALSE:
+        buf_add_text(out, "false");
+        break;
+    case JSON_NULL:
+        buf_add_text(out, "null");
+        break;
+    }
+}
+
+void json_add(struct buf *out, const json_t *json)
+{
+    if (json)
+        add_value(out, json, 0);
+    else
+        buf_add_text(out, "null");
+}
+
+char *json_dump(const json_t *json)
+{
+    struct buf out;
+    buf_init(&out, SIZE_MAX);
+    json_add(&out, json);
+    return buf_take(&out);
+}
+
+void json_put(json_t *object, const char *key, json_t *value)
+{
+    if (!value)
+        return;
+    if (json_object_set_new(object, key, value) == 0)
+        return;
+    /* The key is not UTF-8, or there is no memory, or `object` is no object; the value is gone already. */
+    assert(json_is_object(object) && !text_is_utf8(bytes_of(key)));
+}
+
+void json_put_str(json_t *object, const char *key, const char *text)
+{
+    if (text)
+        json_put_bytes(object, key, bytes_of(text));
+}
+
+void json_put_bytes(json_t *object, const char *key, struct bytes text)
+{
+    if (!text.ptr)
+        return;
+    bool clean = text_is_utf8(text) && !(text.len > 0 && memchr(text.ptr, '\0', text.len));
+    json_t *value;
+    if (clean) {
+        value = json_stringn_nocheck(text.ptr, text.len);
+    } else {
+        struct buf cleaned CLEANUP(buf_done);
+        buf_init(&cleaned, text.len * 3);
+        text_add_clean(text, &cleaned);
+        value = json_stringn_nocheck(cleaned.ptr, cleaned.len);
+    }
+    assert(value);
+    json_put(object, key, value);
+}
+
+void json_put_int(json_t *object, const char *key, int64_t value)
+{
+    json_put(object, key, json_integer(value));
+}
+
+void json_put_bool(json_t *object, const char *key, bool value)
+{
+    json_put(object, key, json_boolean(value));
+}
+
+void json_put_time(json_t *object, const char *key, msec_t at)
+{
+    if (at == 0)
+        return;
+    struct buf text CLEANUP(buf_done);
+    buf_init(&text, 64);
+    clock_add_iso(&text, at);
+    json_put_bytes(object, key, buf_bytes(&text));
+}
