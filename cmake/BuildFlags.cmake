@@ -20,6 +20,7 @@ target_compile_options(answerd_flags INTERFACE
     -Wstrict-prototypes
     -Wmissing-prototypes  # a function is static or has a header
     -Wformat=2
+    -Wno-format-zero-length # log_info("stopped", "") has no fields
     -Wvla                 # stack use must not depend on input
     -Wpointer-arith
     -Wwrite-strings

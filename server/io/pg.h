@@ -72,8 +72,8 @@ bool pg_is_broken(const struct pg *pg); /* after ERR_LOST: close it and open ano
 
 /* Runs one statement; it is prepared on first use under the address of `sql`, so `sql` must be a constant.
  * ERR_LOST: the connection broke, the outcome is unknown. ERR_CONFLICT: serialization failure, deadlock, lock not
- * available or unique violation. ERR_BUSY: out of connections, disk full, read-only. ERR_INVALID: everything else
- * that the server refused, with sqlstate. `ret_result` may be NULL. */
+ * available or unique violation. ERR_BUSY: out of connections, disk full, read-only. ERR_TIMEOUT: the statement
+ * timeout; rolled back. ERR_INVALID: everything else that the server refused, with sqlstate. `ret_result` may be NULL. */
 err_t pg_run(struct pg *pg, const char *sql, const struct pg_value *values, size_t count,
              struct pg_result **ret_result, struct error *reterr) MUST_CHECK;
 
@@ -99,7 +99,11 @@ typedef void pg_async_done(const struct pg_result *result, const struct error *e
 err_t pg_async_run(struct pg_async *pg, const char *sql, const struct pg_value *values, size_t count,
                    msec_t deadline_ms, pg_async_done *done, void *arg) MUST_CHECK;
 
-/* Calls `ready` on the loop's thread each time the connection becomes usable. */
+/* Calls `ready` on the loop's thread each time the connection becomes usable: after it was made, and after a statement
+ * whose `done` did not start the next one. */
 void pg_async_on_ready(struct pg_async *pg, void (*ready)(void *arg), void *arg);
+
+/* Calls `trouble` each time the connection breaks or cannot be made; for the log. */
+void pg_async_on_trouble(struct pg_async *pg, void (*trouble)(const struct error *e, void *arg), void *arg);
 
 #endif
