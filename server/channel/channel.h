@@ -82,6 +82,12 @@ struct channel_kind {
 
     /* Appends the "Name: value\n" lines that the provider would send with this body at `now`. */
     err_t (*sign)(const struct webhook *w, struct bytes secret, struct buf *headers, struct error *reterr);
+    /* The same for a kind whose form depends on the source's settings; then `sign` is NULL. */
+    err_t (*sign_as_configured)(const struct webhook *w, const json_t *settings, struct bytes secret,
+                                struct buf *headers, struct error *reterr);
+
+    /* Finds settings that cannot work, beyond their types and presence. NULL: nothing more to check. */
+    err_t (*check)(const json_t *settings, struct error *reterr);
 
     /* Answer to an accepted webhook; NULL means 200 with an empty body. */
     const char *accepted_body;

@@ -1,0 +1,55 @@
+#include "channel/channel.h"
+
+#include "channel/kinds.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+static const struct channel_kind *const kinds[] = {
+    /* messaging */
+    &channel_whatsapp,
+    &channel_messenger,
+    &channel_instagram,
+    &channel_meta,
+    &channel_telegram,
+    /* payments and generic senders */
+    NULL,
+};
+
+const struct channel_kind *channel_find(const char *kind)
+{
+    for (size_t i = 0; kinds[i] != NULL; i++) {
+        if (strcmp(kinds[i]->name, kind) == 0) {
+            return kinds[i];
+        }
+    }
+    return NULL;
+}
+
+const struct channel_kind *const *channel_all(void)
+{
+    return kinds;
+}
+
+const char *webhook_header_value(const struct webhook *w, const char *name)
+{
+    for (size_t i = 0; i < w->header_count; i++) {
+        if (strcasecmp(w->headers[i].name, name) == 0) {
+            return w->headers[i].value;
+        }
+    }
+    return NULL;
+}
+
+void outgoing_request_done(struct outgoing_request *request)
+{
+    if (request == NULL) {
+        return;
+    }
+    buf_done(&request->url);
+    buf_done(&request->body);
+    for (size_t i = 0; i < ARRAY_LEN(request->headers); i++) {
+        free(request->headers[i]);
+        request->headers[i] = NULL;
+    }
+}
