@@ -1,0 +1,252 @@
+#include "admin/admin.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/api_worker.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+#include "io/http_server.h"
+#include "io/loop.h"
+
+#define MAX_BODY_BYTES ((size_t)1024 * 1024)
+#define MAX_METRICS_BYTES ((size_t)8 * 1024 * 1024)
+#define MAX_ANSWER_BYTES ((size_t)16 * 1024 * 1024)
+#define MAX_CONNECTIONS 256
+
+struct admin {
+    struct admin_host host;
+    struct loop *loop;
+    struct http_server *server;
+    struct api_worker *worker;
+    pthread_t thread;
+    atomic_bool stopping;       /* announced */
+    atomic_bool stop_listening;
+    bool draining; /* the listener's thread only */
+
+    pthread_mutex_t lock;
+    struct api_call *answered; /* by the worker, not yet sent; newest first */
+};
+
+static void answer_text(struct http_request *request, int status, const char *text)
+{
+    http_answer(request, status, "text/plain; charset=utf-8", bytes_of(text), NULL);
+}
+
+/* Why this process should get no traffic, or NULL. */
+static const char *not_ready(const struct admin *admin, char *text, size_t size)
+{
+    const char *who = NULL;
+    if (atomic_load(&admin->stopping)) {
+        return "stopping\n";
+    }
+    if (!api_worker_database_is_ready(admin->worker)) {
+        return "the database is away or has another schema\n";
+    }
+    if (!admin->host.actors_healthy(admin->host.arg, &who)) {
+        snprintf(text, size, "%s is not at work\n", who);
+        return text;
+    }
+    return NULL;
+}
+
+static void answer_ready(const struct admin *admin, struct http_request *request)
+{
+    char text[120];
+    const char *reason = not_ready(admin, text, sizeof(text));
+    answer_text(request, reason == NULL ? 200 : 503, reason == NULL ? "ready\n" : reason);
+}
+
+static void answer_metrics(struct http_request *request)
+{
+    struct buf text;
+    buf_init(&text, MAX_METRICS_BYTES);
+    metrics_print(&text);
+    http_answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_bytes(&text), NULL);
+    buf_done(&text);
+}
+
+static json_t *copy_query(const struct http_request *request)
+{
+    static const char *const names[] = { "state", "contact", "assignee", "tag", "limit", "cursor" };
+    json_t *query = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *value = http_query(request, names[i]);
+        if (value != NULL) {
+            json_put_bytes(query, names[i], bytes_of(value));
+        }
+    }
+    return query;
+}
+
+static void send_api_answer(struct api_call *call)
+{
+    static const char *const challenge[] = { "WWW-Authenticate", "Bearer", NULL };
+    static const char *const retry[] = { "Retry-After", "2", NULL };
+    struct buf text;
+    buf_init(&text, MAX_ANSWER_BYTES);
+    if (call->raw_answer != NULL) {
+        buf_add_text(&text, call->raw_answer);
+    } else {
+        json_add(&text, call->answer);
+        buf_add_char(&text, '\n');
+    }
+    const char *const *headers = call->status == 401 ? challenge : call->status == 503 ? retry : NULL;
+    http_answer(call->request, call->status, "application/json", buf_bytes(&text), headers);
+    buf_done(&text);
+    char labels[80];
+    snprintf(labels, sizeof(labels), "method=\"%s\",status=\"%d\"", strcmp(call->method, "GET") == 0 ? "GET" : "other", call->status);
+    metric_add(metric_counter("answerd_api_calls_total", "Calls of the API by method and status.", labels), 1);
+    api_call_free(call);
+}
+
+static void start_api_call(struct admin *admin, struct http_request *request)
+{
+    struct bytes body = http_body(request);
+    struct api_call *call = memory_new(sizeof(*call));
+    call->request = request;
+    call->method = memory_text(http_method(request));
+    call->path = memory_text(http_path(request));
+    call->authorization = memory_text(http_header(request, "Authorization"));
+    call->idempotency_key = memory_text(http_header(request, "Idempotency-Key"));
+    call->query = copy_query(request);
+    call->body = memory_text_n(body.ptr != NULL ? body.ptr : "", body.len);
+    call->body_length = body.len;
+    if (call->idempotency_key != NULL && strlen(call->idempotency_key) > 200) {
+        api_refuse(call, 400, "too_long", NULL, "the Idempotency-Key is longer than 200 bytes");
+        send_api_answer(call);
+    } else if (api_worker_add(admin->worker, call) != ERR_NONE) {
+        api_refuse(call, 503, "busy", "try again in a moment", "too many calls wait already");
+        send_api_answer(call);
+    }
+}
+
+static void handle_request(struct http_request *request, void *arg)
+{
+    struct admin *admin = arg;
+    const char *path = http_path(request);
+    bool reads = strcmp(http_method(request), "GET") == 0 || strcmp(http_method(request), "HEAD") == 0;
+    if (strncmp(path, API_PREFIX, strlen(API_PREFIX)) == 0) {
+        start_api_call(admin, request);
+    } else if (reads && strcmp(path, "/healthz") == 0) {
+        answer_text(request, 200, "alive\n");
+    } else if (reads && strcmp(path, "/readyz") == 0) {
+        answer_ready(admin, request);
+    } else if (reads && strcmp(path, "/metrics") == 0) {
+        answer_metrics(request);
+    } else {
+        answer_text(request, 404, "there is /healthz, /readyz, /metrics and " API_PREFIX "openapi.json\n");
+    }
+}
+
+/* On the worker's thread. */
+static void call_answered(struct api_call *call, void *arg)
+{
+    struct admin *admin = arg;
+    pthread_mutex_lock(&admin->lock);
+    call->next = admin->answered;
+    admin->answered = call;
+    pthread_mutex_unlock(&admin->lock);
+    loop_nudge(admin->loop);
+}
+
+static void drained(void *arg)
+{
+    struct admin *admin = arg;
+    loop_stop(admin->loop);
+}
+
+static void nudged(void *arg)
+{
+    struct admin *admin = arg;
+    pthread_mutex_lock(&admin->lock);
+    struct api_call *call = admin->answered;
+    admin->answered = NULL;
+    pthread_mutex_unlock(&admin->lock);
+    while (call != NULL) {
+        struct api_call *next = call->next;
+        send_api_answer(call);
+        call = next;
+    }
+    if (atomic_load(&admin->stop_listening) && !admin->draining) {
+        admin->draining = true;
+        http_server_drain(admin->server, drained, admin);
+    }
+}
+
+static void *admin_main(void *arg)
+{
+    struct admin *admin = arg;
+    log_set_actor("admin");
+    loop_run(admin->loop);
+    return NULL;
+}
+
+static void admin_free(struct admin *admin)
+{
+    http_server_free(admin->server);
+    while (admin->answered != NULL) {
+        struct api_call *call = admin->answered;
+        admin->answered = call->next;
+        api_call_free(call);
+    }
+    loop_free(admin->loop);
+    pthread_mutex_destroy(&admin->lock);
+    free(admin);
+}
+
+err_t admin_start(const struct config *config, const struct admin_host *host, struct admin **ret_admin, int *ret_port,
+                  struct error *reterr)
+{
+    const struct http_limits limits = {
+        .max_header_bytes = config->http.max_header_bytes,
+        .max_body_bytes = MAX_BODY_BYTES,
+        .read_deadline_ms = config->http.read_deadline_ms,
+        .idle_ms = config->http.idle_ms,
+        .max_connections = MAX_CONNECTIONS,
+    };
+    struct admin *admin = memory_new(sizeof(*admin));
+    admin->host = *host;
+    pthread_mutex_init(&admin->lock, NULL);
+    admin->loop = loop_new();
+    loop_on_nudge(admin->loop, nudged, admin);
+    admin->server = http_server_new(admin->loop, &limits, handle_request, admin);
+    err_t err = http_server_listen(admin->server, config->http.admin_listen, ret_port, reterr);
+    if (err == ERR_NONE) {
+        err = api_worker_start(config, &admin->host, call_answered, admin, &admin->worker, reterr);
+    }
+    if (err != ERR_NONE) {
+        admin_free(admin);
+        return err;
+    }
+    int failure = pthread_create(&admin->thread, NULL, admin_main, admin);
+    if (failure != 0) {
+        api_worker_stop(admin->worker);
+        admin_free(admin);
+        return fail(reterr, ERR_INTERNAL, "no thread for the admin listener: %s", strerror(failure));
+    }
+    *ret_admin = admin;
+    return ERR_NONE;
+}
+
+void admin_announce_stop(struct admin *admin)
+{
+    atomic_store(&admin->stopping, true);
+}
+
+void admin_stop(struct admin *admin)
+{
+    if (admin == NULL) {
+        return;
+    }
+    admin_announce_stop(admin);
+    api_worker_refuse_all(admin->worker);
+    atomic_store(&admin->stop_listening, true);
+    loop_nudge(admin->loop);
+    pthread_join(admin->thread, NULL);
+    api_worker_stop(admin->worker);
+    admin_free(admin);
+}

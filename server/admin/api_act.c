@@ -1,0 +1,280 @@
+/* Actions of people on a conversation. An action becomes an event of the contact's lane, and the engine applies its
+ * effects as it applies those of rules: in order with everything else that happens to the contact, and with the same
+ * events as its consequence. */
+#include "admin/api.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "store/api_store.h"
+
+#define TEXT_MAX_BYTES 16384
+#define NAME_MAX_BYTES 200
+#define MESSAGES_SHOWN 20
+
+/* One action: the fields of its body, and how they become an effect. False: the call was answered. */
+struct action {
+    const char *name;
+    const char *fields[12];
+    bool (*make)(struct api_call *call, json_t *effect);
+};
+
+static void copy_field(const json_t *input, json_t *effect, const char *key)
+{
+    json_t *value = json_object_get(input, key);
+    if (value != NULL) {
+        json_put(effect, key, json_deep_copy(value));
+    }
+}
+
+static bool make_reply(struct api_call *call, json_t *effect)
+{
+    static const char *const what[] = { "text", "template", "media" };
+    static const char *const copied[] = { "vars", "language", "buttons", "reply_to", "on_unknown", "quiet" };
+    size_t given = 0;
+    for (size_t i = 0; i < ARRAY_LEN(what); i++) {
+        given += json_object_get(call->input, what[i]) != NULL;
+    }
+    if (given != 1) {
+        api_refuse(call, 400, "missing_field", NULL, "a reply needs one of 'text', 'template' and 'media'");
+        return false;
+    }
+    json_put_str(effect, "do", "send");
+    if (json_object_get(call->input, "media") != NULL) {
+        if (json_object_at(call->input, "media") == NULL) {
+            api_refuse(call, 400, "invalid", NULL, "'media' must be an object with kind and url or id");
+            return false;
+        }
+        copy_field(call->input, effect, "media");
+    } else {
+        const char *key = json_object_get(call->input, "text") != NULL ? "text" : "template";
+        const char *text = api_text(call, key, TEXT_MAX_BYTES);
+        if (text == NULL) {
+            return false;
+        }
+        json_put_str(effect, key, text);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
+        copy_field(call->input, effect, copied[i]);
+    }
+    return true;
+}
+
+/* An effect `name` with one text. */
+static bool make_with_text(struct api_call *call, json_t *effect, const char *name, const char *key, size_t max_bytes)
+{
+    const char *text = api_text(call, key, max_bytes);
+    if (text == NULL) {
+        return false;
+    }
+    json_put_str(effect, "do", name);
+    json_put_str(effect, key, text);
+    return true;
+}
+
+static bool make_note(struct api_call *call, json_t *effect)
+{
+    return make_with_text(call, effect, "note", "text", TEXT_MAX_BYTES);
+}
+
+static bool make_tag(struct api_call *call, json_t *effect)
+{
+    return make_with_text(call, effect, "tag", "tag", NAME_MAX_BYTES);
+}
+
+static bool make_untag(struct api_call *call, json_t *effect)
+{
+    return make_with_text(call, effect, "untag", "tag", NAME_MAX_BYTES);
+}
+
+static bool make_assign(struct api_call *call, json_t *effect)
+{
+    return make_with_text(call, effect, "assign", "assignee", NAME_MAX_BYTES);
+}
+
+static bool make_survey(struct api_call *call, json_t *effect)
+{
+    return make_with_text(call, effect, "survey", "survey", NAME_MAX_BYTES);
+}
+
+static bool make_resolve(struct api_call *call, json_t *effect)
+{
+    (void)call;
+    json_put_str(effect, "do", "resolve");
+    return true;
+}
+
+static bool make_snooze(struct api_call *call, json_t *effect)
+{
+    const char *duration = json_str(call->input, "for");
+    const char *until = json_str(call->input, "until");
+    int64_t ms = 0;
+    msec_t at = 0;
+    json_put_str(effect, "do", "snooze");
+    if (duration != NULL && until == NULL && text_to_duration(bytes_of(duration), &ms) && ms > 0) {
+        json_put_int(effect, "for_ms", ms);
+        return true;
+    }
+    if (until != NULL && duration == NULL && clock_parse_iso(bytes_of(until), &at)) {
+        json_put_time(effect, "until", at);
+        return true;
+    }
+    api_refuse(call, 400, "invalid", NULL, "a snooze needs 'for' (\"2h\") or 'until' (a time)");
+    return false;
+}
+
+static const struct action actions[] = {
+    { "reply", { "agent", "text", "template", "media", "vars", "language", "buttons", "reply_to", "on_unknown", "quiet" }, make_reply },
+    { "note", { "agent", "text" }, make_note },
+    { "tag", { "agent", "tag" }, make_tag },
+    { "untag", { "agent", "tag" }, make_untag },
+    { "assign", { "agent", "assignee" }, make_assign },
+    { "snooze", { "agent", "for", "until" }, make_snooze },
+    { "resolve", { "agent" }, make_resolve },
+    { "survey", { "agent", "survey" }, make_survey },
+};
+
+static const struct action *find_action(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
+        if (strcmp(actions[i].name, name) == 0) {
+            return &actions[i];
+        }
+    }
+    return NULL;
+}
+
+static json_t *action_doc(struct api_call *call, const json_t *owner, json_t *effect)
+{
+    const char *agent = json_str_or(call->input, "agent", json_str_or(call->token, "name", "api"));
+    json_put_str(effect, "conversation", "@");
+    json_t *body = json_object();
+    json_put_str(body, "agent", agent);
+    json_t *effects = json_array();
+    json_array_append(effects, effect);
+    json_put(body, "effects", effects);
+    json_t *doc = api_event_doc(call, "agent.action");
+    json_put_int(doc, "contact_id", json_int(owner, "contact_id", 0));
+    json_put_int(doc, "conversation_id", call->id);
+    json_put_int(doc, "lane", json_int(owner, "lane", 0));
+    json_put_str(doc, "agent", agent);
+    json_put(doc, "effects", json_deep_copy(effects));
+    json_put(doc, "body", body);
+    return doc;
+}
+
+bool api_act_on_conversation(struct api_call *call)
+{
+    const struct action *action = find_action(call->word);
+    if (action == NULL) {
+        api_refuse(call, 404, "no_such_path", "reply, note, tag, untag, assign, snooze, resolve or survey", "there is no action '%s'",
+                   call->word);
+        return true;
+    }
+    if (!api_check_keys(call, action->fields)) {
+        return true;
+    }
+    json_t *effect = json_object();
+    if (!action->make(call, effect)) {
+        json_decref(effect);
+        return true;
+    }
+    json_t *owner = NULL;
+    struct error error;
+    if (api_store_owner(call->pg, call->id, &owner, &error) != ERR_NONE) {
+        json_decref(effect);
+        return api_database_failed(call, &error);
+    }
+    json_t *doc = action_doc(call, owner, effect);
+    json_decref(effect);
+    json_decref(owner);
+    return api_add_event(call, doc, call->id);
+}
+
+/* The effect of an action that was not possible, or the error that it led to. */
+static const char *find_refusal(const json_t *outcome)
+{
+    size_t index;
+    size_t inner;
+    json_t *trace;
+    json_t *effect;
+    json_array_foreach (json_array_at(outcome, "traces"), index, trace) {
+        json_array_foreach (json_array_at(trace, "effects"), inner, effect) {
+            if (json_str(effect, "refused") != NULL) {
+                return json_str(effect, "refused");
+            }
+        }
+    }
+    return NULL;
+}
+
+static const char *find_failure(const json_t *outcome)
+{
+    size_t index;
+    json_t *trace;
+    json_array_foreach (json_array_at(outcome, "traces"), index, trace) {
+        const char *verdict = json_str_or(trace, "verdict", "");
+        if (strcmp(verdict, "failed") == 0) {
+            return json_str_or(trace, "error", "the action failed");
+        }
+    }
+    return json_str(outcome, "problem");
+}
+
+/* The event was handled: tells what came of it. False: the connection was lost. */
+static bool answer_handled(struct api_call *call, const json_t *outcome)
+{
+    json_t *answer = json_object();
+    json_put_int(answer, "event", call->waits_for_event);
+    if (call->conversation_id != 0) {
+        const char *failure = find_failure(outcome);
+        const char *refusal = failure == NULL ? find_refusal(outcome) : NULL;
+        if (failure != NULL || refusal != NULL) {
+            json_decref(answer);
+            api_refuse(call, failure != NULL ? 422 : 409, failure != NULL ? "failed" : "refused", NULL, "%s",
+                       failure != NULL ? failure : refusal);
+            return true;
+        }
+        json_t *conversation = NULL;
+        struct error error;
+        if (api_store_conversation(call->pg, call->conversation_id, MESSAGES_SHOWN, &conversation, &error) != ERR_NONE) {
+            json_decref(answer);
+            return api_database_failed(call, &error);
+        }
+        json_put(answer, "conversation", conversation);
+    }
+    json_put_str(answer, "state", "handled");
+    const json_t *first = json_array_get(json_array_at(outcome, "traces"), 0);
+    if (call->conversation_id != 0 && json_array_at(first, "effects") != NULL) {
+        json_put(answer, "effects", json_deep_copy(json_array_at(first, "effects")));
+    }
+    api_answer(call, 200, answer);
+    return true;
+}
+
+bool api_look_again(struct api_call *call)
+{
+    json_t *outcome = NULL;
+    struct error error;
+    if (api_store_event_outcome(call->pg, call->waits_for_event, &outcome, &error) != ERR_NONE) {
+        return api_database_failed(call, &error);
+    }
+    const char *state = json_str_or(outcome, "state", "");
+    bool kept = true;
+    if (strcmp(state, "handled") == 0) {
+        kept = answer_handled(call, outcome);
+    } else if (strcmp(state, "parked") == 0) {
+        api_refuse(call, 500, "parked", "retry it with POST /api/v1/events/ID/retry", "event %lld was parked: %s",
+                   (long long)call->waits_for_event, json_str_or(outcome, "problem", ""));
+    } else if (clock_steady() >= call->give_up_at) {
+        json_t *answer = json_object();
+        json_put_int(answer, "event", call->waits_for_event);
+        json_put_str(answer, "state", state);
+        api_answer(call, 202, answer);
+    }
+    json_decref(outcome);
+    return kept;
+}

@@ -1,0 +1,193 @@
+/* What other programs do through the API: they report events, and they set going again what was given up. */
+#include "admin/api.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "store/api_store.h"
+
+#define NAME_MAX_BYTES 200
+#define WAIT_MS 5000
+
+/* The same Idempotency-Key of the same token names the same thing; without one each call is a thing of its own. */
+static void put_key(struct api_call *call, json_t *doc)
+{
+    if (call->idempotency_key != NULL) {
+        struct buf key CLEANUP(buf_done);
+        buf_init(&key, 1024);
+        buf_addf(&key, "api:%s:%s:%s", json_str_or(call->token, "name", ""), call->path, call->idempotency_key);
+        json_put_bytes(doc, "key", buf_bytes(&key));
+    }
+}
+
+json_t *api_event_doc(struct api_call *call, const char *type)
+{
+    json_t *doc = json_object();
+    json_put_str(doc, "type", type);
+    json_put_str(doc, "source", "api");
+    json_put_str(doc, "provider", "answerd");
+    put_key(call, doc);
+    json_put_time(doc, "occurred_at", clock_now());
+    return doc;
+}
+
+bool api_add_event(struct api_call *call, json_t *doc, int64_t conversation_id)
+{
+    bool is_new = false;
+    struct error error;
+    err_t err = api_store_add_event(call->pg, doc, &call->waits_for_event, &is_new, &error);
+    json_decref(doc);
+    if (err != ERR_NONE) {
+        return api_database_failed(call, &error);
+    }
+    call->conversation_id = conversation_id;
+    call->give_up_at = clock_steady() + WAIT_MS;
+    call->host->work_added(call->host->arg);
+    return true;
+}
+
+static bool is_event_name(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 0 && length <= 100 &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == length;
+}
+
+/* "identities", or the short forms {"whatsapp": "15550100", "email": "a@b.c"}. */
+static json_t *contact_doc(struct api_call *call, const json_t *given)
+{
+    static const char *const providers[] = { "whatsapp", "telegram", "messenger", "instagram", "stripe", "email", "phone" };
+    json_t *identities = json_array();
+    size_t index;
+    json_t *item;
+    json_array_foreach (json_array_at(given, "identities"), index, item) {
+        const char *text = json_string_value(item);
+        if (text != NULL && strchr(text, ':') != NULL && strlen(text) <= NAME_MAX_BYTES) {
+            json_array_append(identities, item);
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(providers); i++) {
+        const char *handle = json_str(given, providers[i]);
+        if (handle != NULL && handle[0] != '\0' && strlen(handle) <= NAME_MAX_BYTES) {
+            char text[NAME_MAX_BYTES + 32];
+            snprintf(text, sizeof(text), "%s:%s", providers[i], handle);
+            json_array_append_new(identities, json_string(text));
+        }
+    }
+    if (json_array_size(identities) == 0) {
+        json_decref(identities);
+        api_refuse(call, 400, "invalid", "{\"contact\": {\"identities\": [\"whatsapp:15550100\"]}}", "'contact' names no identity");
+        return NULL;
+    }
+    json_t *contact = json_object();
+    json_put(contact, "identities", identities);
+    json_put_str(contact, "name", json_str(given, "name"));
+    json_put_str(contact, "language", json_str(given, "language"));
+    return contact;
+}
+
+bool api_post_event(struct api_call *call)
+{
+    static const char *const fields[] = { "name", "body", "contact", "conversation", "key", "occurred_at", "wait", NULL };
+    if (!api_check_keys(call, fields)) {
+        return true;
+    }
+    const char *name = api_text(call, "name", 100);
+    if (name == NULL) {
+        return true;
+    }
+    if (strncmp(name, "custom.", strlen("custom.")) == 0) {
+        name += strlen("custom.");
+    }
+    if (!is_event_name(name)) {
+        api_refuse(call, 400, "invalid", NULL, "'name' may have letters, digits and _ . -");
+        return true;
+    }
+    const json_t *given = json_object_get(call->input, "contact");
+    json_t *contact = NULL;
+    if (given != NULL && (contact = contact_doc(call, given)) == NULL) {
+        return true;
+    }
+    char type[120];
+    snprintf(type, sizeof(type), "custom.%s", name);
+    json_t *doc = api_event_doc(call, type);
+    json_put_str(doc, "key", json_str(call->input, "key"));
+    json_put_time(doc, "occurred_at", json_time(call->input, "occurred_at", 0));
+    if (contact != NULL) {
+        json_put(doc, "contact", contact);
+    }
+    const json_t *body = json_object_get(call->input, "body");
+    json_put(doc, "body", body != NULL ? json_deep_copy(body) : json_object());
+    int64_t conversation = json_int(call->input, "conversation", 0);
+    if (conversation > 0) {
+        json_t *owner = NULL;
+        struct error error;
+        if (api_store_owner(call->pg, conversation, &owner, &error) != ERR_NONE) {
+            json_decref(doc);
+            return api_database_failed(call, &error);
+        }
+        json_put_int(doc, "conversation_id", conversation);
+        json_put_int(doc, "contact_id", json_int(owner, "contact_id", 0));
+        json_put_int(doc, "lane", json_int(owner, "lane", 0));
+        json_decref(owner);
+    }
+    bool wait = json_bool(call->input, "wait", false);
+    if (!api_add_event(call, doc, 0)) {
+        return false;
+    }
+    if (call->status == 0 && !wait) {
+        json_t *answer = json_object();
+        json_put_int(answer, "event", call->waits_for_event);
+        json_put_str(answer, "state", "waiting");
+        api_answer(call, 202, answer);
+    }
+    return true;
+}
+
+static bool answer_done(struct api_call *call, err_t err, const char *state, const struct error *error)
+{
+    if (err != ERR_NONE) {
+        return api_database_failed(call, error);
+    }
+    json_t *answer = json_object();
+    json_put_str(answer, "state", state);
+    api_answer(call, 200, answer);
+    return true;
+}
+
+bool api_retry_event(struct api_call *call)
+{
+    struct error error;
+    err_t err = api_store_retry_event(call->pg, call->id, &error);
+    call->host->work_added(call->host->arg);
+    return answer_done(call, err, "waiting", &error);
+}
+
+bool api_retry_delivery(struct api_call *call)
+{
+    struct error error;
+    err_t err = api_store_retry_delivery(call->pg, call->id, &error);
+    call->host->deliveries_added(call->host->arg);
+    return answer_done(call, err, "queued", &error);
+}
+
+bool api_resume_source(struct api_call *call)
+{
+    struct error error;
+    err_t err = api_store_resume(call->pg, call->word, &error);
+    call->host->deliveries_added(call->host->arg);
+    return answer_done(call, err, "resumed", &error);
+}
+
+bool api_reload(struct api_call *call)
+{
+    json_t *report = NULL;
+    struct error error;
+    if (call->host->reload(call->host->arg, &report, &error) != ERR_NONE) {
+        api_refuse(call, 422, "rules_do_not_load", "`answerd check` lists every problem", "%s", error.text);
+        return true;
+    }
+    api_answer(call, 200, report);
+    return true;
+}

@@ -1,0 +1,270 @@
+#include "deliver/attempt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/metrics.h"
+#include "channel/channel.h"
+#include "deliver/dispatch.h"
+#include "deliver/retry.h"
+#include "deliver/webhook_call.h"
+#include "io/crypto.h"
+
+#define CHANNEL_PAUSE_MS ((msec_t)60 * 1000)
+#define WEBHOOK_TIMEOUT_MS 15000
+
+/* A call that is in flight. */
+struct attempt {
+    struct attempt_context *context;
+    json_t *delivery;
+    const struct channel_kind *kind; /* NULL for outgoing webhooks */
+    const char *sent_as;
+    msec_t started_at;
+    struct attempt *previous, *next; /* in the context's list */
+};
+
+static void attempt_free(struct attempt *attempt)
+{
+    struct attempt **to_this = attempt->previous != NULL ? &attempt->previous->next : &attempt->context->first;
+    *to_this = attempt->next;
+    if (attempt->next != NULL) {
+        attempt->next->previous = attempt->previous;
+    }
+    json_decref(attempt->delivery);
+    free(attempt);
+}
+
+static unsigned attempt_number(const json_t *delivery)
+{
+    return (unsigned)json_int(delivery, "attempts", 0) + 1;
+}
+
+/* The outcome as far as every ending shares it. */
+static json_t *outcome_new(const struct attempt *attempt)
+{
+    const json_t *delivery = attempt->delivery;
+    json_t *outcome = json_object();
+    json_put_int(outcome, "id", json_int(delivery, "id", 0));
+    json_put_str(outcome, "created_at", json_str(delivery, "created_at"));
+    json_put_int(outcome, "number", attempt_number(delivery));
+    json_put_time(outcome, "started_at", attempt->started_at);
+    json_put_str(outcome, "sent_as", attempt->sent_as);
+    return outcome;
+}
+
+static void count_outcome(const json_t *delivery, const json_t *outcome)
+{
+    char labels[200];
+    snprintf(labels, sizeof(labels), "target=\"%.80s\",outcome=\"%.40s\"",
+             json_str_or(delivery, "source", json_str_or(delivery, "endpoint", "")), json_str_or(outcome, "outcome", ""));
+    metric_add(metric_counter("answerd_delivery_attempts_total", "Attempts at deliveries by target and outcome.", labels), 1);
+}
+
+static void outcome_done(struct attempt *attempt, json_t *outcome)
+{
+    count_outcome(attempt->delivery, outcome);
+    json_array_append_new(attempt->context->outcomes, outcome);
+    attempt_free(attempt);
+}
+
+/* Ends an attempt for which nothing left. */
+static void conclude_unsent(struct attempt *attempt, const char *name, const char *code, const char *reason)
+{
+    json_t *outcome = outcome_new(attempt);
+    json_put_str(outcome, "outcome", name);
+    json_put_str(outcome, "error_code", code);
+    json_put_str(outcome, "reason", reason);
+    outcome_done(attempt, outcome);
+}
+
+static void put_retry(json_t *outcome, enum retry_schedule schedule, unsigned attempts, msec_t asked_ms, msec_t now, uint32_t random)
+{
+    msec_t delay = retry_delay(schedule, attempts, asked_ms, random);
+    json_put_str(outcome, "outcome", delay < 0 ? "parked" : "retry");
+    if (delay >= 0) {
+        json_put_time(outcome, "due_at", now + delay);
+    }
+}
+
+void attempt_conclude(const struct send_result *result, bool is_webhook, unsigned attempts, msec_t now, uint32_t random, json_t *outcome)
+{
+    if (result->code[0] != '\0') {
+        json_put_bytes(outcome, "error_code", bytes_of(result->code));
+    }
+    if (result->reason[0] != '\0') {
+        json_put_bytes(outcome, "reason", bytes_of(result->reason));
+    }
+    switch (result->verdict) {
+    case SEND_ACCEPTED:
+        json_put_str(outcome, "outcome", "sent");
+        if (result->provider_message_id[0] != '\0') {
+            json_put_bytes(outcome, "provider_message_id", bytes_of(result->provider_message_id));
+        }
+        json_object_del(outcome, "error_code");
+        json_object_del(outcome, "reason");
+        break;
+    case SEND_RETRY:
+        put_retry(outcome, is_webhook ? RETRY_WEBHOOK : RETRY_MESSAGE, attempts, result->retry_after_ms, now, random);
+        break;
+    case SEND_CHANNEL_DOWN:
+        put_retry(outcome, RETRY_CHANNEL_DOWN, attempts, result->retry_after_ms, now, random);
+        json_put_int(outcome, "pause_source_ms", CHANNEL_PAUSE_MS);
+        break;
+    case SEND_REFUSED:
+        json_put_str(outcome, "outcome", "failed");
+        break;
+    case SEND_UNREACHABLE:
+        json_put_str(outcome, "outcome", "failed");
+        json_put_bool(outcome, "unreachable", true);
+        break;
+    case SEND_OPTED_OUT:
+        json_put_str(outcome, "outcome", "failed");
+        json_put_bool(outcome, "opted_out", true);
+        break;
+    case SEND_UNKNOWN:
+        json_put_str(outcome, "outcome", "unknown");
+        break;
+    }
+    if (result->new_address[0] != '\0') {
+        json_put_bytes(outcome, "new_recipient", bytes_of(result->new_address));
+    }
+}
+
+static void add_alert(struct attempt *attempt, const char *what, const struct send_result *result)
+{
+    json_t *alert = json_object();
+    json_put_str(alert, "problem", what);
+    json_put_str(alert, "source", json_str_or(attempt->delivery, "source", json_str_or(attempt->delivery, "endpoint", "")));
+    json_put_bytes(alert, "code", bytes_of(result->code));
+    json_put_bytes(alert, "reason", bytes_of(result->reason));
+    json_array_append_new(attempt->context->alerts, alert);
+}
+
+static void classify_message(const struct attempt *attempt, const struct http_exchange *exchange, struct send_result *result)
+{
+    *result = (struct send_result){ .verdict = SEND_RETRY, .retry_after_ms = exchange->retry_after_ms };
+    if (exchange->outcome == HTTP_ANSWERED) {
+        attempt->kind->classify(exchange, result);
+        return;
+    }
+    /* Whatever the channel: what never left may be sent again, what may have arrived must not. */
+    result->verdict = exchange->outcome == HTTP_NOT_SENT ? SEND_RETRY : SEND_UNKNOWN;
+    snprintf(result->reason, sizeof(result->reason), "%s", exchange->error);
+}
+
+static void attempt_ended(const struct http_exchange *exchange, void *arg)
+{
+    struct attempt *attempt = arg;
+    bool is_webhook = attempt->kind == NULL;
+    struct send_result result;
+    bool gone = false;
+    if (is_webhook) {
+        webhook_call_classify(exchange, &result, &gone);
+    } else {
+        classify_message(attempt, exchange, &result);
+    }
+    json_t *outcome = outcome_new(attempt);
+    json_put_int(outcome, "duration_ms", exchange->duration_ms);
+    if (exchange->outcome == HTTP_ANSWERED) {
+        json_put_int(outcome, "status", exchange->status);
+    }
+    attempt_conclude(&result, is_webhook, attempt_number(attempt->delivery), clock_now(), crypto_random_u32(), outcome);
+    if (result.verdict == SEND_CHANNEL_DOWN) {
+        add_alert(attempt, "channel_down", &result);
+    }
+    if (gone) {
+        json_put_bool(outcome, "disable_endpoint", true);
+        add_alert(attempt, "endpoint_gone", &result);
+    }
+    outcome_done(attempt, outcome);
+}
+
+/* Sends what was rendered; `call` is used up. */
+static void attempt_send(struct attempt *attempt, struct outgoing_request *call, msec_t timeout_ms, bool guard_addresses)
+{
+    const struct http_client_request request = {
+        .url = call->url.ptr,
+        .headers = (const char *const *)call->headers,
+        .body = buf_bytes(&call->body),
+        .timeout_ms = timeout_ms,
+        .forbid_private_addresses = guard_addresses,
+    };
+    http_client_send(attempt->context->client, &request, attempt_ended, attempt);
+    outgoing_request_done(call);
+}
+
+static void start_webhook(struct attempt *attempt)
+{
+    const struct attempt_context *context = attempt->context;
+    const char *name = json_str_or(attempt->delivery, "endpoint", "");
+    const json_t *endpoint = context->rules != NULL ? rule_set_declaration(context->rules, "endpoint", name) : NULL;
+    attempt->sent_as = "webhook";
+    if (endpoint == NULL) {
+        conclude_unsent(attempt, "parked", "no_endpoint", "the rules in force declare no such endpoint");
+        return;
+    }
+    struct outgoing_request call = { .headers = { NULL } };
+    struct error error;
+    if (webhook_call_render(json_int(attempt->delivery, "id", 0), json_object_at(attempt->delivery, "request"), endpoint,
+                            attempt->started_at, &call, &error) != ERR_NONE) {
+        outgoing_request_done(&call);
+        conclude_unsent(attempt, "failed", "render", error.text);
+        return;
+    }
+    attempt_send(attempt, &call, json_int(endpoint, "timeout_ms", WEBHOOK_TIMEOUT_MS), !context->config->deliver.allow_private_addresses);
+}
+
+static void start_message(struct attempt *attempt)
+{
+    const struct attempt_context *context = attempt->context;
+    const char *name = json_str_or(attempt->delivery, "source", "");
+    const struct source_config *source = config_source(context->config, name);
+    attempt->kind = source != NULL ? channel_find(source->kind) : NULL;
+    if (attempt->kind == NULL || attempt->kind->render == NULL) {
+        conclude_unsent(attempt, "parked", "no_source", "the configuration has no such source that can send");
+        return;
+    }
+    struct dispatch dispatch = dispatch_decide(attempt->delivery, attempt->kind, attempt->started_at);
+    if (dispatch.verdict == DISPATCH_BLOCKED) {
+        conclude_unsent(attempt, "blocked", dispatch.code, dispatch.reason);
+        return;
+    }
+    bool approved = dispatch.verdict == DISPATCH_APPROVED;
+    attempt->sent_as = approved ? "approved" : "free";
+    struct outgoing_request call = { .headers = { NULL } };
+    struct error error;
+    if (attempt->kind->render(json_object_at(attempt->delivery, "request"), approved, source->settings, &call, &error) != ERR_NONE) {
+        outgoing_request_done(&call);
+        conclude_unsent(attempt, "failed", "render", error.text);
+        return;
+    }
+    /* Base URLs of providers come from the operator's configuration, not from rules: they may be private. */
+    attempt_send(attempt, &call, context->config->deliver.timeout_ms, false);
+}
+
+void attempt_start(struct attempt_context *context, json_t *delivery)
+{
+    struct attempt *attempt = memory_new(sizeof(*attempt));
+    attempt->context = context;
+    attempt->delivery = delivery;
+    attempt->started_at = clock_now();
+    attempt->next = context->first;
+    if (attempt->next != NULL) {
+        attempt->next->previous = attempt;
+    }
+    context->first = attempt;
+    if (strcmp(json_str_or(delivery, "kind", ""), "webhook") == 0) {
+        start_webhook(attempt);
+    } else {
+        start_message(attempt);
+    }
+}
+
+void attempt_drop_all(struct attempt_context *context)
+{
+    while (context->first != NULL) {
+        attempt_free(context->first);
+    }
+}

@@ -1,0 +1,397 @@
+#include "deliver/deliver.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/backoff.h"
+#include "base/memory.h"
+#include "channel/channel.h"
+#include "deliver/attempt.h"
+#include "base/text.h"
+#include "io/crypto.h"
+#include "store/api_store.h"
+#include "store/store.h"
+
+#define STATEMENT_TIMEOUT_MS 15000
+#define CONNECT_RETRY_MS 200
+#define CONNECT_RETRY_MAX_MS 5000
+#define CLAIM_MOST 64
+#define SETTLE_CHECK_MS 2000
+#define RECORD_RETRY_MS 500
+#define HEALTHY_WITHIN_MS 30000
+/* A lease outlives the call's own time-out, so that only a dead process lets it run out. */
+#define LEASE_MARGIN_MS 30000
+#define STOP_MARGIN_MS 2000
+#define ALERT_EVERY_MS ((msec_t)3600 * 1000)
+
+struct deliver {
+    struct deliver_settings settings;
+    pthread_t thread;
+    struct http_client *client;
+    atomic_bool stopping;
+    atomic_bool nudged;
+    atomic_int_fast64_t last_healthy; /* steady clock; 0 while the database is away */
+
+    /* Everything below belongs to the thread. */
+    struct pg *pg;
+    unsigned connect_failures;
+    msec_t next_connect; /* steady clock, as the other times here unless they say otherwise */
+    struct rule_set *rules;
+    uint64_t rules_generation;
+    json_t *paces;
+    struct attempt_context attempts;
+    bool look;          /* there may be something to claim */
+    msec_t next_look;
+    msec_t next_settle;
+    msec_t next_record; /* after a record that failed */
+    struct log_throttle refusals;
+};
+
+/* {source: {per_second, address_interval_ms, address_burst}} of every source that can send. */
+static json_t *collect_paces(const struct config *config)
+{
+    json_t *paces = json_object();
+    for (size_t i = 0; i < config->source_count; i++) {
+        const struct source_config *source = &config->sources[i];
+        const struct channel_kind *kind = channel_find(source->kind);
+        if (kind == NULL || kind->render == NULL) {
+            continue;
+        }
+        json_t *pace = json_object();
+        json_put_int(pace, "per_second", json_int(source->settings, "per_second", kind->source_per_second));
+        json_put_int(pace, "address_interval_ms", kind->address_interval_ms);
+        json_put_int(pace, "address_burst", kind->address_burst);
+        json_put(paces, source->name, pace);
+    }
+    return paces;
+}
+
+static void deliver_disconnect(struct deliver *deliver)
+{
+    pg_close(deliver->pg);
+    deliver->pg = NULL;
+    atomic_store(&deliver->last_healthy, 0);
+}
+
+static bool deliver_connect(struct deliver *deliver)
+{
+    if (deliver->pg != NULL && !pg_is_broken(deliver->pg)) {
+        return true;
+    }
+    deliver_disconnect(deliver);
+    if (clock_steady() < deliver->next_connect) {
+        return false;
+    }
+    const struct pg_settings settings = {
+        .conninfo = deliver->settings.config->database.url,
+        .application_name = "answerd deliver",
+        .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+    };
+    struct error error;
+    err_t err = pg_open(&settings, &deliver->pg, &error);
+    if (err == ERR_NONE) {
+        err = store_check_schema(deliver->pg, &error);
+    }
+    if (err == ERR_NONE) {
+        if (deliver->connect_failures > 0) {
+            log_info("database is back", "failures=%u", deliver->connect_failures);
+        }
+        deliver->connect_failures = 0;
+        deliver->look = true;
+        deliver->next_settle = 0;
+        return true;
+    }
+    deliver_disconnect(deliver);
+    if (deliver->connect_failures++ == 0) {
+        log_warn("database is away", "reason='%s'", error.text);
+    }
+    deliver->next_connect = clock_steady() + backoff_delay(deliver->connect_failures, CONNECT_RETRY_MS, CONNECT_RETRY_MAX_MS, crypto_random_u32());
+    return false;
+}
+
+static void deliver_database_trouble(struct deliver *deliver, const char *what, const struct error *error)
+{
+    unsigned swallowed;
+    if (log_allowed(&deliver->refusals, 2000, &swallowed)) {
+        log_error("database trouble", "during='%s' reason='%s' also=%u", what, error->text, swallowed);
+    }
+    if (error->code == ERR_LOST || error->code == ERR_BUSY || error->code == ERR_TIMEOUT) {
+        deliver_disconnect(deliver);
+    }
+}
+
+/* Endpoints and their secrets are declared in rules. */
+static void deliver_follow_rules(struct deliver *deliver)
+{
+    if (deliver->rules != NULL && deliver->rules_generation == rule_feed_generation(deliver->settings.rules)) {
+        return;
+    }
+    const struct rule_limits limits = rule_limits_default();
+    struct rule_set *fresh = NULL;
+    struct error error;
+    if (rule_feed_load(deliver->settings.rules, &limits, &deliver->rules_generation, &fresh, &error) != ERR_NONE) {
+        log_error("rules did not load in this thread, the ones before stay", "reason='%s'", error.text);
+        return;
+    }
+    rule_set_free(deliver->rules);
+    deliver->rules = fresh;
+    deliver->attempts.rules = fresh;
+}
+
+/* Outcomes that the database refuses together are recorded one by one; the one to blame is left to its lease. */
+static void record_one_by_one(struct deliver *deliver)
+{
+    json_t *outcomes = deliver->attempts.outcomes;
+    while (json_array_size(outcomes) > 0) {
+        json_t *single = json_array();
+        json_array_append(single, json_array_get(outcomes, 0));
+        struct error error;
+        err_t err = deliver_store_record(deliver->pg, single, &error);
+        if (err == ERR_INVALID) {
+            log_error("an outcome cannot be recorded", "delivery=%lld reason='%s'",
+                      (long long)json_int(json_array_get(outcomes, 0), "id", 0), error.text);
+        } else if (err != ERR_NONE) {
+            deliver_database_trouble(deliver, "recording", &error);
+            json_decref(single);
+            return;
+        }
+        json_decref(single);
+        json_array_remove(outcomes, 0);
+    }
+}
+
+static void deliver_record(struct deliver *deliver)
+{
+    json_t *outcomes = deliver->attempts.outcomes;
+    if (json_array_size(outcomes) == 0 || clock_steady() < deliver->next_record) {
+        return;
+    }
+    struct error error;
+    err_t err = deliver_store_record(deliver->pg, outcomes, &error);
+    if (err == ERR_NONE) {
+        json_array_clear(outcomes);
+        deliver->look = true; /* what waited behind them in order may go now */
+        return;
+    }
+    if (err == ERR_INVALID) {
+        record_one_by_one(deliver);
+        return;
+    }
+    deliver->next_record = clock_steady() + RECORD_RETRY_MS;
+    if (err != ERR_CONFLICT) {
+        deliver_database_trouble(deliver, "recording", &error);
+    }
+}
+
+/* What rules may answer to as `custom.system_alert`: once an hour for one target and problem, whatever happens. */
+static json_t *alert_event(const json_t *alert)
+{
+    struct buf key CLEANUP(buf_done);
+    buf_init(&key, 400);
+    buf_addf(&key, "alert:%s:%s:%lld", json_str_or(alert, "problem", ""), json_str_or(alert, "source", ""),
+             (long long)(clock_now() / ALERT_EVERY_MS));
+    json_t *doc = json_object();
+    json_put_str(doc, "type", "custom.system_alert");
+    json_put_str(doc, "source", "answerd");
+    json_put_str(doc, "provider", "answerd");
+    json_put_bytes(doc, "key", buf_bytes(&key));
+    json_put_time(doc, "occurred_at", clock_now());
+    json_put_int(doc, "lane", lane_of("source:answerd"));
+    json_put(doc, "body", json_deep_copy(alert));
+    return doc;
+}
+
+/* Says aloud what a person must look at: as a log line, and as an event that rules can answer to. */
+static void deliver_raise_alerts(struct deliver *deliver)
+{
+    json_t *alerts = deliver->attempts.alerts;
+    while (json_array_size(alerts) > 0 && deliver->pg != NULL) {
+        json_t *alert = json_array_get(alerts, 0);
+        const char *source = json_str_or(alert, "source", "");
+        log_error("a target of messages is down", "problem=%s target='%s' code='%s' reason='%s'", json_str_or(alert, "problem", ""),
+                  source, json_str_or(alert, "code", ""), json_str_or(alert, "reason", ""));
+        json_t *doc = alert_event(alert);
+        int64_t event_id;
+        bool is_new;
+        struct error error;
+        if (api_store_add_event(deliver->pg, doc, &event_id, &is_new, &error) != ERR_NONE) {
+            deliver_database_trouble(deliver, "raising an alert", &error);
+        }
+        json_decref(doc);
+        json_array_remove(alerts, 0);
+    }
+}
+
+static void deliver_settle(struct deliver *deliver)
+{
+    if (clock_steady() < deliver->next_settle) {
+        return;
+    }
+    deliver->next_settle = clock_steady() + SETTLE_CHECK_MS;
+    int64_t settled = 0;
+    struct error error;
+    if (deliver_store_settle(deliver->pg, deliver->settings.config->deliver.settle_ms, &settled, &error) != ERR_NONE) {
+        if (error.code != ERR_CONFLICT) {
+            deliver_database_trouble(deliver, "settling", &error);
+        }
+    } else if (settled > 0) {
+        log_info("unknown outcomes settled", "deliveries=%lld", (long long)settled);
+        deliver->look = true;
+    }
+}
+
+static void deliver_claim(struct deliver *deliver)
+{
+    const struct config *config = deliver->settings.config;
+    size_t busy = http_client_in_flight(deliver->client);
+    if (busy >= config->deliver.max_in_flight) {
+        return;
+    }
+    if (!deliver->look && clock_steady() < deliver->next_look) {
+        return;
+    }
+    size_t limit = config->deliver.max_in_flight - busy;
+    limit = limit < CLAIM_MOST ? limit : CLAIM_MOST;
+    json_t *claimed = NULL;
+    msec_t next_due = 0; /* wall clock */
+    struct error error;
+    deliver->look = false;
+    deliver->next_look = clock_steady() + config->deliver.poll_ms;
+    if (deliver_store_claim(deliver->pg, limit, config->deliver.timeout_ms + LEASE_MARGIN_MS, deliver->paces, &claimed, &next_due,
+                            &error) != ERR_NONE) {
+        if (error.code != ERR_CONFLICT) {
+            deliver_database_trouble(deliver, "claiming", &error);
+        }
+        return;
+    }
+    size_t count = json_array_size(claimed);
+    for (size_t i = 0; i < count; i++) {
+        attempt_start(&deliver->attempts, json_incref(json_array_get(claimed, i)));
+    }
+    json_decref(claimed);
+    if (count == limit) {
+        deliver->look = true;
+    } else if (next_due != 0) {
+        msec_t wait = next_due - clock_now();
+        msec_t at = clock_steady() + (wait > 0 ? wait : 1);
+        if (at < deliver->next_look) {
+            deliver->next_look = at;
+        }
+    }
+}
+
+static msec_t deliver_idle_ms(const struct deliver *deliver)
+{
+    msec_t now = clock_steady();
+    if (deliver->pg == NULL) {
+        return deliver->next_connect > now ? deliver->next_connect - now : 0;
+    }
+    if (json_array_size(deliver->attempts.outcomes) > 0) {
+        return deliver->next_record > now ? deliver->next_record - now : 0;
+    }
+    bool full = http_client_in_flight(deliver->client) >= deliver->settings.config->deliver.max_in_flight;
+    msec_t at = deliver->next_settle;
+    if (!full && !atomic_load(&deliver->stopping)) {
+        at = deliver->look ? now : deliver->next_look < at ? deliver->next_look : at;
+    }
+    return at > now ? at - now : 0;
+}
+
+static void *deliver_main(void *arg)
+{
+    struct deliver *deliver = arg;
+    log_set_actor("deliver");
+    msec_t stop_deadline = 0;
+    for (;;) {
+        bool stopping = atomic_load(&deliver->stopping);
+        if (stopping && stop_deadline == 0) {
+            stop_deadline = clock_steady() + deliver->settings.config->deliver.timeout_ms + STOP_MARGIN_MS;
+        }
+        bool idle = http_client_in_flight(deliver->client) == 0 && json_array_size(deliver->attempts.outcomes) == 0;
+        if (stopping && (idle || clock_steady() >= stop_deadline)) {
+            break;
+        }
+        if (atomic_exchange(&deliver->nudged, false)) {
+            deliver->look = true;
+        }
+        if (deliver_connect(deliver)) {
+            atomic_store(&deliver->last_healthy, clock_steady());
+            deliver_follow_rules(deliver);
+            deliver_record(deliver);
+            deliver_raise_alerts(deliver);
+        }
+        if (deliver->pg != NULL && !stopping) {
+            deliver_settle(deliver);
+        }
+        /* What could not be recorded holds back new claims: the memory of outcomes is bounded by what is in flight. */
+        if (deliver->pg != NULL && !stopping && json_array_size(deliver->attempts.outcomes) == 0) {
+            deliver_claim(deliver);
+        }
+        http_client_wait(deliver->client, deliver_idle_ms(deliver));
+    }
+    size_t unrecorded = json_array_size(deliver->attempts.outcomes) + http_client_in_flight(deliver->client);
+    if (unrecorded > 0) {
+        log_warn("stopped before all outcomes were recorded, they will count as unknown", "deliveries=%zu", unrecorded);
+    }
+    deliver_disconnect(deliver);
+    return NULL;
+}
+
+static void deliver_free(struct deliver *deliver)
+{
+    http_client_free(deliver->client);
+    attempt_drop_all(&deliver->attempts);
+    rule_set_free(deliver->rules);
+    json_decref(deliver->paces);
+    json_decref(deliver->attempts.outcomes);
+    json_decref(deliver->attempts.alerts);
+    free(deliver);
+}
+
+err_t deliver_start(const struct deliver_settings *settings, struct deliver **ret_deliver, struct error *reterr)
+{
+    const struct http_client_settings http = { .max_connections = settings->config->deliver.max_in_flight };
+    struct deliver *deliver = memory_new(sizeof(*deliver));
+    deliver->settings = *settings;
+    deliver->client = http_client_new(&http);
+    deliver->paces = collect_paces(settings->config);
+    deliver->attempts = (struct attempt_context){
+        .config = settings->config, .client = deliver->client, .outcomes = json_array(), .alerts = json_array(),
+    };
+    int failure = pthread_create(&deliver->thread, NULL, deliver_main, deliver);
+    if (failure != 0) {
+        deliver_free(deliver);
+        return fail(reterr, ERR_INTERNAL, "no thread for deliver: %s", strerror(failure));
+    }
+    *ret_deliver = deliver;
+    return ERR_NONE;
+}
+
+void deliver_nudge(struct deliver *deliver)
+{
+    atomic_store(&deliver->nudged, true);
+    http_client_wake(deliver->client);
+}
+
+void deliver_stop(struct deliver *deliver)
+{
+    atomic_store(&deliver->stopping, true);
+    http_client_wake(deliver->client);
+}
+
+void deliver_join(struct deliver *deliver)
+{
+    if (deliver == NULL) {
+        return;
+    }
+    pthread_join(deliver->thread, NULL);
+    deliver_free(deliver);
+}
+
+bool deliver_is_healthy(const struct deliver *deliver)
+{
+    msec_t last = atomic_load(&deliver->last_healthy);
+    return last != 0 && clock_steady() - last < HEALTHY_WITHIN_MS;
+}

@@ -1,0 +1,150 @@
+#include "engine/batch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "domain/desk.h"
+
+/* What the desk may read during a batch, over the connection that holds the batch's transaction. */
+struct reader_state {
+    struct pg *pg;
+    struct buf raw; /* of the last raw() */
+};
+
+#define RAW_MAX_BYTES ((size_t)16 * 1024 * 1024)
+
+static json_t *read_history(void *arg, int64_t conversation_id, size_t limit)
+{
+    struct reader_state *state = arg;
+    return engine_store_history(state->pg, conversation_id, limit);
+}
+
+static json_t *read_conversations(void *arg, int64_t contact_id, size_t limit)
+{
+    struct reader_state *state = arg;
+    return engine_store_conversations(state->pg, contact_id, limit);
+}
+
+static struct bytes read_raw(void *arg, int64_t event_id)
+{
+    struct reader_state *state = arg;
+    buf_clear(&state->raw);
+    if (engine_store_raw(state->pg, event_id, &state->raw, NULL) != ERR_NONE || state->raw.overflowed) {
+        return (struct bytes){ NULL, 0 };
+    }
+    return buf_bytes(&state->raw);
+}
+
+static size_t changed_rows(const json_t *changes, const char *table)
+{
+    return json_array_size(json_array_at(changes, table));
+}
+
+/* Rules are the operator's program: what failed in them is counted and logged, without the texts they handled. */
+static void report_traces(const json_t *changes, struct log_throttle *throttle)
+{
+    size_t index;
+    json_t *trace;
+    json_array_foreach (json_array_at(changes, "traces"), index, trace) {
+        const char *verdict = json_str_or(trace, "verdict", "");
+        const char *rule = json_str_or(trace, "rule", "");
+        char labels[160];
+        snprintf(labels, sizeof(labels), "rule=\"%.80s\",verdict=\"%.40s\"", rule, verdict);
+        metric_add(metric_counter("answerd_rule_calls_total", "Rule calls by rule and verdict.", labels), 1);
+        if (strcmp(verdict, "failed") != 0 && strcmp(verdict, "over_budget") != 0) {
+            continue;
+        }
+        unsigned swallowed;
+        if (log_allowed(throttle, 1000, &swallowed)) {
+            log_warn("rule failed", "rule='%s' verdict=%s event=%lld file='%s' line=%lld also=%u", rule, verdict,
+                     (long long)json_int(trace, "event_id", 0), json_str_or(trace, "file", ""),
+                     (long long)json_int(trace, "line", 0), swallowed);
+        }
+    }
+}
+
+/* The claim's transaction is open; builds the changes that its events mean. */
+static json_t *handle_events(const struct batch_context *context, struct claim *claim, struct reader_state *state)
+{
+    const struct fact_reader reader = {
+        .history = read_history, .conversations = read_conversations, .raw = read_raw, .arg = state,
+    };
+    const struct desk_settings settings = {
+        .next_id = id_pool_next,
+        .id_arg = context->ids,
+        .reader = &reader,
+        .sources = context->sources,
+        .max_depth = context->max_depth,
+        .may_run = context->may_run,
+        .may_run_arg = context->may_run_arg,
+    };
+    struct desk *desk = desk_new(&settings, context->rules);
+    size_t index;
+    json_t *item;
+    json_array_foreach (claim->cases, index, item) {
+        desk_add_case(desk, json_incref(item));
+    }
+    json_array_foreach (claim->work, index, item) {
+        desk_handle(desk, json_object_at(item, "event"), clock_now());
+    }
+    json_t *changes = desk_take_changes(desk);
+    desk_free(desk);
+    return changes;
+}
+
+err_t batch_run(const struct batch_context *context, size_t limit, struct batch_outcome *ret_outcome, struct error *reterr)
+{
+    *ret_outcome = (struct batch_outcome){ .count = 0 };
+    err_t err = id_pool_prepare(context->ids, context->pg, reterr);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    struct claim claim = { NULL, NULL };
+    err = engine_store_claim(context->pg, limit < BATCH_MAX_EVENTS ? limit : BATCH_MAX_EVENTS, 0, &claim, reterr);
+    if (err != ERR_NONE) {
+        engine_store_rollback(context->pg);
+        return err;
+    }
+    size_t count = json_array_size(claim.work);
+    if (count == 0) {
+        claim_done(&claim);
+        return ERR_NONE;
+    }
+    for (size_t i = 0; i < count; i++) {
+        ret_outcome->positions[i] = json_int(json_array_get(claim.work, i), "position", 0);
+    }
+    ret_outcome->count = count;
+    ret_outcome->attempts = (unsigned)json_int(json_array_get(claim.work, 0), "attempts", 0);
+
+    err = engine_store_note_in_flight(context->note_pg, context->worker_id, ret_outcome->positions, count, reterr);
+    if (err != ERR_NONE) {
+        engine_store_rollback(context->pg);
+        claim_done(&claim);
+        return err == ERR_INVALID ? ERR_LOST : err;
+    }
+    struct reader_state state = { .pg = context->pg };
+    buf_init(&state.raw, RAW_MAX_BYTES);
+    json_t *changes = handle_events(context, &claim, &state);
+    buf_done(&state.raw);
+    claim_done(&claim);
+
+    if (context->ids->failed) {
+        if (reterr != NULL) {
+            *reterr = context->ids->error;
+        }
+        err = context->ids->error.code;
+    } else {
+        err = engine_store_commit(context->pg, changes, ret_outcome->positions, count, reterr);
+    }
+    if (err == ERR_NONE) {
+        ret_outcome->more_work = changed_rows(changes, "events") > 0;
+        ret_outcome->more_deliveries = changed_rows(changes, "deliveries") > 0;
+        report_traces(changes, context->rule_failures);
+    } else {
+        engine_store_rollback(context->pg);
+    }
+    json_decref(changes);
+    return err;
+}

@@ -1,0 +1,440 @@
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/backoff.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+#include "engine/batch.h"
+#include "engine/crons.h"
+#include "engine/rule_guard.h"
+#include "io/crypto.h"
+#include "store/store.h"
+
+#define STATEMENT_TIMEOUT_MS 30000
+#define CONNECT_RETRY_MS 200
+#define CONNECT_RETRY_MAX_MS 5000
+#define CONFLICT_RETRIES 4
+#define CONFLICT_RETRY_MS 5
+#define CONFLICT_RETRY_MAX_MS 100
+#define EVENT_RETRY_MS 1000
+#define EVENT_RETRY_MAX_MS 300000
+#define TIMER_BATCH 200
+#define TIMER_CHECK_MS 200
+#define BLAME_CHECK_MS 5000
+#define HEALTHY_WITHIN_MS 15000
+
+struct engine {
+    struct engine_settings settings;
+    json_t *sources;
+    pthread_t thread;
+    int nudge_fd;
+    atomic_bool stopping;
+    atomic_int_fast64_t last_healthy; /* steady clock; 0 while the database is away */
+
+    /* Everything below belongs to the thread. */
+    struct pg *pg;
+    struct pg *note_pg;
+    int64_t worker_id;
+    unsigned connect_failures;
+    struct rule_set *rules;
+    uint64_t rules_generation;
+    struct rule_guard *guard;
+    struct id_pool ids;
+    size_t singles_left;    /* events to handle one by one because the batch they came in failed */
+    unsigned conflicts;     /* in a row */
+    msec_t next_timer_check; /* steady clock */
+    msec_t next_blame_check;
+    msec_t next_due;        /* wall clock; 0: no timer is known */
+    struct batch_outcome outcome;
+    struct log_throttle refusals, rule_failures;
+
+    struct metric *handled, *batches, *batch_seconds, *conflict_count, *failed_events, *parked_events, *timers_fired;
+};
+
+static void drain_nudges(struct engine *engine)
+{
+    uint64_t count;
+    ssize_t got = read(engine->nudge_fd, &count, sizeof(count));
+    (void)got; /* nothing there is fine: the descriptor does not block */
+}
+
+/* Sleeps until somebody nudges or `timeout_ms` passes. */
+static void engine_sleep(struct engine *engine, msec_t timeout_ms)
+{
+    struct pollfd wait_for = { .fd = engine->nudge_fd, .events = POLLIN };
+    int timeout = timeout_ms < 0 ? 0 : timeout_ms > 60000 ? 60000 : (int)timeout_ms;
+    if (poll(&wait_for, 1, timeout) > 0) {
+        drain_nudges(engine);
+    }
+}
+
+/* Sleeps though somebody nudges: new work does not make a lost database come back sooner. Stopping ends it. */
+static void engine_pause(struct engine *engine, msec_t pause_ms)
+{
+    msec_t until = clock_steady() + pause_ms;
+    for (msec_t left = pause_ms; left > 0 && !atomic_load(&engine->stopping); left = until - clock_steady()) {
+        engine_sleep(engine, left);
+    }
+}
+
+static void engine_disconnect(struct engine *engine)
+{
+    pg_close(engine->pg);
+    pg_close(engine->note_pg);
+    engine->pg = NULL;
+    engine->note_pg = NULL;
+    atomic_store(&engine->last_healthy, 0);
+}
+
+static err_t engine_open(struct engine *engine, struct error *reterr)
+{
+    const struct pg_settings work = {
+        .conninfo = engine->settings.config->database.url,
+        .application_name = "answerd engine",
+        .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+    };
+    const struct pg_settings notes = {
+        .conninfo = engine->settings.config->database.url,
+        .application_name = "answerd engine notes",
+        .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+    };
+    err_t err = pg_open(&work, &engine->pg, reterr);
+    if (err == ERR_NONE) {
+        err = pg_open(&notes, &engine->note_pg, reterr);
+    }
+    if (err == ERR_NONE) {
+        err = store_check_schema(engine->pg, reterr);
+    }
+    if (err == ERR_NONE && engine->worker_id == 0) {
+        err = store_reserve_ids(engine->pg, 1000, &engine->worker_id, reterr);
+        if (err == ERR_NONE) {
+            /* The rest of the block names objects. */
+            engine->ids.next = engine->worker_id + 1;
+            engine->ids.end = engine->worker_id + 1000;
+        }
+    }
+    if (err == ERR_NONE) {
+        err = engine_store_start_worker(engine->note_pg, engine->worker_id, reterr);
+    }
+    return err;
+}
+
+static bool engine_connect(struct engine *engine)
+{
+    if (engine->pg != NULL && !pg_is_broken(engine->pg) && !pg_is_broken(engine->note_pg)) {
+        return true;
+    }
+    engine_disconnect(engine);
+    struct error error;
+    if (engine_open(engine, &error) == ERR_NONE) {
+        if (engine->connect_failures > 0) {
+            log_info("database is back", "failures=%u", engine->connect_failures);
+        }
+        engine->connect_failures = 0;
+        engine->next_timer_check = 0;
+        engine->next_blame_check = 0;
+        rule_guard_forget(engine->guard);
+        return true;
+    }
+    engine_disconnect(engine);
+    if (engine->connect_failures++ == 0) {
+        log_warn("database is away", "reason='%s'", error.text);
+    }
+    engine_pause(engine, backoff_delay(engine->connect_failures, CONNECT_RETRY_MS, CONNECT_RETRY_MAX_MS, crypto_random_u32()));
+    return false;
+}
+
+/* Switches to newly published rules. A set that does not load here leaves the old one in force. */
+static void engine_follow_rules(struct engine *engine)
+{
+    if (engine->rules != NULL && engine->rules_generation == rule_feed_generation(engine->settings.rules)) {
+        return;
+    }
+    const struct config *config = engine->settings.config;
+    struct rule_limits limits = rule_limits_default();
+    limits.max_instructions = config->rules.max_instructions;
+    limits.max_memory_bytes = config->rules.max_memory_bytes;
+    limits.max_effects = config->rules.max_effects;
+    limits.max_wall_ms = config->rules.max_wall_ms;
+    struct rule_set *fresh = NULL;
+    struct error error;
+    if (rule_feed_load(engine->settings.rules, &limits, &engine->rules_generation, &fresh, &error) != ERR_NONE) {
+        log_error("rules did not load in this thread, the ones before stay", "reason='%s'", error.text);
+        return;
+    }
+    rule_set_free(engine->rules);
+    engine->rules = fresh;
+    log_info("rules in force", "version=%s rules=%zu", rule_set_version(fresh), rule_set_count(fresh));
+}
+
+/* Something in the database said no; decides whether the connection is still worth anything. */
+static void engine_database_trouble(struct engine *engine, const char *what, const struct error *error)
+{
+    if (error->code == ERR_LOST || error->code == ERR_BUSY || error->code == ERR_TIMEOUT) {
+        log_warn("database trouble, connecting again", "during='%s' reason='%s'", what, error->text);
+        engine_disconnect(engine);
+        engine_pause(engine, backoff_delay(1, CONNECT_RETRY_MS, CONNECT_RETRY_MAX_MS, crypto_random_u32()));
+        return;
+    }
+    unsigned swallowed;
+    if (log_allowed(&engine->refusals, 5000, &swallowed)) {
+        log_error("database refused", "during='%s' reason='%s' also=%u", what, error->text, swallowed);
+    }
+}
+
+static void engine_fire_timers(struct engine *engine)
+{
+    msec_t now = clock_steady();
+    bool due = engine->next_due != 0 && clock_now() >= engine->next_due;
+    if (!due && now < engine->next_timer_check) {
+        return;
+    }
+    engine->next_timer_check = now + TIMER_CHECK_MS;
+    int64_t timers = 0;
+    int64_t crons = 0;
+    msec_t next_timer = 0;
+    msec_t next_cron = 0;
+    struct error error;
+    err_t err = engine_store_fire_timers(engine->pg, TIMER_BATCH, &timers, &next_timer, &error);
+    if (err == ERR_NONE) {
+        err = crons_fire(engine->pg, &crons, &next_cron, &error);
+    }
+    if (err != ERR_NONE) {
+        if (err != ERR_CONFLICT) {
+            engine_database_trouble(engine, "timers", &error);
+        }
+        return;
+    }
+    engine->next_due = next_timer == 0 || (next_cron != 0 && next_cron < next_timer) ? next_cron : next_timer;
+    metric_add(engine->timers_fired, (double)(timers + crons));
+}
+
+static void engine_blame_crashed(struct engine *engine)
+{
+    msec_t now = clock_steady();
+    if (now < engine->next_blame_check) {
+        return;
+    }
+    engine->next_blame_check = now + BLAME_CHECK_MS;
+    int64_t blamed = 0;
+    struct error error;
+    if (engine_store_blame_crashed(engine->note_pg, &blamed, &error) != ERR_NONE) {
+        engine_database_trouble(engine, "blaming crashes", &error);
+    } else if (blamed > 0) {
+        log_warn("an engine died over its events, they are tried one by one", "events=%lld", (long long)blamed);
+    }
+}
+
+/* One event, alone in its batch, could not be committed. */
+static void engine_fail_event(struct engine *engine, const struct error *problem)
+{
+    int64_t position = engine->outcome.positions[0];
+    unsigned tries = engine->outcome.attempts + 1;
+    msec_t retry_ms = backoff_delay(tries, EVENT_RETRY_MS, EVENT_RETRY_MAX_MS, crypto_random_u32());
+    bool parked = false;
+    struct error error;
+    if (engine_store_fail(engine->pg, position, problem->text, engine->settings.config->engine.attempts, retry_ms, &parked,
+                          &error) != ERR_NONE) {
+        engine_database_trouble(engine, "noting a failure", &error);
+        return;
+    }
+    metric_add(parked ? engine->parked_events : engine->failed_events, 1);
+    if (parked) {
+        log_error("event parked", "position=%lld tries=%u reason='%s'", (long long)position, tries, problem->text);
+    } else {
+        log_warn("event failed", "position=%lld tries=%u retry_ms=%lld reason='%s'", (long long)position, tries,
+                 (long long)retry_ms, problem->text);
+    }
+}
+
+/* Decides what follows from a batch that failed. */
+static void engine_batch_failed(struct engine *engine, err_t err, const struct error *error)
+{
+    size_t count = engine->outcome.count;
+    if (err == ERR_LOST || err == ERR_BUSY || err == ERR_TIMEOUT) {
+        engine_database_trouble(engine, "a batch", error);
+        return;
+    }
+    if (count == 0) {
+        if (err != ERR_CONFLICT) {
+            engine_database_trouble(engine, "claiming", error);
+        }
+        engine_pause(engine, backoff_delay(1, CONNECT_RETRY_MS, CONNECT_RETRY_MAX_MS, crypto_random_u32()));
+        return;
+    }
+    if (err == ERR_CONFLICT && engine->conflicts++ < CONFLICT_RETRIES) {
+        metric_add(engine->conflict_count, 1);
+        engine_pause(engine, backoff_delay(engine->conflicts, CONFLICT_RETRY_MS, CONFLICT_RETRY_MAX_MS, crypto_random_u32()));
+        return;
+    }
+    engine->conflicts = 0;
+    if (count > 1) {
+        /* One of them is the reason; alone it harms nobody else. */
+        log_debug("batch failed, going on one by one", "events=%zu reason='%s'", count, error->text);
+        engine->singles_left = count;
+        return;
+    }
+    engine_fail_event(engine, error);
+}
+
+/* Handles one batch. False when there was nothing to do. */
+static bool engine_work(struct engine *engine)
+{
+    const struct config *config = engine->settings.config;
+    const struct batch_context context = {
+        .pg = engine->pg,
+        .note_pg = engine->note_pg,
+        .worker_id = engine->worker_id,
+        .rules = engine->rules,
+        .ids = &engine->ids,
+        .sources = engine->sources,
+        .max_depth = config->engine.max_depth,
+        .may_run = rule_guard_may_run,
+        .may_run_arg = engine->guard,
+        .rule_failures = &engine->rule_failures,
+    };
+    bool single = engine->singles_left > 0;
+    struct error error = { .code = ERR_NONE };
+    int64_t started = clock_steady_us();
+    err_t err = batch_run(&context, single ? 1 : config->engine.batch_events, &engine->outcome, &error);
+    if (single) {
+        engine->singles_left--;
+    }
+    if (err != ERR_NONE) {
+        engine_batch_failed(engine, err, &error);
+        return true;
+    }
+    if (engine->outcome.count == 0) {
+        engine->singles_left = 0;
+        return false;
+    }
+    engine->conflicts = 0;
+    metric_add(engine->handled, (double)engine->outcome.count);
+    metric_add(engine->batches, 1);
+    metric_observe(engine->batch_seconds, (double)(clock_steady_us() - started) / 1e6);
+    if (engine->outcome.more_deliveries && engine->settings.committed != NULL) {
+        engine->settings.committed(engine->settings.arg);
+    }
+    return true;
+}
+
+/* How long there is surely nothing to do, unless somebody nudges. */
+static msec_t engine_idle_ms(const struct engine *engine)
+{
+    msec_t poll_ms = engine->settings.config->engine.poll_ms;
+    msec_t idle = poll_ms - (msec_t)(crypto_random_u32() % (uint32_t)(poll_ms / 4 + 1));
+    if (engine->next_due != 0) {
+        msec_t until_due = engine->next_due - clock_now();
+        if (until_due < idle) {
+            idle = until_due;
+        }
+    }
+    return idle;
+}
+
+static void *engine_main(void *arg)
+{
+    struct engine *engine = arg;
+    log_set_actor("engine");
+    while (!atomic_load(&engine->stopping)) {
+        if (!engine_connect(engine)) {
+            continue;
+        }
+        engine_follow_rules(engine);
+        struct error error;
+        if (rule_guard_refresh(engine->guard, engine->pg, engine->rules, &error) != ERR_NONE) {
+            engine_database_trouble(engine, "rule health", &error);
+            continue;
+        }
+        atomic_store(&engine->last_healthy, clock_steady());
+        engine_blame_crashed(engine);
+        if (engine->pg != NULL) {
+            engine_fire_timers(engine);
+        }
+        if (engine->pg != NULL && !engine_work(engine)) {
+            engine_sleep(engine, engine_idle_ms(engine));
+        }
+    }
+    if (engine->note_pg != NULL) {
+        struct error error;
+        if (engine_store_stop_worker(engine->note_pg, engine->worker_id, &error) != ERR_NONE) {
+            log_debug("could not sign off", "reason='%s'", error.text);
+        }
+    }
+    engine_disconnect(engine);
+    rule_set_free(engine->rules);
+    engine->rules = NULL;
+    return NULL;
+}
+
+static void engine_free(struct engine *engine)
+{
+    rule_guard_free(engine->guard);
+    json_decref(engine->sources);
+    close(engine->nudge_fd);
+    free(engine);
+}
+
+err_t engine_start(const struct engine_settings *settings, struct engine **ret_engine, struct error *reterr)
+{
+    int nudge_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (nudge_fd < 0) {
+        return fail(reterr, ERR_INTERNAL, "no event descriptor: %s", strerror(errno));
+    }
+    struct engine *engine = memory_new(sizeof(*engine));
+    engine->settings = *settings;
+    engine->sources = json_deep_copy(settings->sources);
+    engine->nudge_fd = nudge_fd;
+    engine->guard = rule_guard_new(settings->config->rules.quarantine_after, settings->config->rules.quarantine_ms);
+    id_pool_init(&engine->ids);
+    engine->handled = metric_counter("answerd_events_handled_total", "Events that were handled.", "");
+    engine->batches = metric_counter("answerd_engine_batches_total", "Transactions of the engine.", "");
+    engine->batch_seconds = metric_histogram("answerd_engine_batch_seconds", "Time from claim to commit.", "");
+    engine->conflict_count = metric_counter("answerd_engine_conflicts_total", "Batches rolled back by a conflict and tried again.", "");
+    engine->failed_events = metric_counter("answerd_events_failed_total", "Tries of an event that failed and will be repeated.", "");
+    engine->parked_events = metric_counter("answerd_events_parked_total", "Events given up after their last try.", "");
+    engine->timers_fired = metric_counter("answerd_timers_fired_total", "Timers, crons and expiries that became events.", "");
+    int failure = pthread_create(&engine->thread, NULL, engine_main, engine);
+    if (failure != 0) {
+        engine_free(engine);
+        return fail(reterr, ERR_INTERNAL, "no thread for the engine: %s", strerror(failure));
+    }
+    *ret_engine = engine;
+    return ERR_NONE;
+}
+
+void engine_nudge(struct engine *engine)
+{
+    uint64_t one = 1;
+    ssize_t written = write(engine->nudge_fd, &one, sizeof(one));
+    (void)written; /* a full counter means that it is nudged already */
+}
+
+void engine_stop(struct engine *engine)
+{
+    atomic_store(&engine->stopping, true);
+    engine_nudge(engine);
+}
+
+void engine_join(struct engine *engine)
+{
+    if (engine == NULL) {
+        return;
+    }
+    pthread_join(engine->thread, NULL);
+    engine_free(engine);
+}
+
+bool engine_is_healthy(const struct engine *engine)
+{
+    msec_t last = atomic_load(&engine->last_healthy);
+    return last != 0 && clock_steady() - last < HEALTHY_WITHIN_MS;
+}

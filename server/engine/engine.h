@@ -1,0 +1,38 @@
+/* The engine actor: turns work into effects.
+ *
+ * One engine is one thread with its own database connections and its own rule set. Any number of engines may run in
+ * any number of processes: they meet only in the tables. Stopping or killing an engine at any moment loses nothing,
+ * because the work rows disappear in the transaction that holds their effects.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "config/config.h"
+#include "rules/rule_feed.h"
+
+struct engine;
+
+struct engine_settings {
+    const struct config *config; /* outlives the engine */
+    struct rule_feed *rules;     /* outlives the engine */
+    const json_t *sources;       /* for desk_settings; copied */
+    void (*committed)(void *arg); /* on the engine's thread, after a commit that left something to send; may be NULL */
+    void *arg;
+};
+
+/* Starts the thread. ERR_INTERNAL when the system has no thread or descriptor for it. */
+err_t engine_start(const struct engine_settings *settings, struct engine **ret_engine, struct error *reterr) MUST_CHECK;
+
+/* There may be work. Any thread. */
+void engine_nudge(struct engine *engine);
+
+/* Asks the thread to end after the batch at hand. Any thread; returns at once. */
+void engine_stop(struct engine *engine);
+
+/* Waits for the thread and frees the engine. NULL is fine. */
+void engine_join(struct engine *engine);
+
+/* Did the thread come round its loop lately, connected to the database? For readiness; any thread. */
+bool engine_is_healthy(const struct engine *engine);
+
+#endif

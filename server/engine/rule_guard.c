@@ -1,0 +1,137 @@
+#include "engine/rule_guard.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "engine/crons.h"
+#include "store/rule_store.h"
+#include "store/store.h"
+
+#define REFRESH_MS 1000
+
+struct rule_guard {
+    unsigned failures_in_row;
+    msec_t rest_ms;
+    msec_t next_refresh;   /* steady clock */
+    char announced[32];    /* version of the rule set that the database knows from us */
+    json_t *resting;       /* array of names */
+};
+
+struct rule_guard *rule_guard_new(unsigned failures_in_row, msec_t rest_ms)
+{
+    struct rule_guard *guard = memory_new(sizeof(*guard));
+    guard->failures_in_row = failures_in_row;
+    guard->rest_ms = rest_ms;
+    guard->resting = json_array();
+    return guard;
+}
+
+void rule_guard_free(struct rule_guard *guard)
+{
+    if (guard == NULL) {
+        return;
+    }
+    json_decref(guard->resting);
+    free(guard);
+}
+
+void rule_guard_forget(struct rule_guard *guard)
+{
+    guard->next_refresh = 0;
+    guard->announced[0] = '\0';
+}
+
+static bool names_have(const json_t *names, const char *rule)
+{
+    size_t index;
+    json_t *name;
+    json_array_foreach (names, index, name) {
+        if (strcmp(json_string_value(name), rule) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool rule_guard_may_run(void *arg, const char *rule)
+{
+    const struct rule_guard *guard = arg;
+    return !names_have(guard->resting, rule);
+}
+
+/* What people may want to look up later under the version that a trace names. */
+static json_t *describe(const struct rule_set *rules)
+{
+    static const char *const kinds[] = { "template", "survey", "calendar", "cron" };
+    json_t *list = json_array();
+    for (size_t i = 0; i < rule_set_count(rules); i++) {
+        const struct rule_info *info = rule_set_rule(rules, i);
+        json_t *rule = json_object();
+        json_put_str(rule, "name", info->name);
+        json_put_str(rule, "doc", info->doc);
+        json_put_str(rule, "file", info->file);
+        json_put_int(rule, "line", info->line);
+        json_put_int(rule, "priority", info->priority);
+        json_t *on = json_array();
+        for (size_t k = 0; info->on[k] != NULL; k++) {
+            json_array_append_new(on, json_string(info->on[k]));
+        }
+        json_put(rule, "on", on);
+        json_array_append_new(list, rule);
+    }
+    json_t *description = json_object();
+    json_put(description, "rules", list);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        json_put(description, kinds[i], json_deep_copy(rule_set_declarations(rules, kinds[i])));
+    }
+    return description;
+}
+
+static err_t announce(struct rule_guard *guard, struct pg *pg, struct rule_set *rules, struct error *reterr)
+{
+    const char *version = rule_set_version(rules);
+    if (strcmp(guard->announced, version) == 0) {
+        return ERR_NONE;
+    }
+    json_t *description = describe(rules);
+    err_t err = store_record_rule_set(pg, version, description, reterr);
+    json_decref(description);
+    if (err == ERR_NONE) {
+        err = crons_register(pg, rules, reterr);
+    }
+    if (err == ERR_NONE) {
+        snprintf(guard->announced, sizeof(guard->announced), "%s", version);
+    }
+    return err;
+}
+
+err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, struct rule_set *rules, struct error *reterr)
+{
+    msec_t now = clock_steady();
+    bool same_rules = strcmp(guard->announced, rule_set_version(rules)) == 0;
+    if (same_rules && now < guard->next_refresh) {
+        return ERR_NONE;
+    }
+    err_t err = announce(guard, pg, rules, reterr);
+    json_t *resting = NULL;
+    if (err == ERR_NONE) {
+        err = rule_store_resting(pg, rule_set_version(rules), guard->failures_in_row, guard->rest_ms, &resting, reterr);
+    }
+    if (err != ERR_NONE) {
+        return err;
+    }
+    guard->next_refresh = now + REFRESH_MS;
+    size_t index;
+    json_t *name;
+    json_array_foreach (resting, index, name) {
+        if (!names_have(guard->resting, json_string_value(name))) {
+            log_error("rule rests because it failed too often", "rule='%s' for_ms=%lld", json_string_value(name), (long long)guard->rest_ms);
+        }
+    }
+    json_decref(guard->resting);
+    guard->resting = resting;
+    return ERR_NONE;
+}
