@@ -1,5 +1,7 @@
 -- The tables. Names of columns are also the keys of the JSON objects that the engine works with.
 --
+-- Why: the first version of the schema. Locks: none that anyone could wait for. Takes: milliseconds.
+--
 -- Hot tables (work, outbox, timer, engine_worker) are small: a row is deleted when its work is done. Big tables are
 -- partitioned by month; partitions are made ahead and dropped by age, rows are never deleted one by one.
 -- Ids come from one sequence, in blocks of a thousand for each process: an id is unique over all the tables.
@@ -47,6 +49,11 @@ CREATE TABLE event (
 CREATE INDEX event_by_type ON event (type, received_at);
 CREATE INDEX event_by_key ON event (source, key);
 CREATE INDEX event_by_webhook ON event (webhook_id) WHERE webhook_id IS NOT NULL;
+CREATE INDEX event_by_cause ON event (cause_event) WHERE cause_event IS NOT NULL;
+-- A reminder is not sent when its payment is in the books already, even when the engine has not come to that event yet.
+CREATE INDEX event_by_payment ON event
+    ((coalesce(doc->'payment'->>'invoice', doc->'payment'->>'subscription', doc->'payment'->>'id')))
+    WHERE doc ? 'payment';
 
 -- One row for each thing that happened, so that it is handled once. A partition is a month of the database's clock;
 -- claim_event_keys() looks into the two months before as well.
@@ -94,13 +101,17 @@ CREATE TABLE work (
     position          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event_id          bigint      NOT NULL,
     event_received_at timestamptz NOT NULL,
-    lane              integer     NOT NULL,
+    lane              integer     NOT NULL CHECK (lane >= 0),
+    bucket            smallint    NOT NULL GENERATED ALWAYS AS ((lane & 511)::smallint) STORED, -- what an engine locks
     attempts          smallint    NOT NULL DEFAULT 0,
-    suspect           boolean     NOT NULL DEFAULT false,
-    retry_at          timestamptz,
+    suspect           boolean     NOT NULL DEFAULT false, -- its worker died while it handled this: claimed alone
+    retry_at          timestamptz,                        -- until then it waits, and its lane behind it
+    also_load         text[],                             -- identities that an earlier try ran into
     problem           text
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX work_waiting ON work (lane) WHERE retry_at IS NOT NULL;
+CREATE INDEX work_by_bucket ON work (bucket, position);
+CREATE INDEX work_troubled ON work (lane, position) WHERE retry_at IS NOT NULL OR suspect;
+CREATE INDEX work_suspect ON work (position) WHERE suspect;
 
 CREATE TABLE parked_event (
     event_id          bigint      PRIMARY KEY,
@@ -136,7 +147,8 @@ CREATE TABLE timer (
     armed_at        timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX timer_due ON timer (due_at);
-CREATE UNIQUE INDEX timer_once ON timer (conversation_id, name) WHERE conversation_id IS NOT NULL AND outreach_id IS NULL;
+CREATE UNIQUE INDEX timer_once ON timer (conversation_id, name)
+    WHERE conversation_id IS NOT NULL AND outreach_id IS NULL AND survey_id IS NULL;
 CREATE UNIQUE INDEX timer_outreach_once ON timer (outreach_id) WHERE outreach_id IS NOT NULL;
 CREATE UNIQUE INDEX timer_survey_once ON timer (survey_id) WHERE survey_id IS NOT NULL;
 CREATE INDEX timer_by_contact ON timer (contact_id);
@@ -335,6 +347,8 @@ CREATE TABLE delivery (
     PRIMARY KEY (id, created_at)
 ) PARTITION BY RANGE (created_at);
 CREATE INDEX delivery_by_message ON delivery (message_id) WHERE message_id IS NOT NULL;
+CREATE INDEX delivery_by_event ON delivery (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX delivery_by_contact ON delivery (contact_id, created_at) WHERE contact_id IS NOT NULL;
 CREATE INDEX delivery_by_state ON delivery (state, created_at) WHERE state IN ('unknown', 'parked', 'failed', 'blocked');
 
 CREATE TABLE outbox (
@@ -342,21 +356,22 @@ CREATE TABLE outbox (
     delivery_id         bigint      NOT NULL UNIQUE,
     delivery_created_at timestamptz NOT NULL,
     recipient           text        NOT NULL, -- 'SOURCE IDENTITY' or 'endpoint NAME': in order within it
-    source              text        NOT NULL, -- source or endpoint name, for pace
+    source              text        NOT NULL, -- source name, or 'endpoint NAME': for pace and pauses
     outreach_id         bigint,
     contact_id          bigint,
     message_id          bigint,
     due_at              timestamptz NOT NULL DEFAULT now(),
     attempts            smallint    NOT NULL DEFAULT 0,
-    state               text        NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sending', 'unknown')),
-    lease_until         timestamptz,
-    claimed_by          bigint
+    -- 'behind': due, but another one to the same recipient comes first; whoever removes that one wakes this one
+    state               text        NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'behind', 'sending', 'unknown')),
+    cancel_wanted       boolean     NOT NULL DEFAULT false, -- canceled while it was being sent: no further try
+    lease_until         timestamptz -- of 'sending'; of 'unknown': since when
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 'waiting';
+CREATE INDEX outbox_due ON outbox (source, due_at, position) WHERE state = 'waiting';
 CREATE INDEX outbox_by_recipient ON outbox (recipient, position);
 CREATE INDEX outbox_by_outreach ON outbox (outreach_id) WHERE outreach_id IS NOT NULL;
 CREATE INDEX outbox_by_message ON outbox (message_id) WHERE message_id IS NOT NULL;
-CREATE INDEX outbox_leased ON outbox (lease_until) WHERE state <> 'waiting';
+CREATE INDEX outbox_leased ON outbox (state, lease_until) WHERE state IN ('sending', 'unknown');
 
 CREATE TABLE attempt (
     delivery_id   bigint      NOT NULL,
