@@ -5,8 +5,8 @@
  * run long charge the same budget (vm_charge). A script that catches the error of a spent budget fails again at its
  * next instruction, so a budget cannot be swallowed.
  *
- * lua.h is for io/vm*.c, rules/*.c, config/*.c and domain's test runner. Rules for C functions that Lua calls: hold
- * nothing that needs releasing (lua_error() jumps), raise with luaL_error(), reach the host by vm_of(L) and
+ * lua.h is for the vm files of io, for rules, config and the test runner in domain. C functions that Lua calls hold
+ * nothing that needs releasing (lua_error() jumps), raise with luaL_error(), and reach the host by vm_of(L) and
  * vm_host_arg(). Outside of vm_call() and vm_protect(), use only calls that cannot raise.
  */
 #ifndef IO_VM_H
@@ -110,7 +110,7 @@ void vm_freeze(lua_State *L);
 /* When the value at `index` is a view, pushes the table behind it and returns true (for readers in C). */
 bool vm_push_frozen_content(lua_State *L, int index);
 
-/* Makes the function on top of the stack (it stays there) a pure one and returns a number for vm_restore(): tables that
+/* Makes the function on top of the stack (it stays there; or the functions in a table) a pure one and returns a number for vm_restore(): tables that
  * it and the functions it uses can reach through local variables outside of them become read-only views, and what
  * those variables hold is remembered. Without it a script could keep state, and memory, from one call to the next, and
  * runs would differ between threads. For each function that the host keeps, once, after its file was loaded. Raises

@@ -1,0 +1,89 @@
+/* What the files of the sandboxed Lua state share. For io/vm*.c only. */
+#ifndef IO_VM_INTERNAL_H
+#define IO_VM_INTERNAL_H
+
+#include "io/vm.h"
+
+#define VM_MAX_ABSENT 48
+#define VM_MAX_PRINTED_LINES 100
+#define VM_MAX_LIBRARIES 100
+#define VM_MAX_PRINTED_BYTES 2000
+
+struct vm_absent {
+    const char *name;
+    const char *hint;
+};
+
+struct vm_sealed_variable {
+    int group;
+    int position; /* of the function in the registry's list; what the variable held is behind it */
+    int index;    /* of the upvalue */
+};
+
+struct vm {
+    lua_State *lua;
+    struct vm_host host;
+
+    size_t memory_bytes;
+    size_t memory_max;
+    size_t memory_settled;
+    size_t denied_bytes;    /* of the last refusal that Lua has not repeated or got over */
+    unsigned denials;       /* during this call */
+    size_t since_clock;     /* bytes and units since the clock was last looked at */
+
+    unsigned depth;         /* of nested calls; 0: nothing runs under a budget */
+    uint64_t used;
+    uint64_t max_instructions; /* 0: none */
+    msec_t max_wall_ms;
+    int64_t deadline_us;    /* 0: none */
+    enum vm_verdict tripped;
+    char trip_file[128];
+    int trip_line;
+    struct vm_outcome *outcome;
+    unsigned printed_lines;
+    char printed[VM_MAX_PRINTED_BYTES]; /* holds what a C function must not lose when Lua raises */
+
+    uint64_t random_state;
+
+    struct vm_absent absent[VM_MAX_ABSENT];
+    size_t absent_count;
+
+    struct vm_sealed_variable *sealed; /* grouped: those of one group are neighbours */
+    size_t sealed_count;
+    size_t sealed_capacity;
+    int sealed_groups;
+    int library_groups[VM_MAX_LIBRARIES];
+    size_t library_group_count;
+};
+
+/* Keys of the registry, by address. */
+extern char vm_key_base;         /* the table behind all environments */
+extern char vm_key_environment;  /* the metatable of all environments */
+extern char vm_key_loaded;       /* libraries by name; false while one loads */
+extern char vm_key_views;        /* weak: table -> its view */
+extern char vm_key_content;      /* in a view's metatable: the table behind it */
+extern char vm_key_sealed;       /* list: function, value, function, value, … */
+extern char vm_key_array;        /* the metatable of JSON arrays */
+
+/* Compiles a chunk and gives it an environment; pushes the function. Raises on errors. */
+void vm_load_chunk(lua_State *L, const char *file, struct bytes text);
+
+/* Makes the tables behind all environments; the base table is left on the stack to be filled. */
+void vm_environment_open(lua_State *L);
+
+/* require(), for the sandbox. */
+int vm_require(lua_State *L);
+
+/* Builds the base table out of what scripts may use (vm_sandbox.c), and its parts. The last two push a table. */
+void vm_sandbox_open(lua_State *L);
+void vm_text_open(lua_State *L);  /* vm_text.c: the string library; also sets the metatable of texts */
+void vm_table_open(lua_State *L); /* vm_table.c */
+
+/* pairs() and next() in a fixed order (vm_order.c). */
+int vm_pairs(lua_State *L);
+int vm_next(lua_State *L);
+
+/* Like luaL_checkinteger and luaL_optinteger, for counts that cost time. */
+#define VM_MAX_RANGE 100000
+
+#endif
