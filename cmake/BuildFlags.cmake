@@ -11,7 +11,7 @@ set(CMAKE_C_FLAGS_RELEASE "-O2" CACHE STRING "" FORCE)
 
 add_library(answerd_flags INTERFACE)
 target_include_directories(answerd_flags INTERFACE "${PROJECT_SOURCE_DIR}/server")
-target_compile_definitions(answerd_flags INTERFACE _GNU_SOURCE)
+target_compile_definitions(answerd_flags INTERFACE _GNU_SOURCE ANSWERD_VERSION="${PROJECT_VERSION}")
 target_compile_options(answerd_flags INTERFACE
     -Wall
     -Wextra

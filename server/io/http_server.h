@@ -1,6 +1,6 @@
 /* HTTP/1.1 server by evhttp: limits, read deadline, strict guard, one answer for each request, clean drain.
  *
- * Owned by one loop. Each thread opens its own server on the same address (SO_REUSEPORT).
+ * Owned by one loop. For several threads, each opens its own server; the second and later ones join the address.
  */
 #ifndef IO_HTTP_SERVER_H
 #define IO_HTTP_SERVER_H
@@ -23,15 +23,23 @@ struct http_limits {
     size_t max_connections;  /* default 4096 */
 };
 
-/* Must answer the request exactly once, now or later, with http_answer(). */
+/* Must answer the request exactly once, now or later, with http_answer(). Requests whose framing is ambiguous, and those
+ * beyond the limits, were answered before and never get here. Methods we do not know are called "UNKNOWN". */
 typedef void http_handler(struct http_request *request, void *arg);
 
 struct http_server *http_server_new(struct loop *loop, const struct http_limits *limits, http_handler *handler, void *arg);
+/* Speaks TLS on the addresses that are listened on afterwards. Files in PEM form; the certificate file holds the chain. */
+err_t http_server_use_tls(struct http_server *server, const char *certificate_file, const char *key_file,
+                          struct error *reterr) MUST_CHECK;
 /* `address` is "host:port", "[::1]:port" or "host:0"; `ret_port` may be NULL. */
 err_t http_server_listen(struct http_server *server, const char *address, int *ret_port, struct error *reterr) MUST_CHECK;
-/* Stops accepting, answers what is in flight with `Connection: close`, then calls `drained` once. */
+/* Joins another server of this process on an address that http_server_listen() took: the kernel spreads connections. */
+err_t http_server_listen_shared(struct http_server *server, const char *address, struct error *reterr) MUST_CHECK;
+/* Stops accepting, closes idle connections, answers what is in flight with `Connection: close`; when the last answer
+ * has left (or its client has) calls `drained` once, later. A request that is being received may still come in. */
 void http_server_drain(struct http_server *server, void (*drained)(void *arg), void *arg);
-void http_server_free(struct http_server *server);
+void http_server_free(struct http_server *server); /* requests that were not answered are dropped */
+size_t http_server_connections(const struct http_server *server);
 
 /* What the request says; borrowed until it is answered. */
 const char *http_method(const struct http_request *request);      /* "GET", "POST", … */

@@ -1,0 +1,77 @@
+/* What http_server.c and http_request.c share; for them alone. */
+#ifndef IO_HTTP_INTERNAL_H
+#define IO_HTTP_INTERNAL_H
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <openssl/ssl.h>
+
+#include "io/http_server.h"
+#include "io/loop.h"
+
+#define HTTP_MAX_LISTENERS 4
+
+enum connection_state {
+    CONNECTION_NEW,       /* accepted, no byte yet */
+    CONNECTION_RECEIVING, /* part of a request is here */
+    CONNECTION_ANSWERING, /* with the handler, no deadline */
+    CONNECTION_SENDING,   /* the answer is on its way out */
+    CONNECTION_IDLE,      /* between requests */
+};
+
+struct connection {
+    struct http_server *server;
+    struct bufferevent *bufferevent; /* we hold a reference */
+    enum connection_state state;
+    msec_t deadline; /* on the steady clock; 0 for none */
+    struct http_request *request; /* while with the handler */
+    struct connection *previous;
+    struct connection *next;
+    struct connection *next_in_bucket;
+};
+
+struct http_server {
+    struct loop *loop;
+    struct http_limits limits;
+    http_handler *handler;
+    void *arg;
+    struct evhttp *evhttp;
+    struct evhttp_bound_socket *listeners[HTTP_MAX_LISTENERS];
+    size_t listener_count;
+    bool paused; /* listeners are off because there are too many connections */
+    SSL_CTX *tls;
+    struct loop_timer *sweep;
+    struct connection *connections; /* newest first */
+    size_t connection_count;
+    struct connection **buckets; /* by bufferevent */
+    size_t bucket_count;         /* a power of two */
+    bool draining;
+    void (*drained)(void *arg);
+    void *drained_arg;
+};
+
+struct http_request {
+    struct connection *connection; /* NULL when it closed before the answer */
+    struct evhttp_request *evhttp;
+    char *path;
+    char *peer;
+    struct {
+        char *name;
+        char *value;
+    } *query;
+    size_t query_count;
+};
+
+/* The connection that a bufferevent belongs to; NULL when it was released. */
+struct connection *http_connection_of(const struct http_server *server, const struct bufferevent *bufferevent);
+
+/* evhttp's callback when it closes a connection that has had a request. */
+void http_connection_closed(struct evhttp_connection *evcon, void *server);
+
+/* evhttp's callback for each complete request (http_request.c). */
+void http_request_received(struct evhttp_request *request, void *server);
+void http_request_free(struct http_request *request);
+
+#endif

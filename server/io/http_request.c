@@ -1,0 +1,285 @@
+/* One request: what it says, and its answer. */
+#include "io/http_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include <event2/http_struct.h>
+#include <event2/keyvalq_struct.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "io/http_guard.h"
+
+void http_request_free(struct http_request *r)
+{
+    for (size_t i = 0; i < r->query_count; i++) {
+        free(r->query[i].name);
+        free(r->query[i].value);
+    }
+    free(r->query);
+    free(r->path);
+    free(r->peer);
+    free(r);
+}
+
+/* The path as text, or NULL when it is missing, escaped wrongly or hides a NUL. */
+static char *decoded_path(struct evhttp_request *request)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+    const char *raw = uri ? evhttp_uri_get_path(uri) : NULL;
+    if (!raw)
+        return NULL;
+    struct buf path;
+    buf_init(&path, strlen(raw));
+    /* In a path '+' is a plus. */
+    struct bytes rest = bytes_of(raw);
+    bool valid = true;
+    while (valid && rest.ptr) {
+        const char *plus = rest.len > 0 ? memchr(rest.ptr, '+', rest.len) : NULL;
+        valid = text_decode_percent(text_next_field(&rest, '+'), &path);
+        if (plus)
+            buf_add_char(&path, '+');
+    }
+    if (!valid || memchr(path.ptr, '\0', path.len) || !text_is_utf8(buf_bytes(&path))) {
+        buf_done(&path);
+        return NULL;
+    }
+    return buf_take(&path);
+}
+
+#define MAX_QUERY_FIELDS 32
+
+static char *decoded_field(struct bytes raw)
+{
+    struct buf text;
+    buf_init(&text, raw.len);
+    if (!text_decode_percent(raw, &text) || memchr(text.ptr, '\0', text.len)) {
+        buf_done(&text);
+        return NULL;
+    }
+    return buf_take(&text);
+}
+
+static void read_query(struct http_request *r)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(r->evhttp);
+    struct bytes rest = bytes_of(uri ? evhttp_uri_get_query(uri) : NULL);
+    r->query = memory_new(MAX_QUERY_FIELDS * sizeof(*r->query));
+    while (rest.len > 0 && r->query_count < MAX_QUERY_FIELDS) {
+        struct bytes field = text_next_field(&rest, '&');
+        char *name = decoded_field(text_next_field(&field, '='));
+        char *value = decoded_field(field);
+        if (name && value) {
+            r->query[r->query_count].name = name;
+            r->query[r->query_count++].value = value;
+        } else {
+            free(name);
+            free(value);
+        }
+    }
+}
+
+static bool has_body_by_method(enum evhttp_cmd_type method)
+{
+    return method == EVHTTP_REQ_POST || method == EVHTTP_REQ_PUT || method == EVHTTP_REQ_PATCH;
+}
+
+static int guard(struct evhttp_request *request, const char **ret_reason)
+{
+    struct http_guard guard = {
+        .http_1_1 = request->major > 1 || (request->major == 1 && request->minor >= 1),
+        .may_have_body = has_body_by_method(evhttp_request_get_command(request)),
+    };
+    const struct evkeyval *header;
+    for (header = evhttp_request_get_input_headers(request)->tqh_first; header; header = header->next.tqe_next)
+        http_guard_header(&guard, header->key, header->value);
+    return http_guard_verdict(&guard, ret_reason);
+}
+
+/* The whole request is here. */
+void http_request_received(struct evhttp_request *request, void *arg)
+{
+    struct http_server *server = arg;
+    struct evhttp_connection *evcon = evhttp_request_get_connection(request);
+    struct connection *c = http_connection_of(server, evhttp_connection_get_bufferevent(evcon));
+    assert(c);
+    evhttp_connection_set_closecb(evcon, http_connection_closed, server);
+    c->state = CONNECTION_ANSWERING;
+    c->deadline = 0;
+
+    struct http_request *r = memory_new(sizeof(*r));
+    r->connection = c;
+    r->evhttp = request;
+    c->request = r;
+    char *peer = NULL;
+    ev_uint16_t port;
+    evhttp_connection_get_peer(evcon, &peer, &port);
+    r->peer = memory_text(peer ? peer : "");
+    r->path = decoded_path(request);
+
+    static const char *const close_headers[] = { "Connection", "close", NULL };
+    const char *reason;
+    int status = guard(request, &reason);
+    if (status == 0 && !r->path) {
+        status = 400;
+        reason = "malformed target";
+    }
+    if (status != 0)
+        http_answer(r, status, "text/plain", bytes_of(reason), close_headers);
+    else
+        server->handler(r, server->arg);
+}
+
+/* The last byte of the answer went to the kernel. */
+static void answer_sent(struct evhttp_request *request, void *arg)
+{
+    struct http_server *server = arg;
+    struct evhttp_connection *evcon = evhttp_request_get_connection(request);
+    struct connection *c = evcon ? http_connection_of(server, evhttp_connection_get_bufferevent(evcon)) : NULL;
+    if (!c || c->state != CONNECTION_SENDING)
+        return;
+    bool next_is_here = evbuffer_get_length(bufferevent_get_input(c->bufferevent)) > 0;
+    c->state = next_is_here ? CONNECTION_RECEIVING : CONNECTION_IDLE;
+    c->deadline = clock_steady() + (next_is_here ? server->limits.read_deadline_ms : server->limits.idle_ms);
+}
+
+static const char *reason_phrase(int status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 201:
+        return "Created";
+    case 202:
+        return "Accepted";
+    case 204:
+        return "No Content";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 409:
+        return "Conflict";
+    case 411:
+        return "Length Required";
+    case 413:
+        return "Content Too Large";
+    case 422:
+        return "Unprocessable Content";
+    case 429:
+        return "Too Many Requests";
+    case 500:
+        return "Internal Server Error";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return "Status";
+    }
+}
+
+void http_answer(struct http_request *request, int status, const char *content_type, struct bytes body,
+                 const char *const *headers)
+{
+    struct connection *c = request->connection;
+    struct evhttp_request *evhttp = request->evhttp;
+    http_request_free(request);
+    if (!c) {
+        /* The client left. evhttp let go of the request when it closed the connection, and this frees it. */
+        evhttp_send_reply(evhttp, status, reason_phrase(status), NULL);
+        return;
+    }
+    struct http_server *server = c->server;
+    c->request = NULL;
+    c->state = CONNECTION_SENDING;
+    c->deadline = clock_steady() + server->limits.read_deadline_ms; /* a client that does not read */
+
+    struct evkeyvalq *output = evhttp_request_get_output_headers(evhttp);
+    if (content_type)
+        evhttp_add_header(output, "Content-Type", content_type);
+    for (size_t i = 0; headers && headers[i] && headers[i + 1]; i += 2)
+        evhttp_add_header(output, headers[i], headers[i + 1]);
+    if (server->draining && !evhttp_find_header(output, "Connection"))
+        evhttp_add_header(output, "Connection", "close");
+    struct evbuffer *content = evbuffer_new();
+    if (!content || evbuffer_add(content, body.ptr, body.len) != 0)
+        abort();
+    evhttp_request_set_on_complete_cb(evhttp, answer_sent, server);
+    evhttp_send_reply(evhttp, status, reason_phrase(status), content);
+    evbuffer_free(content);
+}
+
+const char *http_method(const struct http_request *request)
+{
+    switch (evhttp_request_get_command(request->evhttp)) {
+    case EVHTTP_REQ_GET:
+        return "GET";
+    case EVHTTP_REQ_POST:
+        return "POST";
+    case EVHTTP_REQ_HEAD:
+        return "HEAD";
+    case EVHTTP_REQ_PUT:
+        return "PUT";
+    case EVHTTP_REQ_DELETE:
+        return "DELETE";
+    case EVHTTP_REQ_OPTIONS:
+        return "OPTIONS";
+    case EVHTTP_REQ_TRACE:
+        return "TRACE";
+    case EVHTTP_REQ_CONNECT:
+        return "CONNECT";
+    case EVHTTP_REQ_PATCH:
+        return "PATCH";
+    default:
+        return "UNKNOWN";
+    }
+}
+
+const char *http_path(const struct http_request *request)
+{
+    return request->path;
+}
+
+const char *http_query(const struct http_request *request, const char *name)
+{
+    /* Most requests have none, or nobody asks; so it is read when somebody does. */
+    if (!request->query)
+        read_query((struct http_request *)(uintptr_t)request);
+    for (size_t i = 0; i < request->query_count; i++)
+        if (strcmp(request->query[i].name, name) == 0)
+            return request->query[i].value;
+    return NULL;
+}
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+    return evhttp_find_header(evhttp_request_get_input_headers(request->evhttp), name);
+}
+
+void http_each_header(const struct http_request *request, void (*each)(const char *name, const char *value, void *arg),
+                      void *arg)
+{
+    const struct evkeyval *header = evhttp_request_get_input_headers(request->evhttp)->tqh_first;
+    for (; header; header = header->next.tqe_next)
+        each(header->key, header->value, arg);
+}
+
+struct bytes http_body(const struct http_request *request)
+{
+    struct evbuffer *input = evhttp_request_get_input_buffer(request->evhttp);
+    size_t length = evbuffer_get_length(input);
+    if (length == 0)
+        return (struct bytes){ "", 0 };
+    return (struct bytes){ (const char *)evbuffer_pullup(input, -1), length };
+}
+
+const char *http_peer(const struct http_request *request)
+{
+    return request->peer;
+}
