@@ -130,18 +130,15 @@ COMMENT ON FUNCTION ingest_append(bigint[], text[], text[], bytea[], text[], int
                                   bigint[], text[], text[], timestamptz) IS
     'Stores a batch of webhooks, their new events and the work, in order; says for each event whether it was new.';
 
--- A block of numbers that no other process has; blocks are made of whole thousands of the sequence.
-CREATE FUNCTION reserve_ids(count integer) RETURNS bigint
+-- The first of `count` numbers in a row that nobody else has.
+CREATE FUNCTION reserve_ids(count bigint) RETURNS bigint
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    first bigint;
 BEGIN
-    IF count NOT BETWEEN 1 AND 1000 THEN
-        RAISE EXCEPTION 'a block has between 1 and 1000 ids' USING ERRCODE = 'invalid_parameter_value';
+    IF count BETWEEN 1 AND 1000 THEN
+        RETURN nextval('object_id'); -- it counts by thousands
     END IF;
-    first := nextval('object_id');
-    RETURN first;
+    RAISE EXCEPTION 'a block has between 1 and 1000 ids' USING ERRCODE = 'invalid_parameter_value';
 END
 $$;
 
@@ -158,7 +155,7 @@ DECLARE
 BEGIN
     SELECT array_agg(e.number)
       INTO known
-      FROM (SELECT array_agg(coalesce(doc->>'source', 'internal') ORDER BY n) AS sources,
+      FROM (SELECT array_agg(coalesce(doc->>'source', 'answerd') ORDER BY n) AS sources,
                    array_agg(event_key_digest(doc->>'key') ORDER BY n) AS digests,
                    array_agg(n::integer ORDER BY n) AS numbers
               FROM jsonb_array_elements(docs) WITH ORDINALITY AS d (doc, n)
@@ -173,7 +170,7 @@ BEGIN
          WHERE known IS NULL OR n <> ALL (known)
     ), stored AS (
         INSERT INTO event (id, received_at, occurred_at, source, type, key, lane, cause_event, depth, doc)
-        SELECT id, at, coalesce((doc->>'occurred_at')::timestamptz, at), coalesce(doc->>'source', 'internal'),
+        SELECT id, at, coalesce((doc->>'occurred_at')::timestamptz, at), coalesce(doc->>'source', 'answerd'),
                doc->>'type', coalesce(doc->>'key', 'internal:' || id), lane,
                (doc #>> '{cause,event}')::bigint, coalesce((doc #>> '{cause,depth}')::smallint, 0),
                doc - 'id' - 'lane' - 'received_at'
@@ -182,5 +179,26 @@ BEGIN
     INSERT INTO work (event_id, event_received_at, lane) SELECT id, at, lane FROM fresh ORDER BY n;
     GET DIAGNOSTICS added = ROW_COUNT;
     RETURN added;
+END
+$$;
+
+-- One event from inside (the API, a cron, an alert), as a canonical document without id and received_at; without a key it
+-- gets one of its own. Gives the id of the event that has the key now, and whether that is this one.
+CREATE FUNCTION add_event(given jsonb, OUT event_id bigint, OUT is_new boolean)
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    id constant bigint := nextval('object_id');
+    doc constant jsonb := jsonb_build_object('source', 'answerd', 'key', 'internal:' || id) || given || jsonb_build_object('id', id);
+BEGIN
+    is_new := append_internal_events(jsonb_build_array(doc)) = 1;
+    event_id := id;
+    IF NOT is_new THEN
+        SELECT e.id INTO event_id FROM event AS e
+         WHERE e.source = doc->>'source' AND e.key = doc->>'key'
+         ORDER BY e.received_at DESC LIMIT 1;
+    END IF;
 END
 $$;

@@ -279,8 +279,7 @@ BEGIN
 END
 $$;
 
--- Failures in a row of each rule; a rule that never failed has no row. With `quarantine_after` (a number of failures) and
--- `quarantine_ms` in the document, the row says until when the rule rests.
+-- Failures in a row of each rule, counted anew for each rule set; a rule that never failed has no row.
 CREATE FUNCTION write_rule_health(rows jsonb) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -293,7 +292,7 @@ BEGIN
         SELECT r.*
           FROM jsonb_array_elements(rows) WITH ORDINALITY AS d (doc, n)
          CROSS JOIN LATERAL jsonb_to_record(d.doc)
-               AS r (rule text, rule_set text, failed boolean, error text, quarantine_after integer, quarantine_ms bigint)
+               AS r (rule text, rule_set text, failed boolean, error text)
          WHERE r.failed OR r.rule IN (SELECT rule FROM rule_health WHERE failures_in_row > 0)
                         OR r.rule IN (SELECT x->>'rule' FROM jsonb_array_elements(rows) AS x WHERE x->>'failed' = 'true')
          ORDER BY r.rule, d.n
@@ -304,9 +303,6 @@ BEGIN
             ON CONFLICT (rule) DO UPDATE
                SET failures_in_row = CASE WHEN h.rule_set = excluded.rule_set THEN h.failures_in_row + 1 ELSE 1 END,
                    rule_set = excluded.rule_set, last_error = excluded.last_error, updated_at = now();
-            UPDATE rule_health AS h
-               SET quarantined_until = now() + make_interval(secs => entry.quarantine_ms / 1000.0)
-             WHERE h.rule = entry.rule AND entry.quarantine_after > 0 AND h.failures_in_row >= entry.quarantine_after;
         ELSE
             UPDATE rule_health AS h
                SET failures_in_row = 0, quarantined_until = NULL, rule_set = coalesce(entry.rule_set, h.rule_set), updated_at = now()

@@ -1,10 +1,10 @@
--- Timers and crons: what was to happen later becomes an event now.
+-- Timers: what was to happen later becomes an event now.
 --
 -- Why: exactly once, whichever node looks first, and in the same statement as the work that follows.
 -- Locks: none. Takes: milliseconds.
 
 -- Turns up to `most` due timers into events with work, the longest due first. `next_due` is when to look again: in the past
--- when there was more than `most`, NULL when no timer and no cron is left.
+-- when there was more than `most`, NULL when no timer is left.
 CREATE FUNCTION fire_timers(most integer, OUT fired bigint, OUT next_due timestamptz)
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -41,7 +41,7 @@ BEGIN
     IF fired > 0 THEN
         PERFORM append_own_events(docs);
     END IF;
-    SELECT least((SELECT t.due_at FROM timer AS t ORDER BY t.due_at LIMIT 1), (SELECT min(c.next_at) FROM cron AS c)) INTO next_due;
+    SELECT t.due_at INTO next_due FROM timer AS t ORDER BY t.due_at LIMIT 1;
 END
 $$;
 COMMENT ON FUNCTION fire_timers(integer) IS 'Turns due timers into events with work, each exactly once.';
@@ -64,41 +64,5 @@ BEGIN
     )
     INSERT INTO work (event_id, event_received_at, lane)
     SELECT n.id, now(), (n.doc->>'lane')::integer FROM numbered AS n ORDER BY n.n;
-END
-$$;
-
--- The crons of a rule set, as [{name, schedule, next_at}]: new ones and those with another schedule start at their next_at,
--- the others keep theirs, those that are not named end.
-CREATE FUNCTION put_crons(crons jsonb, of_rule_set text) RETURNS void
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    INSERT INTO cron AS c (name, schedule, next_at, rule_set)
-    SELECT r.name, coalesce(r.schedule, 'null'), r.next_at, of_rule_set
-      FROM jsonb_to_recordset(crons) AS r (name text, schedule jsonb, next_at timestamptz)
-     ORDER BY r.name
-    ON CONFLICT (name) DO UPDATE
-       SET next_at = CASE WHEN c.schedule = excluded.schedule THEN c.next_at ELSE excluded.next_at END,
-           schedule = excluded.schedule, rule_set = excluded.rule_set;
-    DELETE FROM cron WHERE name NOT IN (SELECT r->>'name' FROM jsonb_array_elements(crons) AS r);
-END
-$$;
-
--- Fires a cron if it is still due at `expected_at`: one of several nodes gets true. `then_at` is the time after that.
-CREATE FUNCTION fire_cron(cron_name text, expected_at timestamptz, then_at timestamptz) RETURNS boolean
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    UPDATE cron SET last_at = expected_at, next_at = then_at
-     WHERE name = cron_name AND next_at = expected_at AND expected_at <= clock_timestamp();
-    IF NOT FOUND THEN
-        RETURN false;
-    END IF;
-    PERFORM append_own_events(jsonb_build_array(jsonb_build_object(
-        'type', 'cron.' || cron_name, 'source', 'answerd', 'provider', 'answerd',
-        'key', 'cron:' || cron_name || ':' || to_char(expected_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-        'occurred_at', expected_at, 'lane', hashtext('cron.' || cron_name) & 2147483647,
-        'cron', jsonb_build_object('name', cron_name, 'at', expected_at, 'next_at', then_at))));
-    RETURN true;
 END
 $$;
