@@ -1,0 +1,245 @@
+#include "domain/address.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "domain/identity.h"
+
+static json_t *find_address(const struct desk *desk, const char *source, const char *identity)
+{
+    char key[512];
+    snprintf(key, sizeof(key), "%s %s", source, identity);
+    return rows_by_key(desk->rows, ROWS_ADDRESS, key);
+}
+
+static json_t *new_address(struct scene *scene, const json_t *contact, const char *source, const char *identity,
+                           const char *recipient)
+{
+    json_t *row = json_object();
+    json_put_str(row, "source", source);
+    json_put_str(row, "identity", identity);
+    json_put_int(row, "contact_id", row_id(contact));
+    json_put_str(row, "recipient", recipient);
+    return rows_upsert(scene->desk->rows, ROWS_ADDRESS, row);
+}
+
+static void touch(struct scene *scene, json_t *address, msec_t at, bool opens_window)
+{
+    bool later = opens_window && at > json_time(address, "last_inbound_at", 0);
+    if (!later && !json_str(address, "unreachable_at"))
+        return;
+    rows_edit(scene->desk->rows, ROWS_ADDRESS, address);
+    if (later)
+        json_put_time(address, "last_inbound_at", at);
+    json_object_del(address, "unreachable_at");
+    json_object_del(address, "unreachable_reason");
+}
+
+void address_note_inbound(struct scene *scene, bool opens_window)
+{
+    const json_t *who = json_object_at(scene->event, "contact");
+    const json_t *identities = who ? json_array_at(who, "identities") : NULL;
+    const char *primary = json_string_value(json_array_get(identities, 0));
+    if (!scene->source || !scene->contact || !primary)
+        return;
+    /* The clock of a provider may be ahead; a window must not open longer than it will. */
+    msec_t at = json_time(scene->event, "occurred_at", scene->now);
+    if (at > scene->now)
+        at = scene->now;
+
+    const char *recipient = json_str(who, "recipient");
+    if (!recipient)
+        recipient = strchr(primary, ':') ? strchr(primary, ':') + 1 : primary;
+    json_t *address = find_address(scene->desk, scene->source, primary);
+    if (!address)
+        address = new_address(scene, scene->contact, scene->source, primary, recipient);
+    if (json_int(address, "contact_id", 0) != row_id(scene->contact))
+        rows_move(scene->desk->rows, ROWS_ADDRESS, address, row_id(scene->contact));
+    if (strcmp(json_str_or(address, "recipient", ""), recipient) != 0) {
+        rows_edit(scene->desk->rows, ROWS_ADDRESS, address);
+        json_put_str(address, "recipient", recipient);
+    }
+    touch(scene, address, at, opens_window);
+
+    /* The same person's other handles at this source share the provider's window. */
+    size_t index;
+    json_t *entry;
+    json_array_foreach(identities, index, entry)
+    {
+        json_t *other = index > 0 && json_string_value(entry)
+                            ? find_address(scene->desk, scene->source, json_string_value(entry))
+                            : NULL;
+        if (other && json_int(other, "contact_id", 0) == row_id(scene->contact))
+            touch(scene, other, at, opens_window);
+    }
+}
+
+bool address_window_open(const struct desk *desk, const json_t *address, msec_t now)
+{
+    const json_t *settings = desk_source(desk, json_str(address, "source"));
+    msec_t window = settings ? json_int(settings, "window_ms", 0) : 0;
+    if (window <= 0)
+        return true;
+    msec_t last = json_time(address, "last_inbound_at", 0);
+    return last > 0 && now < last + window;
+}
+
+static bool channel_is(const struct desk *desk, const char *source, const char *channel)
+{
+    if (!source || !channel)
+        return false;
+    if (strcmp(source, channel) == 0)
+        return true;
+    const json_t *settings = desk_source(desk, source);
+    return settings && (strcmp(json_str_or(settings, "provider", ""), channel) == 0 ||
+                        strcmp(json_str_or(settings, "kind", ""), channel) == 0);
+}
+
+bool address_channel_known(const struct desk *desk, const char *channel)
+{
+    const char *source;
+    json_t *settings;
+    json_object_foreach((json_t *)(uintptr_t)desk->settings.sources, source, settings)
+    {
+        if (json_bool(settings, "sends", false) && channel_is(desk, source, channel))
+            return true;
+    }
+    return false;
+}
+
+/* What the provider would be given to reach this identity; NULL when the source cannot. `*ret_identity` is the one
+ * that the address has then. */
+static const char *recipient_for(const json_t *settings, const char *identity, char *space, size_t size,
+                                 const char **ret_identity)
+{
+    const char *provider = json_str_or(settings, "provider", "");
+    const char *value = identity_value(identity, provider);
+    *ret_identity = identity;
+    if (value)
+        return *value ? value : NULL;
+    value = identity_value(identity, "phone");
+    if (value && *value && strcmp(provider, "whatsapp") == 0) {
+        snprintf(space, size, "whatsapp:%s", value);
+        *ret_identity = space;
+        return value;
+    }
+    return NULL;
+}
+
+/* Makes addresses for identities that a source can reach but nobody has written from. */
+static void derive_addresses(struct scene *scene, const json_t *contact)
+{
+    struct desk *desk = scene->desk;
+    json_t *identities = json_copy(rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(contact)));
+    const char *source;
+    json_t *settings;
+    json_object_foreach((json_t *)(uintptr_t)desk->settings.sources, source, settings)
+    {
+        if (!json_bool(settings, "sends", false))
+            continue;
+        bool has_one = false;
+        size_t index;
+        json_t *address;
+        json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, address)
+            has_one = has_one || strcmp(json_str_or(address, "source", ""), source) == 0;
+        json_t *row;
+        json_array_foreach(identities, index, row)
+        {
+            char space[300];
+            const char *known = json_str_or(row, "identity", ""), *identity;
+            const char *recipient = recipient_for(settings, known, space, sizeof(space), &identity);
+            if (has_one || !recipient || identity_find(desk, known) != row)
+                continue;
+            const json_t *owner = identity_owner(desk, identity);
+            if ((owner && owner != contact) || find_address(desk, source, identity))
+                continue;
+            new_address(scene, contact, source, identity, recipient);
+            has_one = true;
+        }
+    }
+    json_decref(identities);
+}
+
+/* Lower is better; negative: cannot be used. */
+static int rank(const struct scene *scene, const json_t *contact, const json_t *address,
+                const struct address_wish *wish)
+{
+    const struct desk *desk = scene->desk;
+    const char *source = json_str_or(address, "source", "");
+    if (!desk_source_sends(desk, source))
+        return -1;
+    if (wish->channel && !channel_is(desk, source, wish->channel))
+        return -1;
+    if (wish->excluded_sources && json_list_has(wish->excluded_sources, source))
+        return -1;
+    int result = 0;
+    if (json_str(address, "unreachable_at"))
+        result += 100;
+    if (wish->free_form_only && !address_window_open(desk, address, scene->now))
+        result += 50;
+    bool is_preferred = channel_is(desk, source, json_str(contact, "preferred_channel"));
+    const char *talks_on = wish->conversation ? json_str(wish->conversation, "source") : NULL;
+    bool is_conversations = talks_on && strcmp(talks_on, source) == 0;
+    const char *talks_to = is_conversations ? json_str(wish->conversation, "identity") : NULL;
+    if (wish->preferred_first)
+        result += is_preferred ? 0 : is_conversations ? 10 : 20;
+    else
+        result += is_conversations ? 0 : is_preferred ? 10 : 20;
+    if (talks_to && strcmp(talks_to, json_str_or(address, "identity", "")) != 0)
+        result += 1;
+    return result;
+}
+
+json_t *address_choose(struct scene *scene, json_t *contact, const struct address_wish *wish)
+{
+    struct desk *desk = scene->desk;
+    derive_addresses(scene, contact);
+    json_t *best = NULL;
+    int best_rank = 0;
+    size_t index;
+    json_t *address;
+    json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, address)
+    {
+        int r = rank(scene, contact, address, wish);
+        if (r < 0)
+            continue;
+        msec_t at = json_time(address, "last_inbound_at", 0);
+        if (!best || r < best_rank || (r == best_rank && at > json_time(best, "last_inbound_at", 0))) {
+            best = address;
+            best_rank = r;
+        }
+    }
+    return best;
+}
+
+json_t *address_channels(const struct desk *desk, const json_t *contact)
+{
+    json_t *channels = json_array();
+    size_t index;
+    json_t *row;
+    json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, row)
+    {
+        const char *source = json_str_or(row, "source", "");
+        if (desk_source_sends(desk, source) && !json_str(row, "unreachable_at") && !json_list_has(channels, source))
+            json_array_append_new(channels, json_string(source));
+    }
+    const char *source;
+    json_t *settings;
+    json_object_foreach((json_t *)(uintptr_t)desk->settings.sources, source, settings)
+    {
+        if (!json_bool(settings, "sends", false) || json_list_has(channels, source))
+            continue;
+        bool was_tried = false;
+        json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, row)
+            was_tried = was_tried || strcmp(json_str_or(row, "source", ""), source) == 0;
+        json_array_foreach(rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(contact)), index, row)
+        {
+            char space[300];
+            const char *identity;
+            if (!was_tried && !json_list_has(channels, source) &&
+                recipient_for(settings, json_str_or(row, "identity", ""), space, sizeof(space), &identity))
+                json_array_append_new(channels, json_string(source));
+        }
+    }
+    return channels;
+}

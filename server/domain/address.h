@@ -1,0 +1,30 @@
+/* Where a contact can be written to: one address for each source and identity. Internal to domain/. */
+#ifndef DOMAIN_ADDRESS_H
+#define DOMAIN_ADDRESS_H
+
+#include "domain/scene.h"
+
+/* Notes that the person wrote through the event's source: opens the window, proves the address to be alive.
+ * `opens_window` is false for what providers do not count (reactions). */
+void address_note_inbound(struct scene *scene, bool opens_window);
+
+struct address_wish {
+    const char *channel;            /* a source or provider name that it must be, or NULL */
+    const json_t *conversation;     /* its channel comes first; may be NULL */
+    bool preferred_first;           /* the contact's preferred channel before the conversation's (outreach) */
+    bool free_form_only;            /* has no approved template: prefer channels where it may leave now */
+    const json_t *excluded_sources; /* array of names, or NULL */
+};
+
+/* The address to use, or NULL when there is none. Makes rows for identities that no one has written from yet
+ * (telegram:42 and a Telegram source; phone:N and a WhatsApp source). */
+json_t *address_choose(struct scene *scene, json_t *contact, const struct address_wish *wish);
+
+/* Is the provider's window open at `now`, or does the source have none? */
+bool address_window_open(const struct desk *desk, const json_t *address, msec_t now);
+/* Names of the sources that reach the contact; new reference. */
+json_t *address_channels(const struct desk *desk, const json_t *contact);
+/* True when `channel` names a source that sends, or the provider or kind of one. */
+bool address_channel_known(const struct desk *desk, const char *channel);
+
+#endif

@@ -1,0 +1,270 @@
+#include "domain/contact.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "domain/address.h"
+#include "domain/identity.h"
+#include "domain/outreach.h"
+
+const char *contact_primary_identity(const struct desk *desk, const json_t *contact)
+{
+    json_t *list = rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(contact));
+    const char *first = NULL;
+    size_t index;
+    json_t *row;
+    json_array_foreach(list, index, row)
+    {
+        const char *identity = json_str(row, "identity");
+        if (identity && identity_is_handle(identity) && identity_find(desk, identity) == row)
+            return identity;
+        if (!first)
+            first = identity;
+    }
+    return first;
+}
+
+static json_t *new_contact(struct scene *scene, const char *identity)
+{
+    json_t *row = json_object();
+    json_put_int(row, "id", desk_next_id(scene->desk));
+    json_put_time(row, "created_at", scene->now);
+    json_put_time(row, "updated_at", scene->now);
+    json_put_int(row, "lane", lane_of(identity));
+    json_put(row, "attributes", json_object());
+    json_put(row, "opted_out", json_array());
+    return rows_insert(scene->desk->rows, ROWS_CONTACT, row);
+}
+
+/* Handles of providers first, then phone numbers, then addresses; each in the order of the event. New reference. */
+static json_t *by_strength(const json_t *identities)
+{
+    json_t *sorted = json_array();
+    for (int pass = 0; pass < 3; pass++) {
+        size_t index;
+        json_t *entry;
+        json_array_foreach(identities, index, entry)
+        {
+            const char *identity = json_string_value(entry);
+            if (!identity || !strchr(identity, ':'))
+                continue;
+            int strength = identity_is_handle(identity) ? 0 : identity_value(identity, "phone") ? 1 : 2;
+            if (strength == pass && !json_list_has(sorted, identity))
+                json_array_append(sorted, entry);
+        }
+    }
+    return sorted;
+}
+
+/* The sender of the webhook vouches for its own handles, and a WhatsApp number is a phone number. What it merely passes
+ * on (an address typed into a checkout, metadata) is not proof. */
+static bool is_attested(const json_t *identities, const char *provider, const char *identity)
+{
+    if (identity_value(identity, provider))
+        return true;
+    const char *number = identity_value(identity, "phone");
+    if (!number || strcmp(provider, "whatsapp") != 0)
+        return false;
+    char twin[300];
+    snprintf(twin, sizeof(twin), "whatsapp:%s", number);
+    return json_list_has(identities, twin);
+}
+
+static json_t *first_owner(const struct desk *desk, const json_t *identities)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach(identities, index, entry)
+    {
+        json_t *owner = json_string_value(entry) ? identity_owner(desk, json_string_value(entry)) : NULL;
+        if (owner)
+            return owner;
+    }
+    return NULL;
+}
+
+static json_t *by_reference(struct scene *scene)
+{
+    const struct desk *desk = scene->desk;
+    int64_t id = json_int(scene->event, "contact_id", 0);
+    if (id > 0)
+        return identity_follow_merge(desk, rows_by_id(desk->rows, ROWS_CONTACT, id));
+    id = json_int(scene->event, "conversation_id", 0);
+    const json_t *conversation = id > 0 ? rows_by_id(desk->rows, ROWS_CONVERSATION, id) : NULL;
+    if (!conversation && scene->message && strcmp(scene->type, "message.status") == 0)
+        conversation = scene->message; /* a status may name nobody but the message */
+    if (!conversation)
+        return NULL;
+    id = json_int(conversation, "contact_id", 0);
+    return identity_follow_merge(desk, rows_by_id(desk->rows, ROWS_CONTACT, id));
+}
+
+static void fill(struct scene *scene, json_t *row, const json_t *who, const char *key)
+{
+    const char *value = json_str(who, key);
+    const char *known = json_str(row, key);
+    if (!value || !*value || (known && *known))
+        return;
+    rows_edit(scene->desk->rows, ROWS_CONTACT, row);
+    json_put_str(row, key, value);
+    json_put_time(row, "updated_at", scene->now);
+}
+
+static void fill_username(struct scene *scene, json_t *row, const json_t *who)
+{
+    const char *username = json_str(who, "username");
+    json_t *attributes = json_object_at(row, "attributes");
+    if (!username || !attributes)
+        return;
+    char key[96];
+    snprintf(key, sizeof(key), "%s_username", json_str_or(scene->event, "provider", "channel"));
+    const char *known = json_str(attributes, key);
+    if (known && strcmp(known, username) == 0)
+        return;
+    rows_edit(scene->desk->rows, ROWS_CONTACT, row);
+    json_put_str(json_object_at(row, "attributes"), key, username);
+}
+
+static json_t *merge_attested(struct scene *scene, json_t *contact, const json_t *identities, const json_t *former)
+{
+    const char *provider = json_str_or(scene->event, "provider", "");
+    const json_t *lists[] = { identities, former };
+    for (size_t i = 0; i < 2; i++) {
+        size_t index;
+        json_t *entry;
+        json_array_foreach(lists[i], index, entry)
+        {
+            const char *identity = json_string_value(entry);
+            if (!identity || !is_attested(lists[i], provider, identity))
+                continue;
+            json_t *owner = identity_owner(scene->desk, identity);
+            if (owner && owner != contact)
+                contact = identity_merge(scene, contact, owner);
+        }
+    }
+    return contact;
+}
+
+/* Merging needs proof of the person in hand: the contact was found by a handle that the provider vouches for. */
+static bool found_by_proof(struct scene *scene, const json_t *contact, const json_t *identities, const json_t *former)
+{
+    const char *provider = json_str_or(scene->event, "provider", "");
+    const json_t *lists[] = { identities, former };
+    for (size_t i = 0; i < 2; i++) {
+        size_t index;
+        json_t *entry;
+        json_array_foreach(lists[i], index, entry)
+        {
+            const char *identity = json_string_value(entry);
+            if (identity && is_attested(lists[i], provider, identity) &&
+                identity_owner(scene->desk, identity) == contact)
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool makes_contacts(const char *type)
+{
+    return strcmp(type, "message.status") != 0 && strcmp(type, "template.status") != 0;
+}
+
+void contact_find_or_make(struct scene *scene)
+{
+    struct desk *desk = scene->desk;
+    const json_t *who = json_object_at(scene->event, "contact");
+    json_t *identities = by_strength(who ? json_array_at(who, "identities") : NULL);
+    const json_t *former = who ? json_array_at(who, "former_identities") : NULL;
+
+    json_t *contact = by_reference(scene);
+    if (!contact)
+        contact = first_owner(desk, identities);
+    if (!contact)
+        contact = first_owner(desk, former);
+    bool is_new = false;
+    if (!contact && json_array_size(identities) > 0 && makes_contacts(scene->type)) {
+        const json_t *given = json_array_at(who, "identities");
+        const char *primary = json_string_value(json_array_get(given, 0));
+        contact = new_contact(scene, primary ? primary : json_string_value(json_array_get(identities, 0)));
+        is_new = true;
+    }
+    if (contact && !is_new && found_by_proof(scene, contact, identities, former))
+        contact = merge_attested(scene, contact, identities, former);
+    scene->contact = contact;
+    if (contact) {
+        bool is_internal = strcmp(json_str_or(scene->event, "source", ""), "answerd") == 0;
+        size_t index;
+        json_t *entry;
+        json_array_foreach(identities, index, entry)
+        {
+            /* phone:N of somebody who owns whatsapp:N belongs to them, whoever types it. */
+            json_t *owner = identity_owner(desk, json_string_value(entry));
+            if (!is_internal && (!owner || owner == contact))
+                identity_attach(scene, contact, json_string_value(entry), json_str_or(scene->event, "source", ""));
+        }
+        json_array_foreach(former, index, entry)
+        {
+            const char *identity = json_string_value(entry);
+            if (identity && !json_list_has(identities, identity) && identity_owner(desk, identity) == contact)
+                identity_give_up(scene, identity);
+        }
+        if (who && !is_internal) {
+            fill(scene, contact, who, "name");
+            fill(scene, contact, who, "language");
+            fill(scene, contact, who, "timezone");
+            fill_username(scene, contact, who);
+        }
+        if (is_new)
+            scene_emit(scene, "contact.created", contact, NULL, NULL, NULL);
+    }
+    json_decref(identities);
+}
+
+bool contact_refuses(const json_t *contact, const char *topic)
+{
+    const json_t *topics = json_array_at(contact, "opted_out");
+    return json_list_has(topics, "all") || (topic && *topic && json_list_has(topics, topic));
+}
+
+static void emit_opt(struct scene *scene, const char *type, json_t *contact, const char *topic)
+{
+    if (strcmp(scene->type, type) == 0)
+        return; /* a provider reported it: this is that event */
+    json_t *body = json_object();
+    json_put_str(body, "topic", topic);
+    scene_emit(scene, type, contact, scene->conversation, body, NULL);
+}
+
+bool contact_opt_out(struct scene *scene, json_t *contact, const char *topic)
+{
+    if (json_list_has(json_array_at(contact, "opted_out"), topic))
+        return false;
+    rows_edit(scene->desk->rows, ROWS_CONTACT, contact);
+    json_array_append_new(json_array_at(contact, "opted_out"), json_string(topic));
+    json_put_time(contact, "opted_out_at", scene->now);
+    json_put_time(contact, "updated_at", scene->now);
+    outreach_cancel_of_topic(scene, contact, topic);
+    emit_opt(scene, "contact.opted_out", contact, topic);
+    return true;
+}
+
+bool contact_opt_in(struct scene *scene, json_t *contact, const char *topic)
+{
+    bool everything = strcmp(topic, "all") == 0;
+    if (everything ? json_array_size(json_array_at(contact, "opted_out")) == 0
+                   : !json_list_has(json_array_at(contact, "opted_out"), topic))
+        return false;
+    rows_edit(scene->desk->rows, ROWS_CONTACT, contact);
+    json_t *topics = json_array_at(contact, "opted_out");
+    for (size_t i = json_array_size(topics); i > 0; i--) {
+        const char *entry = json_string_value(json_array_get(topics, i - 1));
+        if (everything || (entry && strcmp(entry, topic) == 0))
+            json_array_remove(topics, i - 1);
+    }
+    if (json_array_size(topics) == 0)
+        json_object_del(contact, "opted_out_at");
+    json_put_time(contact, "updated_at", scene->now);
+    emit_opt(scene, "contact.opted_in", contact, topic);
+    return true;
+}

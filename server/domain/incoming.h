@@ -1,0 +1,12 @@
+/* What an event means by itself, before any rule: messages recorded, statuses in the ledger, surveys answered, goals
+ * reached. Internal to domain/. */
+#ifndef DOMAIN_INCOMING_H
+#define DOMAIN_INCOMING_H
+
+#include "domain/scene.h"
+
+/* The known message that the event refers to, or NULL. */
+json_t *incoming_find_message(const struct scene *scene);
+void incoming_handle(struct scene *scene);
+
+#endif

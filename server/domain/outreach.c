@@ -1,0 +1,417 @@
+#include "domain/outreach.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "domain/address.h"
+#include "domain/contact.h"
+#include "domain/conversation.h"
+#include "domain/message.h"
+#include "domain/send.h"
+#include "domain/timer.h"
+
+#define DEFAULT_GRACE_MS ((msec_t)72 * 3600 * 1000)
+#define MAX_STEPS 20
+
+static bool is_active(const json_t *outreach)
+{
+    return strcmp(json_str_or(outreach, "state", ""), "active") == 0;
+}
+
+static const json_t *step_at(const json_t *outreach, int64_t number)
+{
+    return number < 0 ? NULL : json_array_get(json_array_at(outreach, "steps"), (size_t)number);
+}
+
+static void emit(struct scene *scene, const char *type, const json_t *outreach)
+{
+    struct rows *rows = scene->desk->rows;
+    json_t *extra = json_object();
+    json_put(extra, "outreach", json_deep_copy(outreach));
+    scene_emit(scene, type, rows_by_id(rows, ROWS_CONTACT, json_int(outreach, "contact_id", 0)),
+               rows_by_id(rows, ROWS_CONVERSATION, json_int(outreach, "conversation_id", 0)), NULL, extra);
+}
+
+static void end(struct scene *scene, json_t *outreach, const char *state)
+{
+    rows_edit(scene->desk->rows, ROWS_OUTREACH, outreach);
+    json_put_str(outreach, "state", state);
+    json_put_time(outreach, "ended_at", scene->now);
+    json_put_int(outreach, "ended_by", scene->event_id);
+    timer_cancel_of_outreach(scene, row_id(outreach));
+    message_cancel_queued_of_outreach(scene, row_id(outreach));
+}
+
+/* The thread in which the outreach speaks, opened when it first has something to say. */
+static json_t *open_thread(struct scene *scene, json_t *contact, json_t *outreach)
+{
+    struct rows *rows = scene->desk->rows;
+    json_t *thread = rows_by_id(rows, ROWS_CONVERSATION, json_int(outreach, "conversation_id", 0));
+    if (thread && !conversation_is_resolved(thread))
+        return thread;
+    struct conversation_wish wish = {
+        .topic = json_str_or(outreach, "topic", "outreach"),
+        .reference = json_str_or(outreach, "reference", ""),
+    };
+    thread = conversation_open(scene, contact, &wish);
+    rows_edit(rows, ROWS_OUTREACH, outreach);
+    json_put_int(outreach, "conversation_id", row_id(thread));
+    return thread;
+}
+
+static bool can_reach(struct scene *scene, json_t *contact, const json_t *step, const json_t *tried)
+{
+    struct address_wish wish = {
+        .channel = tried ? NULL : json_str(step, "channel"),
+        .preferred_first = true,
+        .excluded_sources = tried,
+    };
+    return address_choose(scene, contact, &wish) != NULL;
+}
+
+/* Says what a step says. `tried` names sources that failed for it already (may be NULL). */
+static err_t say(struct scene *scene, json_t *contact, json_t *outreach, int64_t number, const json_t *tried,
+                 json_t *made, const char **ret_refused, struct error *reterr)
+{
+    const json_t *step = step_at(outreach, number);
+    *ret_refused = NULL;
+    bool speaks = json_str(step, "text") || json_str(step, "template") || json_object_at(step, "media");
+    const char *note = json_str(step, "note"), *assignee = json_str(step, "assign");
+    if (speaks && contact_refuses(contact, json_str(outreach, "topic"))) {
+        *ret_refused = "the contact has opted out";
+        speaks = false;
+    }
+    if (speaks && !can_reach(scene, contact, step, tried)) {
+        *ret_refused = tried ? "the contact has no other address to write to" : "the contact has no address to write to";
+        speaks = false;
+    }
+    if (!speaks && (tried || (!note && !assignee)))
+        return ERR_NONE; /* no empty conversation */
+    json_t *thread = open_thread(scene, contact, outreach);
+    json_put_int(made, "conversation", row_id(thread));
+    err_t err = ERR_NONE;
+    if (speaks) {
+        json_t *what = json_copy((json_t *)(uintptr_t)step);
+        json_t *vars = json_object();
+        json_object_update(vars, json_object_at(outreach, "vars"));
+        if (json_object_at(step, "vars"))
+            json_object_update(vars, json_object_at(step, "vars"));
+        json_put(what, "vars", vars);
+        if (tried) /* the wish for a channel was tried in vain */
+            json_object_del(what, "channel");
+        json_t *extra = json_object();
+        json_put_int(extra, "step", number + 1);
+        if (tried)
+            json_object_set(extra, "tried", (json_t *)(uintptr_t)tried);
+        struct send_wish wish = {
+            .conversation = thread,
+            .what = what,
+            .topic = json_str(outreach, "topic"),
+            .is_outreach = true,
+            .excluded_sources = tried,
+            .outreach_id = row_id(outreach),
+            .extra_content = extra,
+        };
+        err = send_message(scene, &wish, made, ret_refused, reterr);
+        json_decref(extra);
+        json_decref(what);
+    }
+    if (err == ERR_NONE && note && !tried)
+        message_note(scene, thread, note);
+    if (err == ERR_NONE && assignee && !tried)
+        conversation_assign(scene, thread, assignee);
+    return err;
+}
+
+static msec_t step_due(const json_t *outreach, int64_t number)
+{
+    return json_time(outreach, "started_at", 0) + json_int(step_at(outreach, number), "after_ms", 0);
+}
+
+static void arm_next(struct scene *scene, const json_t *outreach, msec_t grace)
+{
+    int64_t next = json_int(outreach, "step", 0);
+    bool is_last = !step_at(outreach, next);
+    msec_t due = is_last ? scene->now + grace : step_due(outreach, next);
+    json_t *data = json_object();
+    json_put_int(data, "grace_ms", grace);
+    json_put_int(data, "step", next + 1);
+    timer_arm_outreach(scene, outreach, due > scene->now ? due : scene->now, data);
+    json_decref(data);
+}
+
+/* Runs the steps that are due, then waits for the next one. A step that cannot be said does not stop the ladder. */
+static err_t run_due_steps(struct scene *scene, json_t *contact, json_t *outreach, msec_t grace, json_t *made,
+                           bool strict, struct error *reterr)
+{
+    struct rows *rows = scene->desk->rows;
+    for (;;) {
+        int64_t number = json_int(outreach, "step", 0);
+        const json_t *step = step_at(outreach, number);
+        if (!step || step_due(outreach, number) > scene->now)
+            break;
+        json_t *step_made = json_object();
+        json_put_int(step_made, "step", number + 1);
+        const char *refused = NULL;
+        struct error error = { .code = ERR_NONE };
+        err_t err = say(scene, contact, outreach, number, NULL, step_made, &refused, &error);
+        if (err != ERR_NONE && strict) {
+            json_decref(step_made);
+            return fail(reterr, err, "step %lld: %s", (long long)number + 1, error.text);
+        }
+        if (err != ERR_NONE)
+            json_put_str(step_made, "error", error.text);
+        json_put_str(step_made, "refused", refused);
+        json_array_append_new(made, step_made);
+        rows_edit(rows, ROWS_OUTREACH, outreach);
+        json_put_int(outreach, "step", number + 1);
+    }
+    arm_next(scene, outreach, grace);
+    return ERR_NONE;
+}
+
+static err_t check_steps(const json_t *steps, struct error *reterr)
+{
+    if (json_array_size(steps) == 0 || json_array_size(steps) > MAX_STEPS)
+        return fail(reterr, ERR_INVALID, "an outreach has 1 to %d steps", MAX_STEPS);
+    msec_t before = 0;
+    size_t index;
+    json_t *step;
+    json_array_foreach(steps, index, step)
+    {
+        msec_t after = json_int(step, "after_ms", 0);
+        if (after < before)
+            return fail(reterr, ERR_INVALID, "step %zu comes before step %zu\nHINT: `after` counts from the start of the outreach",
+                        index + 1, index);
+        before = after;
+    }
+    return ERR_NONE;
+}
+
+/* Shows now what would otherwise show in three days. */
+static err_t check_templates(const struct scene *scene, const json_t *steps, struct error *reterr)
+{
+    size_t index;
+    json_t *step;
+    json_array_foreach(steps, index, step)
+    {
+        const char *name = json_str(step, "template");
+        if (name && !desk_declaration(scene->desk, "template", name))
+            return fail(reterr, ERR_INVALID, "step %zu: there is no template '%s'", index + 1, name);
+    }
+    return ERR_NONE;
+}
+
+static const json_t *find_active(const struct scene *scene, const json_t *contact, const char *topic,
+                                 const char *reference)
+{
+    size_t index;
+    json_t *row;
+    json_array_foreach(rows_of_contact(scene->desk->rows, ROWS_OUTREACH, row_id(contact)), index, row)
+    {
+        if (is_active(row) && strcmp(json_str_or(row, "topic", ""), topic) == 0 &&
+            strcmp(json_str_or(row, "reference", ""), reference) == 0)
+            return row;
+    }
+    return NULL;
+}
+
+err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, const char **ret_refused,
+                     struct error *reterr)
+{
+    struct desk *desk = scene->desk;
+    json_t *contact = scene->contact;
+    const char *topic = json_str_or(effect, "topic", "outreach"), *reference = json_str_or(effect, "reference", "");
+    const json_t *steps = json_array_at(effect, "steps");
+    if (!contact)
+        return fail(reterr, ERR_INVALID, "the event is about no contact, so there is nobody to reach");
+    if (!json_str(effect, "goal"))
+        return fail(reterr, ERR_INVALID, "the outreach has no goal\nHINT: name the event that ends it, as in goal = \"payment.succeeded\"");
+    err_t err = check_steps(steps, reterr);
+    if (err == ERR_NONE)
+        err = check_templates(scene, steps, reterr);
+    if (err != ERR_NONE)
+        return err;
+    *ret_refused = NULL;
+    const json_t *active = find_active(scene, contact, topic, reference);
+    if (active) {
+        *ret_refused = "an outreach with this topic and reference is active";
+        json_put_int(made, "outreach", row_id(active));
+        return ERR_NONE;
+    }
+    if (contact_refuses(contact, topic)) {
+        *ret_refused = "the contact has opted out";
+        return ERR_NONE;
+    }
+    json_t *row = json_object();
+    json_put_int(row, "id", desk_next_id(desk));
+    json_put_int(row, "contact_id", row_id(contact));
+    json_put_str(row, "topic", topic);
+    json_put_str(row, "reference", reference);
+    json_put_str(row, "goal", json_str(effect, "goal"));
+    json_put_str(row, "state", "active");
+    json_put_int(row, "step", 0);
+    json_put(row, "steps", json_deep_copy(steps));
+    const json_t *vars = json_object_at(effect, "vars");
+    json_put(row, "vars", vars ? json_deep_copy(vars) : json_object());
+    json_put_str(row, "rule", scene->rule);
+    json_put_int(row, "event_id", scene->event_id);
+    json_put_time(row, "started_at", scene->now);
+    json_put_time(row, "next_attempt_at", json_time(effect, "next_attempt", 0));
+    row = rows_insert(desk->rows, ROWS_OUTREACH, row);
+    scene->outreach = row;
+    json_put_int(made, "outreach", row_id(row));
+    json_t *said = json_array();
+    json_put(made, "steps", said);
+    return run_due_steps(scene, contact, row, json_int(effect, "grace_ms", DEFAULT_GRACE_MS), said, true, reterr);
+}
+
+static void note_in_trace(struct scene *scene, const char *what, const json_t *outreach, json_t *made, const char *problem)
+{
+    json_t *note = json_object();
+    json_put_str(note, "do", what);
+    json_put_int(note, "outreach_id", row_id(outreach));
+    json_put_str(note, "reference", json_str(outreach, "reference"));
+    json_put(note, "made", made);
+    json_put_str(note, "refused", problem);
+    scene_note_built_in(scene, "outreach", note);
+}
+
+bool outreach_step(struct scene *scene)
+{
+    struct desk *desk = scene->desk;
+    json_t *outreach = rows_by_id(desk->rows, ROWS_OUTREACH, json_int(scene->event, "outreach_id", 0));
+    if (!outreach || !is_active(outreach))
+        return false;
+    json_t *contact = rows_by_id(desk->rows, ROWS_CONTACT, json_int(outreach, "contact_id", 0));
+    const json_t *timer = json_object_at(scene->event, "timer");
+    const json_t *data = json_object_at(timer, "data");
+    msec_t grace = json_int(data, "grace_ms", DEFAULT_GRACE_MS);
+    int64_t planned = json_int(data, "step", 0);
+    if (!contact || (planned > 0 && planned != json_int(outreach, "step", 0) + 1))
+        return false;
+    scene->outreach = outreach;
+    scene_act_as_desk(scene, "outreach", json_str(outreach, "rule"));
+    if (contact_refuses(contact, json_str(outreach, "topic"))) {
+        end(scene, outreach, "canceled");
+        note_in_trace(scene, "outreach_cancel", outreach, NULL, "the contact has opted out");
+        return true;
+    }
+    if (!step_at(outreach, json_int(outreach, "step", 0))) {
+        end(scene, outreach, "exhausted");
+        emit(scene, "outreach.exhausted", outreach);
+        note_in_trace(scene, "outreach_end", outreach, NULL, NULL);
+        return true;
+    }
+    json_t *made = json_array();
+    if (run_due_steps(scene, contact, outreach, grace, made, false, NULL) != ERR_NONE)
+        scene->problem = "an outreach step failed";
+    note_in_trace(scene, "outreach_step", outreach, made, NULL);
+    return true;
+}
+
+static int compare(const json_t *object, const char *key, const char *reference, int so_far)
+{
+    const char *value = json_str(object, key);
+    if (!value || !*value || so_far == 1)
+        return so_far;
+    return strcmp(value, reference) == 0 ? 1 : 0;
+}
+
+int outreach_reference_match(const json_t *event, const char *reference)
+{
+    static const struct {
+        const char *part;
+        const char *key;
+    } places[] = {
+        { "payment", "invoice" },    { "payment", "subscription" }, { "payment", "id" },   { "subscription", "id" },
+        { "order", "reference" },    { "order", "id" },             { "body", "reference" }, { "outreach", "reference" },
+    };
+    int match = -1;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        match = compare(json_object_at(event, places[i].part), places[i].key, reference, match);
+    return match;
+}
+
+static bool is_goal(const struct scene *scene, const json_t *outreach)
+{
+    if (strcmp(json_str_or(outreach, "goal", ""), scene->type) != 0 || row_id(outreach) == json_int(scene->event, "outreach_id", -1))
+        return false;
+    const char *reference = json_str_or(outreach, "reference", "");
+    bool same_contact = scene->contact && json_int(outreach, "contact_id", 0) == row_id(scene->contact);
+    int match = *reference ? outreach_reference_match(scene->event, reference) : -1;
+    return match == 1 || (match == -1 && same_contact);
+}
+
+void outreach_check_goals(struct scene *scene)
+{
+    json_t *ended = json_array();
+    const char *key;
+    json_t *row;
+    json_object_foreach(rows_all(scene->desk->rows, ROWS_OUTREACH), key, row)
+    {
+        if (is_active(row) && json_int(row, "event_id", 0) != scene->event_id && is_goal(scene, row))
+            json_array_append(ended, row);
+    }
+    size_t index;
+    json_array_foreach(ended, index, row)
+    {
+        end(scene, row, "recovered");
+        emit(scene, "outreach.recovered", row);
+        note_in_trace(scene, "outreach_goal", row, NULL, NULL);
+        scene->outreach = row;
+    }
+    json_decref(ended);
+}
+
+void outreach_cancel_of_topic(struct scene *scene, const json_t *contact, const char *topic)
+{
+    size_t index;
+    json_t *row;
+    json_array_foreach(rows_of_contact(scene->desk->rows, ROWS_OUTREACH, row_id(contact)), index, row)
+    {
+        if (is_active(row) && (strcmp(topic, "all") == 0 || strcmp(json_str_or(row, "topic", ""), topic) == 0))
+            end(scene, row, "canceled");
+    }
+}
+
+static void escalate(struct scene *scene, json_t *outreach, const json_t *message)
+{
+    const json_t *content = json_object_at(message, "content");
+    json_t *contact = rows_by_id(scene->desk->rows, ROWS_CONTACT, json_int(outreach, "contact_id", 0));
+    int64_t number = json_int(content, "step", 0) - 1;
+    const char *source = json_str(message, "source");
+    if (!contact || !source || number < 0 || number != json_int(outreach, "step", 0) - 1)
+        return; /* the ladder has gone on in the meantime */
+    json_t *tried = json_copy(json_array_at(content, "tried"));
+    if (!tried)
+        tried = json_array();
+    json_array_append_new(tried, json_string(source));
+    scene_act_as_desk(scene, "outreach", json_str(outreach, "rule"));
+    json_t *made = json_object();
+    const char *refused = NULL;
+    struct error error = { .code = ERR_NONE };
+    if (say(scene, contact, outreach, number, tried, made, &refused, &error) != ERR_NONE)
+        refused = error.text;
+    note_in_trace(scene, "outreach_escalate", outreach, made, refused);
+    json_decref(tried);
+}
+
+void outreach_take_status(struct scene *scene, const json_t *message)
+{
+    struct rows *rows = scene->desk->rows;
+    json_t *outreach = rows_by_id(rows, ROWS_OUTREACH, json_int(message, "outreach_id", 0));
+    const char *state = json_str_or(message, "state", "");
+    if (!outreach)
+        return;
+    scene->outreach = outreach;
+    bool arrived = strcmp(state, "delivered") == 0 || strcmp(state, "read") == 0;
+    if (arrived && !json_str(outreach, "reached_at")) {
+        rows_edit(rows, ROWS_OUTREACH, outreach);
+        json_put_time(outreach, "reached_at", json_time(scene->event, "occurred_at", scene->now));
+    }
+    const json_t *status = json_object_at(scene->event, "status");
+    bool failed_now = strcmp(json_str_or(status, "state", ""), "failed") == 0 && strcmp(state, "failed") == 0;
+    if (failed_now && is_active(outreach))
+        escalate(scene, outreach, message);
+}

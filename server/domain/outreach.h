@@ -1,0 +1,22 @@
+/* A ladder of messages with a goal that ends it: one durable row, one timer. Internal to domain/. */
+#ifndef DOMAIN_OUTREACH_H
+#define DOMAIN_OUTREACH_H
+
+#include "domain/scene.h"
+
+/* The effect. ERR_INVALID: the ladder makes no sense; refused: one is active for this topic and reference. */
+err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, const char **ret_refused,
+                     struct error *reterr) MUST_CHECK;
+/* outreach.step: the next step, if it is still wanted. False when the event came too late to matter. */
+bool outreach_step(struct scene *scene);
+/* Ends those whose goal this event is. */
+void outreach_check_goals(struct scene *scene);
+/* A status of one of its messages: notes that somebody was reached, goes on by another channel when it failed. */
+void outreach_take_status(struct scene *scene, const json_t *message);
+/* The contact stopped this topic, or 'all'. */
+void outreach_cancel_of_topic(struct scene *scene, const json_t *contact, const char *topic);
+/* Do the event's words about payment, order or subscription name this reference? 1 yes, 0 it names others, -1 it names
+ * none. */
+int outreach_reference_match(const json_t *event, const char *reference);
+
+#endif

@@ -1,0 +1,314 @@
+#include "domain/rows.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+
+#define KEY_MAX 512
+
+struct table {
+    json_t *by_key;     /* object: key -> row */
+    json_t *by_contact; /* object: contact id -> array of rows */
+    json_t *changed;    /* object: key -> row, in the order of the first change */
+    json_t *fresh;      /* object: key -> true, inserted since the last take */
+};
+
+enum undo_kind { UNDO_EDIT, UNDO_INSERT, UNDO_REMOVE };
+
+struct undo {
+    enum undo_kind kind;
+    enum rows_table table;
+    json_t *row;    /* owned */
+    json_t *before; /* owned; deep copy, UNDO_EDIT only */
+    bool was_changed;
+};
+
+struct rows {
+    struct table tables[ROWS_TABLE_COUNT];
+    struct undo *undo;
+    size_t undo_count;
+    size_t undo_capacity;
+    bool marked;
+};
+
+const char *rows_table_name(enum rows_table table)
+{
+    static const char *const names[ROWS_TABLE_COUNT] = { "contacts", "identities", "addresses", "conversations",
+                                                         "messages", "surveys",    "outreaches", "timers" };
+    return names[table];
+}
+
+static const char *row_key(enum rows_table table, const json_t *row, char *space)
+{
+    if (table == ROWS_IDENTITY)
+        snprintf(space, KEY_MAX, "%s", json_str_or(row, "identity", ""));
+    else if (table == ROWS_ADDRESS)
+        snprintf(space, KEY_MAX, "%s %s", json_str_or(row, "source", ""), json_str_or(row, "identity", ""));
+    else
+        snprintf(space, KEY_MAX, "%lld", (long long)json_int(row, "id", 0));
+    return space;
+}
+
+static int64_t row_contact(enum rows_table table, const json_t *row)
+{
+    return json_int(row, table == ROWS_CONTACT ? "id" : "contact_id", 0);
+}
+
+struct rows *rows_new(void)
+{
+    struct rows *rows = memory_new(sizeof(*rows));
+    for (int i = 0; i < ROWS_TABLE_COUNT; i++) {
+        struct table *t = &rows->tables[i];
+        t->by_key = json_object();
+        t->by_contact = json_object();
+        t->changed = json_object();
+        t->fresh = json_object();
+    }
+    return rows;
+}
+
+static void undo_forget(struct rows *rows)
+{
+    for (size_t i = 0; i < rows->undo_count; i++) {
+        json_decref(rows->undo[i].row);
+        json_decref(rows->undo[i].before);
+    }
+    rows->undo_count = 0;
+    rows->marked = false;
+}
+
+void rows_free(struct rows *rows)
+{
+    if (!rows)
+        return;
+    undo_forget(rows);
+    free(rows->undo);
+    for (int i = 0; i < ROWS_TABLE_COUNT; i++) {
+        json_decref(rows->tables[i].by_key);
+        json_decref(rows->tables[i].by_contact);
+        json_decref(rows->tables[i].changed);
+        json_decref(rows->tables[i].fresh);
+    }
+    free(rows);
+}
+
+static void index_add(struct table *t, int64_t contact_id, json_t *row)
+{
+    char key[32];
+    snprintf(key, sizeof(key), "%lld", (long long)contact_id);
+    json_t *list = json_object_get(t->by_contact, key);
+    if (!list) {
+        list = json_array();
+        json_put(t->by_contact, key, list);
+    }
+    json_array_append(list, row);
+}
+
+static void index_remove(struct table *t, int64_t contact_id, const json_t *row)
+{
+    char key[32];
+    snprintf(key, sizeof(key), "%lld", (long long)contact_id);
+    json_t *list = json_object_get(t->by_contact, key);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        if (json_array_get(list, i) == row) {
+            json_array_remove(list, i);
+            return;
+        }
+    }
+}
+
+static struct undo *undo_add(struct rows *rows, enum undo_kind kind, enum rows_table table, json_t *row)
+{
+    if (rows->undo_count == rows->undo_capacity) {
+        rows->undo_capacity = rows->undo_capacity ? rows->undo_capacity * 2 : 32;
+        rows->undo = memory_resize(rows->undo, rows->undo_capacity * sizeof(*rows->undo));
+    }
+    struct undo *u = &rows->undo[rows->undo_count++];
+    *u = (struct undo){ .kind = kind, .table = table, .row = json_incref(row) };
+    return u;
+}
+
+static void add_row(struct rows *rows, enum rows_table table, const char *key, json_t *row)
+{
+    struct table *t = &rows->tables[table];
+    json_object_set(t->by_key, key, row);
+    index_add(t, row_contact(table, row), row);
+}
+
+void rows_load(struct rows *rows, enum rows_table table, json_t *row)
+{
+    char key[KEY_MAX];
+    row_key(table, row, key);
+    if (!json_object_get(rows->tables[table].by_key, key))
+        add_row(rows, table, key, row);
+    json_decref(row);
+}
+
+json_t *rows_insert(struct rows *rows, enum rows_table table, json_t *row)
+{
+    struct table *t = &rows->tables[table];
+    char key[KEY_MAX];
+    row_key(table, row, key);
+    add_row(rows, table, key, row);
+    if (rows->marked)
+        undo_add(rows, UNDO_INSERT, table, row)->was_changed = json_object_get(t->changed, key) != NULL;
+    json_object_set(t->changed, key, row);
+    json_object_set_new(t->fresh, key, json_true());
+    json_decref(row);
+    return json_object_get(t->by_key, key);
+}
+
+json_t *rows_upsert(struct rows *rows, enum rows_table table, json_t *row)
+{
+    char key[KEY_MAX];
+    json_t *present = json_object_get(rows->tables[table].by_key, row_key(table, row, key));
+    if (!present)
+        return rows_insert(rows, table, row);
+    rows_edit(rows, table, present);
+    if (row_contact(table, present) != row_contact(table, row))
+        rows_move(rows, table, present, row_contact(table, row));
+    json_object_clear(present);
+    json_object_update(present, row);
+    json_decref(row);
+    return present;
+}
+
+void rows_edit(struct rows *rows, enum rows_table table, json_t *row)
+{
+    struct table *t = &rows->tables[table];
+    char key[KEY_MAX];
+    row_key(table, row, key);
+    if (rows->marked) {
+        bool known = false;
+        for (size_t i = 0; i < rows->undo_count && !known; i++)
+            known = rows->undo[i].row == row && rows->undo[i].kind != UNDO_REMOVE;
+        if (!known) {
+            struct undo *u = undo_add(rows, UNDO_EDIT, table, row);
+            u->before = json_deep_copy(row);
+            u->was_changed = json_object_get(t->changed, key) != NULL;
+        }
+    }
+    json_object_set(t->changed, key, row);
+}
+
+void rows_remove(struct rows *rows, enum rows_table table, json_t *row)
+{
+    struct table *t = &rows->tables[table];
+    char key[KEY_MAX];
+    row_key(table, row, key);
+    json_incref(row);
+    if (rows->marked)
+        undo_add(rows, UNDO_REMOVE, table, row)->was_changed = json_object_get(t->changed, key) != NULL;
+    index_remove(t, row_contact(table, row), row);
+    json_object_del(t->changed, key);
+    json_object_del(t->by_key, key);
+    json_decref(row);
+}
+
+void rows_move(struct rows *rows, enum rows_table table, json_t *row, int64_t contact_id)
+{
+    struct table *t = &rows->tables[table];
+    rows_edit(rows, table, row);
+    json_incref(row);
+    index_remove(t, row_contact(table, row), row);
+    json_put_int(row, "contact_id", contact_id);
+    index_add(t, contact_id, row);
+    json_decref(row);
+}
+
+json_t *rows_by_key(const struct rows *rows, enum rows_table table, const char *key)
+{
+    return key ? json_object_get(rows->tables[table].by_key, key) : NULL;
+}
+
+json_t *rows_by_id(const struct rows *rows, enum rows_table table, int64_t id)
+{
+    char key[32];
+    snprintf(key, sizeof(key), "%lld", (long long)id);
+    return json_object_get(rows->tables[table].by_key, key);
+}
+
+json_t *rows_of_contact(const struct rows *rows, enum rows_table table, int64_t contact_id)
+{
+    char key[32];
+    snprintf(key, sizeof(key), "%lld", (long long)contact_id);
+    return json_object_get(rows->tables[table].by_contact, key);
+}
+
+json_t *rows_all(const struct rows *rows, enum rows_table table)
+{
+    return rows->tables[table].by_key;
+}
+
+bool rows_is_new(const struct rows *rows, enum rows_table table, const json_t *row)
+{
+    char key[KEY_MAX];
+    return json_object_get(rows->tables[table].fresh, row_key(table, row, key)) != NULL;
+}
+
+void rows_mark(struct rows *rows)
+{
+    undo_forget(rows);
+    rows->marked = true;
+}
+
+void rows_commit(struct rows *rows)
+{
+    undo_forget(rows);
+}
+
+void rows_rollback(struct rows *rows)
+{
+    rows->marked = false; /* the undoing itself is not noted */
+    for (size_t i = rows->undo_count; i > 0; i--) {
+        struct undo *u = &rows->undo[i - 1];
+        struct table *t = &rows->tables[u->table];
+        char key[KEY_MAX];
+        row_key(u->table, u->row, key);
+        switch (u->kind) {
+        case UNDO_EDIT: {
+            int64_t contact_now = row_contact(u->table, u->row);
+            json_object_clear(u->row);
+            json_object_update(u->row, u->before);
+            if (contact_now != row_contact(u->table, u->row)) {
+                index_remove(t, contact_now, u->row);
+                index_add(t, row_contact(u->table, u->row), u->row);
+            }
+            break;
+        }
+        case UNDO_INSERT:
+            index_remove(t, row_contact(u->table, u->row), u->row);
+            json_object_del(t->by_key, key);
+            json_object_del(t->fresh, key);
+            break;
+        case UNDO_REMOVE:
+            add_row(rows, u->table, key, u->row);
+            break;
+        }
+        if (u->was_changed)
+            json_object_set(t->changed, key, u->row);
+        else
+            json_object_del(t->changed, key);
+    }
+    undo_forget(rows);
+}
+
+json_t *rows_take_changed(struct rows *rows)
+{
+    json_t *changes = json_object();
+    for (int i = 0; i < ROWS_TABLE_COUNT; i++) {
+        struct table *t = &rows->tables[i];
+        if (json_object_size(t->changed) > 0) {
+            json_t *list = json_array();
+            const char *key;
+            json_t *row;
+            json_object_foreach(t->changed, key, row)
+                json_array_append_new(list, json_deep_copy(row));
+            json_put(changes, rows_table_name((enum rows_table)i), list);
+        }
+        json_object_clear(t->changed);
+        json_object_clear(t->fresh);
+    }
+    return changes;
+}

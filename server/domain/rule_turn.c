@@ -1,0 +1,207 @@
+#include "domain/rule_turn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "domain/address.h"
+#include "domain/effect.h"
+#include "domain/identity.h"
+
+struct turn_state {
+    struct scene *scene;
+    int number;
+    bool stopped;
+};
+
+static json_t *trace_row(struct turn_state *turn, const char *rule, const char *verdict)
+{
+    json_t *row = json_object();
+    json_put_int(row, "event_id", turn->scene->event_id);
+    json_put_time(row, "handled_at", turn->scene->now);
+    json_put_int(row, "number", ++turn->number);
+    json_put_str(row, "rule", rule);
+    json_put_str(row, "verdict", verdict);
+    json_put_str(row, "rule_set", desk_rule_set_version(turn->scene->desk));
+    json_put_int(row, "instructions", 0);
+    json_put_int(row, "micros", 0);
+    json_put(row, "effects", json_array());
+    return row;
+}
+
+static void trace_built_in(struct turn_state *turn)
+{
+    struct scene *scene = turn->scene;
+    if (json_array_size(scene->built_in) == 0)
+        return;
+    char rule[64];
+    snprintf(rule, sizeof(rule), "answerd.%s", scene->built_in_name);
+    json_t *row = trace_row(turn, rule, "ran");
+    json_object_set(row, "effects", scene->built_in);
+    desk_log_add(scene->desk, LOG_TRACES, row);
+}
+
+static json_t *make_facts(const struct scene *scene)
+{
+    struct rows *rows = scene->desk->rows;
+    json_t *facts = json_object();
+    if (scene->contact) {
+        json_t *contact = json_copy(scene->contact);
+        json_t *identities = json_array();
+        size_t index;
+        json_t *row;
+        json_array_foreach(rows_of_contact(rows, ROWS_IDENTITY, row_id(scene->contact)), index, row)
+        {
+            const char *identity = json_str(row, "identity");
+            if (identity && identity_find(scene->desk, identity) == row)
+                json_array_append(identities, json_object_get(row, "identity"));
+        }
+        json_put(contact, "identities", identities);
+        json_put(contact, "channels", address_channels(scene->desk, scene->contact));
+        json_put(facts, "contact", contact);
+        json_t *conversations = json_array();
+        json_array_foreach(rows_of_contact(rows, ROWS_CONVERSATION, row_id(scene->contact)), index, row)
+            json_array_append(conversations, row);
+        json_put(facts, "conversations", conversations);
+    }
+    if (scene->conversation)
+        json_object_set(facts, "conversation", scene->conversation);
+    if (scene->survey)
+        json_object_set(facts, "survey", scene->survey);
+    if (scene->outreach)
+        json_object_set(facts, "outreach", scene->outreach);
+    json_put_str(facts, "channel", scene->source);
+    return facts;
+}
+
+/* Chance that is the same whenever this rule runs on this event. */
+static uint64_t seed_of(int64_t event_id, const char *rule)
+{
+    uint64_t hash = 14695981039346656037ull ^ (uint64_t)event_id;
+    for (; *rule; rule++)
+        hash = (hash ^ (unsigned char)*rule) * 1099511628211ull;
+    return hash;
+}
+
+/* A success matters only after a failure: one row for each rule and batch is enough to say so. */
+static void note_health(struct desk *desk, const char *rule, bool failed, const char *error)
+{
+    size_t index;
+    json_t *entry;
+    const json_t *last = NULL;
+    json_array_foreach(desk->logs[LOG_RULE_HEALTH], index, entry)
+    {
+        if (strcmp(json_str_or(entry, "rule", ""), rule) == 0)
+            last = entry;
+    }
+    if (!failed && last && !json_bool(last, "failed", false))
+        return;
+    json_t *row = json_object();
+    json_put_str(row, "rule", rule);
+    json_put_str(row, "rule_set", desk_rule_set_version(desk));
+    json_put_bool(row, "failed", failed);
+    json_put_str(row, "error", error);
+    desk_log_add(desk, LOG_RULE_HEALTH, row);
+}
+
+static void finish(struct turn_state *turn, const struct rule_info *rule, json_t *row, const struct rule_outcome *outcome)
+{
+    struct scene *scene = turn->scene;
+    const char *verdict = "skipped";
+    char error[1400] = "";
+    switch (outcome->verdict) {
+    case RULE_RAN: {
+        struct error reason;
+        verdict = "ran";
+        scene_act_as_rule(scene, rule->name);
+        if (effects_apply(scene, outcome->effects, &reason) != ERR_NONE) {
+            verdict = "failed";
+            snprintf(error, sizeof(error), "%s:%s", rule->file ? rule->file : "", reason.text);
+        } else {
+            turn->stopped = turn->stopped || outcome->stop;
+        }
+        if (outcome->effects)
+            json_object_set(row, "effects", outcome->effects);
+        break;
+    }
+    case RULE_SKIPPED:
+        break;
+    case RULE_FAILED:
+    case RULE_OVER_BUDGET:
+        verdict = outcome->verdict == RULE_FAILED ? "failed" : "over_budget";
+        snprintf(error, sizeof(error), "%s", outcome->error);
+        break;
+    }
+    json_put_str(row, "verdict", verdict);
+    if (*error)
+        json_put_bytes(row, "error", bytes_of(error));
+    if (strcmp(verdict, "skipped") != 0)
+        note_health(scene->desk, rule->name, *error != '\0', *error ? error : NULL);
+}
+
+static void run_one(struct turn_state *turn, size_t index, const struct rule_info *rule)
+{
+    struct scene *scene = turn->scene;
+    struct desk *desk = scene->desk;
+    json_t *row = trace_row(turn, rule->name, "stopped");
+    json_put_str(row, "file", rule->file);
+    json_put_int(row, "line", rule->line);
+    if (!turn->stopped && desk->settings.may_run && !desk->settings.may_run(desk->settings.may_run_arg, rule->name)) {
+        json_put_str(row, "verdict", "quarantined");
+    } else if (!turn->stopped) {
+        json_t *facts = make_facts(scene);
+        struct rule_outcome outcome;
+        memset(&outcome, 0, sizeof(outcome));
+        rule_run(desk->rules, index, scene->event, facts, desk->settings.reader, scene->now,
+                 seed_of(scene->event_id, rule->name), &outcome);
+        json_decref(facts);
+        json_put_int(row, "instructions", (int64_t)outcome.instructions);
+        json_put_int(row, "micros", outcome.micros);
+        if (outcome.line > 0)
+            json_put_int(row, "line", outcome.line);
+        finish(turn, rule, row, &outcome);
+        rule_outcome_done(&outcome);
+    }
+    desk_log_add(desk, LOG_TRACES, row);
+}
+
+static void run_agent_action(struct turn_state *turn)
+{
+    struct scene *scene = turn->scene;
+    json_t *effects = json_deep_copy(json_array_at(scene->event, "effects"));
+    struct error reason;
+    err_t err = effects_apply(scene, effects, &reason);
+    json_t *row = trace_row(turn, scene->author, err == ERR_NONE ? "ran" : "failed");
+    if (err != ERR_NONE) {
+        json_put_bytes(row, "error", bytes_of(reason.text));
+        scene->problem = "the action could not be applied";
+    }
+    json_put(row, "effects", effects);
+    desk_log_add(scene->desk, LOG_TRACES, row);
+}
+
+void rule_turn_run(struct scene *scene)
+{
+    struct desk *desk = scene->desk;
+    struct turn_state turn = { .scene = scene };
+    trace_built_in(&turn);
+    if (strcmp(scene->type, "agent.action") == 0) {
+        run_agent_action(&turn);
+        return;
+    }
+    if (scene->consumed || !desk->rules)
+        return;
+    size_t count = rule_set_count(desk->rules);
+    for (size_t i = 0; i < count; i++) {
+        const struct rule_info *rule = rule_set_rule(desk->rules, i);
+        if (!rule_matches(rule, scene->type))
+            continue;
+        if (desk->settings.max_depth > 0 && scene->depth > desk->settings.max_depth) {
+            json_t *row = trace_row(&turn, "answerd.depth", "stopped");
+            json_put_str(row, "error", "the chain of causes is too deep: rules make each other run in a circle");
+            desk_log_add(desk, LOG_TRACES, row);
+            scene->problem = "the chain of causes is too deep";
+            return;
+        }
+        run_one(&turn, i, rule);
+    }
+}
