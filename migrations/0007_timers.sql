@@ -25,7 +25,8 @@ BEGIN
         SELECT g.*, row_number() OVER (ORDER BY g.due_at, g.id) AS n FROM gone AS g
     )
     SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-               'type', CASE WHEN strpos(n.name, '.') > 0 THEN n.name ELSE 'timer.' || n.name END,
+               'type', CASE WHEN n.name IN ('survey.expired', 'outreach.step', 'window.closing') THEN n.name
+                            ELSE 'timer.' || n.name END,
                'source', 'answerd', 'provider', 'answerd',
                'key', 'timer:' || n.id || ':' || to_char(n.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
                'occurred_at', n.due_at, 'lane', n.lane,
