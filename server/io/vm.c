@@ -18,6 +18,7 @@
 /* Each refused allocation makes Lua collect all garbage first; that is slow, so a script may cause only a few. */
 #define MAX_DENIALS 32
 
+static void note_place(struct vm *vm);
 static void trip(struct vm *vm, enum vm_verdict reason);
 
 /* --- memory ----------------------------------------------------------------------------------------------------- */
@@ -33,8 +34,11 @@ static void *deny(struct vm *vm, size_t size)
     vm->denials++;
     bool again = vm->denied_bytes == size;
     vm->denied_bytes = again ? 0 : size;
-    if (vm->depth > 0 && (again || vm->denials > MAX_DENIALS))
-        trip(vm, VM_OVER_MEMORY);
+    if (vm->depth > 0) {
+        note_place(vm); /* a memory error has no place, and no handler is called for it */
+        if (again || vm->denials > MAX_DENIALS)
+            trip(vm, VM_OVER_MEMORY);
+    }
     return NULL;
 }
 
@@ -101,9 +105,9 @@ int vm_caller(lua_State *L, char *ret_file, size_t size)
     return 0;
 }
 
-static const char *trip_text(const struct vm *vm, char *text, size_t size)
+static const char *trip_text(const struct vm *vm, enum vm_verdict reason, char *text, size_t size)
 {
-    switch (vm->tripped) {
+    switch (reason) {
     case VM_OVER_INSTRUCTIONS:
         snprintf(text, size, "used up its budget of %" PRIu64 " instructions", vm->max_instructions);
         break;
@@ -132,7 +136,13 @@ static void count_hook(lua_State *L, lua_Debug *ar)
             return;
     }
     char text[160];
-    luaL_error(L, "%s", trip_text(vm, text, sizeof(text)));
+    luaL_error(L, "%s", trip_text(vm, vm->tripped, text, sizeof(text)));
+}
+
+static void note_place(struct vm *vm)
+{
+    if (!vm->tripped)
+        vm->trip_line = vm_caller(vm->lua, vm->trip_file, sizeof(vm->trip_file));
 }
 
 /* From now on every single instruction raises, so that catching the error does not help the script. */
@@ -140,8 +150,8 @@ static void trip(struct vm *vm, enum vm_verdict reason)
 {
     if (vm->tripped)
         return;
+    note_place(vm);
     vm->tripped = reason;
-    vm->trip_line = vm_caller(vm->lua, vm->trip_file, sizeof(vm->trip_file));
     lua_sethook(vm->lua, count_hook, LUA_MASKCOUNT, 1);
 }
 
@@ -161,7 +171,7 @@ void vm_charge(lua_State *L, uint64_t units)
     }
     char text[160];
     if (vm->tripped)
-        luaL_error(L, "%s", trip_text(vm, text, sizeof(text)));
+        luaL_error(L, "%s", trip_text(vm, vm->tripped, text, sizeof(text)));
 }
 
 /* --- calls ------------------------------------------------------------------------------------------------------ */
@@ -246,10 +256,11 @@ static int on_error(lua_State *L)
     return 1;
 }
 
-static void describe_trip(const struct vm *vm, struct vm_outcome *outcome)
+static void describe_trip(const struct vm *vm, enum vm_verdict reason, struct vm_outcome *outcome)
 {
     char text[160];
-    trip_text(vm, text, sizeof(text));
+    trip_text(vm, reason, text, sizeof(text));
+    outcome->verdict = reason;
     if (vm->trip_line > 0) {
         snprintf(outcome->file, sizeof(outcome->file), "%s", vm->trip_file);
         outcome->line = vm->trip_line;
@@ -267,6 +278,7 @@ static void begin(struct vm *vm, const struct vm_budget *budget, int64_t now_us)
     vm->since_clock = 0;
     vm->printed_lines = 0;
     vm->tripped = VM_DONE;
+    vm->trip_line = 0;
     vm->max_instructions = budget ? budget->max_instructions : 0;
     vm->max_wall_ms = budget ? budget->max_wall_ms : 0;
     vm->deadline_us = vm->max_wall_ms ? now_us + vm->max_wall_ms * 1000 : 0;
@@ -295,14 +307,13 @@ enum vm_verdict vm_call(struct vm *vm, int arguments, int results, const struct 
     lua_insert(L, function);
     int status = lua_pcall(L, arguments, results, function);
     if (status != LUA_OK) {
-        if (vm->tripped) {
-            outcome->verdict = vm->tripped;
-            describe_trip(vm, outcome);
-        } else {
-            outcome->verdict = status == LUA_ERRMEM ? VM_OVER_MEMORY : VM_FAILED;
-            if (outcome->error[0] == '\0')
-                describe(L, -1, outcome);
-        }
+        outcome->verdict = VM_FAILED;
+        if (vm->tripped)
+            describe_trip(vm, vm->tripped, outcome);
+        else if (status == LUA_ERRMEM && vm->denials > 0) /* error("not enough memory") gives this status too */
+            describe_trip(vm, VM_OVER_MEMORY, outcome);
+        else if (outcome->error[0] == '\0')
+            describe(L, -1, outcome);
         lua_settop(L, function - 1);
     } else {
         lua_remove(L, function);

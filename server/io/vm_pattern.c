@@ -332,8 +332,8 @@ static bool match_frontier(const struct matcher *m, const struct pattern_item *i
 static bool match_again(struct matcher *m, const struct pattern_item *item, size_t *position)
 {
     const struct pattern_capture *capture = &m->match->captures[item->a];
-    size_t length = capture->is_position ? 0 : capture->length;
-    if (!take_steps(m, length) || m->subject.len - *position < length)
+    size_t length = capture->length;
+    if (capture->is_position || !take_steps(m, length) || m->subject.len - *position < length)
         return false;
     if (length > 0 && memcmp(m->subject.ptr + capture->start, m->subject.ptr + *position, length) != 0)
         return false;

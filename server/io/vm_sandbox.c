@@ -56,11 +56,7 @@ static int base_tonumber(lua_State *L)
         lua_pushnil(L);
         return 1;
     }
-    int count = lua_gettop(L);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, count, 1);
-    return 1;
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
 /* Pushes the text of a table as JSON, so that print(event) is of use. */
@@ -167,11 +163,7 @@ static int base_random(lua_State *L)
 static int charged_text_function(lua_State *L)
 {
     vm_charge(L, lua_type(L, 1) == LUA_TSTRING ? lua_rawlen(L, 1) / 4 : 0);
-    int count = lua_gettop(L);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, count, LUA_MULTRET);
-    return lua_gettop(L);
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
 /* utf8.codepoint() gives a value for each character; the stack is not for a whole text. */
@@ -194,7 +186,7 @@ static int utf8_codepoint(lua_State *L)
 
 struct wrapped {
     const char *name;
-    lua_CFunction wrapper; /* NULL: as it is */
+    lua_CFunction wrapper; /* has Lua's function as upvalue, and calls it in its own frame; NULL: as it is */
 };
 
 /* Pushes a table with the named values of the library that `open` makes. */

@@ -191,10 +191,7 @@ static int text_format(lua_State *L)
             return too_long(L);
     }
     vm_charge(L, total / BYTES_PER_UNIT + (uint64_t)count);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, count, 1);
-    return 1;
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
 /* --- patterns --------------------------------------------------------------------------------------------------- */
@@ -372,6 +369,8 @@ static void add_replacement_text(lua_State *L, luaL_Buffer *b, const struct patt
         push_capture(L, subject, &capture);
         lua_tostring(L, -1); /* of a position */
         luaL_addvalue(b);
+        if (luaL_bufflen(b) > VM_MAX_TEXT_BYTES)
+            too_long(L);
     }
 }
 
