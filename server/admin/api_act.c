@@ -151,18 +151,14 @@ static json_t *action_doc(struct api_call *call, const json_t *owner, json_t *ef
 {
     const char *agent = json_str_or(call->input, "agent", json_str_or(call->token, "name", "api"));
     json_put_str(effect, "conversation", "@");
-    json_t *body = json_object();
-    json_put_str(body, "agent", agent);
-    json_t *effects = json_array();
-    json_array_append(effects, effect);
-    json_put(body, "effects", effects);
     json_t *doc = api_event_doc(call, "agent.action");
     json_put_int(doc, "contact_id", json_int(owner, "contact_id", 0));
     json_put_int(doc, "conversation_id", call->id);
     json_put_int(doc, "lane", json_int(owner, "lane", 0));
     json_put_str(doc, "agent", agent);
-    json_put(doc, "effects", json_deep_copy(effects));
-    json_put(doc, "body", body);
+    json_t *effects = json_array();
+    json_array_append(effects, effect);
+    json_put(doc, "effects", effects);
     return doc;
 }
 
@@ -194,32 +190,37 @@ bool api_act_on_conversation(struct api_call *call)
     return api_add_event(call, doc, call->id);
 }
 
-/* The effect of an action that was not possible, or the error that it led to. */
-static const char *find_refusal(const json_t *outcome)
+/* The trace of the action itself; others are of what is built in. */
+static const json_t *find_trace(const json_t *outcome)
 {
     size_t index;
-    size_t inner;
     json_t *trace;
-    json_t *effect;
     json_array_foreach (json_array_at(outcome, "traces"), index, trace) {
-        json_array_foreach (json_array_at(trace, "effects"), inner, effect) {
-            if (json_str(effect, "refused") != NULL) {
-                return json_str(effect, "refused");
-            }
+        if (strncmp(json_str_or(trace, "rule", ""), "agent:", strlen("agent:")) == 0) {
+            return trace;
         }
     }
     return NULL;
 }
 
-static const char *find_failure(const json_t *outcome)
+/* Why an action was not possible now, or NULL. */
+static const char *find_refusal(const json_t *trace)
 {
     size_t index;
-    json_t *trace;
-    json_array_foreach (json_array_at(outcome, "traces"), index, trace) {
-        const char *verdict = json_str_or(trace, "verdict", "");
-        if (strcmp(verdict, "failed") == 0) {
-            return json_str_or(trace, "error", "the action failed");
+    json_t *effect;
+    json_array_foreach (json_array_at(trace, "effects"), index, effect) {
+        if (json_str(effect, "refused") != NULL) {
+            return json_str(effect, "refused");
         }
+    }
+    return NULL;
+}
+
+/* Why an action makes no sense, or NULL. */
+static const char *find_failure(const json_t *outcome, const json_t *trace)
+{
+    if (strcmp(json_str_or(trace, "verdict", ""), "failed") == 0) {
+        return json_str_or(trace, "error", "the action could not be applied");
     }
     return json_str(outcome, "problem");
 }
@@ -227,11 +228,12 @@ static const char *find_failure(const json_t *outcome)
 /* The event was handled: tells what came of it. False: the connection was lost. */
 static bool answer_handled(struct api_call *call, const json_t *outcome)
 {
+    const json_t *trace = find_trace(outcome);
     json_t *answer = json_object();
     json_put_int(answer, "event", call->waits_for_event);
     if (call->conversation_id != 0) {
-        const char *failure = find_failure(outcome);
-        const char *refusal = failure == NULL ? find_refusal(outcome) : NULL;
+        const char *failure = find_failure(outcome, trace);
+        const char *refusal = failure == NULL ? find_refusal(trace) : NULL;
         if (failure != NULL || refusal != NULL) {
             json_decref(answer);
             api_refuse(call, failure != NULL ? 422 : 409, failure != NULL ? "failed" : "refused", NULL, "%s",
@@ -247,9 +249,8 @@ static bool answer_handled(struct api_call *call, const json_t *outcome)
         json_put(answer, "conversation", conversation);
     }
     json_put_str(answer, "state", "handled");
-    const json_t *first = json_array_get(json_array_at(outcome, "traces"), 0);
-    if (call->conversation_id != 0 && json_array_at(first, "effects") != NULL) {
-        json_put(answer, "effects", json_deep_copy(json_array_at(first, "effects")));
+    if (json_array_at(trace, "effects") != NULL) {
+        json_put(answer, "effects", json_deep_copy(json_array_at(trace, "effects")));
     }
     api_answer(call, 200, answer);
     return true;

@@ -114,7 +114,10 @@ bool api_post_event(struct api_call *call)
     json_t *doc = api_event_doc(call, type);
     json_put_str(doc, "key", json_str(call->input, "key"));
     json_put_time(doc, "occurred_at", json_time(call->input, "occurred_at", 0));
+    json_put_int(doc, "lane", lane_of("source:api"));
     if (contact != NULL) {
+        const json_t *first = json_array_get(json_array_at(contact, "identities"), 0);
+        json_put_int(doc, "lane", lane_of(json_string_value(first)));
         json_put(doc, "contact", contact);
     }
     const json_t *body = json_object_get(call->input, "body");

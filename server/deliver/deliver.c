@@ -339,8 +339,11 @@ static void *deliver_main(void *arg)
     return NULL;
 }
 
-static void deliver_free(struct deliver *deliver)
+void deliver_free(struct deliver *deliver)
 {
+    if (deliver == NULL) {
+        return;
+    }
     http_client_free(deliver->client);
     attempt_drop_all(&deliver->attempts);
     rule_set_free(deliver->rules);
@@ -383,11 +386,7 @@ void deliver_stop(struct deliver *deliver)
 
 void deliver_join(struct deliver *deliver)
 {
-    if (deliver == NULL) {
-        return;
-    }
     pthread_join(deliver->thread, NULL);
-    deliver_free(deliver);
 }
 
 bool deliver_is_healthy(const struct deliver *deliver)

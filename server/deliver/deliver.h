@@ -24,8 +24,9 @@ void deliver_nudge(struct deliver *deliver);
 /* Asks the thread to claim nothing more, to finish what is in flight within a bound, to record it and to end. */
 void deliver_stop(struct deliver *deliver);
 
-/* Waits for the thread and frees the actor. NULL is fine. */
+/* Waits until the thread has ended. The actor may still be nudged, without effect, until it is freed. */
 void deliver_join(struct deliver *deliver);
+void deliver_free(struct deliver *deliver); /* NULL is fine */
 
 bool deliver_is_healthy(const struct deliver *deliver); /* any thread */
 

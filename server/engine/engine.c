@@ -299,6 +299,8 @@ static bool engine_work(struct engine *engine)
         .max_depth = config->engine.max_depth,
         .may_run = rule_guard_may_run,
         .may_run_arg = engine->guard,
+        .quarantine_after = config->rules.quarantine_after,
+        .quarantine_ms = config->rules.quarantine_ms,
         .rule_failures = &engine->rule_failures,
     };
     bool single = engine->singles_left > 0;
@@ -375,8 +377,11 @@ static void *engine_main(void *arg)
     return NULL;
 }
 
-static void engine_free(struct engine *engine)
+void engine_free(struct engine *engine)
 {
+    if (engine == NULL) {
+        return;
+    }
     rule_guard_free(engine->guard);
     json_decref(engine->sources);
     close(engine->nudge_fd);
@@ -393,7 +398,7 @@ err_t engine_start(const struct engine_settings *settings, struct engine **ret_e
     engine->settings = *settings;
     engine->sources = json_deep_copy(settings->sources);
     engine->nudge_fd = nudge_fd;
-    engine->guard = rule_guard_new(settings->config->rules.quarantine_after, settings->config->rules.quarantine_ms);
+    engine->guard = rule_guard_new();
     id_pool_init(&engine->ids);
     engine->handled = metric_counter("answerd_events_handled_total", "Events that were handled.", "");
     engine->batches = metric_counter("answerd_engine_batches_total", "Transactions of the engine.", "");
@@ -426,11 +431,7 @@ void engine_stop(struct engine *engine)
 
 void engine_join(struct engine *engine)
 {
-    if (engine == NULL) {
-        return;
-    }
     pthread_join(engine->thread, NULL);
-    engine_free(engine);
 }
 
 bool engine_is_healthy(const struct engine *engine)

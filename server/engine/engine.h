@@ -29,8 +29,9 @@ void engine_nudge(struct engine *engine);
 /* Asks the thread to end after the batch at hand. Any thread; returns at once. */
 void engine_stop(struct engine *engine);
 
-/* Waits for the thread and frees the engine. NULL is fine. */
+/* Waits until the thread has ended. The engine may still be nudged, without effect, until it is freed. */
 void engine_join(struct engine *engine);
+void engine_free(struct engine *engine); /* NULL is fine */
 
 /* Did the thread come round its loop lately, connected to the database? For readiness; any thread. */
 bool engine_is_healthy(const struct engine *engine);

@@ -6,6 +6,7 @@
 
 #include "base/macros.h"
 #include "base/text.h"
+#include "store/query.h"
 #include "store/store.h"
 
 /* The JSON text in the only cell; `missing` names what is not there when there is no row or NULL in it. */
@@ -89,7 +90,7 @@ err_t api_store_conversations(struct pg *pg, const json_t *filter, json_t **ret_
     };
     values[1].is_null = contact == 0;
     values[4].is_null = values[5].is_null = cursor == NULL;
-    return run_json(pg, sql, values, ARRAY_LEN(values), "page", ret_page, reterr);
+    return query_json(pg, sql, values, ARRAY_LEN(values), ret_page, reterr);
 }
 
 err_t api_store_conversation(struct pg *pg, int64_t id, size_t messages, json_t **ret_conversation, struct error *reterr)
@@ -132,6 +133,49 @@ err_t api_store_owner(struct pg *pg, int64_t conversation_id, json_t **ret_owner
     return run_json(pg, sql, values, ARRAY_LEN(values), "conversation", ret_owner, reterr);
 }
 
+err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_id, bool *ret_is_new, struct error *reterr)
+{
+    /* Keys are claimed inside; when this one was known, the event that has it is looked up. */
+    static const char add_sql[] = "SELECT append_internal_events(jsonb_build_array($1::jsonb))";
+    static const char find_sql[] = "SELECT id FROM event WHERE source = $1 AND key = $2 ORDER BY received_at DESC LIMIT 1";
+    int64_t id = 0;
+    err_t err = store_reserve_ids(pg, 1, &id, reterr);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    json_t *copy = json_deep_copy(doc);
+    json_put_int(copy, "id", id);
+    if (json_str(doc, "key") == NULL) {
+        char key[40];
+        snprintf(key, sizeof(key), "internal:%" PRId64, id);
+        json_put_str(copy, "key", key);
+    }
+    char *text = json_dump(copy);
+    const struct pg_value values[] = { PG_VALUE_TEXT(text) };
+    struct pg_result *added CLEANUP(pg_result_free) = NULL;
+    err = query_row(pg, add_sql, values, ARRAY_LEN(values), &added, reterr);
+    json_decref(copy);
+    free(text);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    *ret_is_new = pg_int8(added, 0, 0) > 0;
+    *ret_event_id = id;
+    if (*ret_is_new) {
+        return ERR_NONE;
+    }
+    const struct pg_value known[] = { PG_VALUE_TEXT(json_str(doc, "source")), PG_VALUE_TEXT(json_str(doc, "key")) };
+    struct pg_result *found CLEANUP(pg_result_free) = NULL;
+    err = pg_run(pg, find_sql, known, ARRAY_LEN(known), &found, reterr);
+    if (err == ERR_NONE && pg_rows(found) == 0) {
+        return fail(reterr, ERR_NOT_FOUND, "the event that had this key is no longer kept");
+    }
+    if (err == ERR_NONE) {
+        *ret_event_id = pg_int8(found, 0, 0);
+    }
+    return err;
+}
+
 err_t api_store_event_outcome(struct pg *pg, int64_t event_id, json_t **ret_outcome, struct error *reterr)
 {
     static const char sql[] =
@@ -153,13 +197,11 @@ err_t api_store_event_outcome(struct pg *pg, int64_t event_id, json_t **ret_outc
 
 err_t api_store_retry_event(struct pg *pg, int64_t event_id, struct error *reterr)
 {
-    static const char sql[] =
-        "WITH parked AS (DELETE FROM parked_event WHERE event_id = $1 RETURNING *)"
-        " INSERT INTO work (event_id, event_received_at, lane) SELECT event_id, event_received_at, lane FROM parked";
+    static const char sql[] = "SELECT unpark_event($1)";
     const struct pg_value values[] = { PG_VALUE_INT8(event_id) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
-    err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
-    if (err == ERR_NONE && pg_affected(result) == 0) {
+    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    if (err == ERR_NONE && !pg_bool(result, 0, 0)) {
         return fail(reterr, ERR_NOT_FOUND, "event %" PRId64 " is not parked", event_id);
     }
     return err;
@@ -167,45 +209,30 @@ err_t api_store_retry_event(struct pg *pg, int64_t event_id, struct error *reter
 
 err_t api_store_retry_delivery(struct pg *pg, int64_t delivery_id, struct error *reterr)
 {
-    /* One that waits for its outcome or its next attempt has an outbox row: it becomes due at once instead. */
-    static const char sql[] =
-        "WITH ended AS ("
-        "  UPDATE delivery SET state = 'queued', ended_at = NULL, reason = NULL, error_code = NULL"
-        "  WHERE id = $1 AND state IN ('failed', 'parked', 'blocked', 'unknown', 'retrying') RETURNING *),"
-        " unfinished AS ("
-        "  UPDATE message AS m SET state = 'queued', failed_at = NULL, reason = NULL, error_code = NULL FROM ended AS d"
-        "  WHERE m.id = d.message_id AND m.created_at = d.message_created_at AND m.state IN ('failed', 'blocked', 'unknown', 'queued'))"
-        " INSERT INTO outbox (delivery_id, delivery_created_at, recipient, source, outreach_id, contact_id, message_id)"
-        "  SELECT id, created_at, CASE kind WHEN 'webhook' THEN 'endpoint ' || endpoint ELSE source || ' ' || identity END,"
-        "   coalesce(source, endpoint), outreach_id, contact_id, message_id FROM ended"
-        "  ON CONFLICT (delivery_id) DO UPDATE SET state = 'waiting', due_at = now(), lease_until = NULL, attempts = 0"
-        "   WHERE outbox.state <> 'sending'";
-    static const char state_sql[] = "SELECT state FROM delivery WHERE id = $1";
+    static const char sql[] = "SELECT retry_delivery($1)";
     const struct pg_value values[] = { PG_VALUE_INT8(delivery_id) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
-    err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
-    if (err != ERR_NONE || pg_affected(result) > 0) {
-        return err;
-    }
-    struct pg_result *state CLEANUP(pg_result_free) = NULL;
-    err = pg_run(pg, state_sql, values, ARRAY_LEN(values), &state, reterr);
+    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
     if (err != ERR_NONE) {
         return err;
     }
-    if (pg_rows(state) == 0) {
+    if (pg_is_null(result, 0, 0)) {
         return fail(reterr, ERR_NOT_FOUND, "there is no such delivery");
     }
-    struct bytes text = pg_text(state, 0, 0);
-    return fail(reterr, ERR_CONFLICT, "a delivery that is '%.*s' is not sent again", (int)text.len, text.ptr);
+    struct bytes state = pg_text(result, 0, 0);
+    if (bytes_equal(state, BYTES_LITERAL("sent")) || bytes_equal(state, BYTES_LITERAL("sending"))) {
+        return fail(reterr, ERR_CONFLICT, "a delivery that is '%.*s' is not sent again", (int)state.len, state.ptr);
+    }
+    return ERR_NONE;
 }
 
 err_t api_store_resume(struct pg *pg, const char *source, struct error *reterr)
 {
-    static const char sql[] = "UPDATE source_pace SET paused_until = NULL, paused_reason = NULL WHERE source = $1 AND paused_until > now()";
+    static const char sql[] = "SELECT resume_source($1)";
     const struct pg_value values[] = { PG_VALUE_TEXT(source) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
-    err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
-    if (err == ERR_NONE && pg_affected(result) == 0) {
+    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    if (err == ERR_NONE && !pg_bool(result, 0, 0)) {
         return fail(reterr, ERR_NOT_FOUND, "'%s' is not paused", source);
     }
     return err;
@@ -227,5 +254,5 @@ err_t api_store_gauges(struct pg *pg, json_t **ret_gauges, struct error *reterr)
         " 'quarantined_rules', (SELECT count(*) FROM rule_health WHERE quarantined_until > now()),"
         " 'paused_sources', (SELECT coalesce(json_agg(source ORDER BY source), '[]') FROM source_pace WHERE paused_until > now())"
         ")::text";
-    return run_json(pg, sql, NULL, 0, "number", ret_gauges, reterr);
+    return query_json(pg, sql, NULL, 0, ret_gauges, reterr);
 }

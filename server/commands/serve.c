@@ -1,0 +1,319 @@
+/* `answerd serve`: the server. */
+#include "commands/commands.h"
+#include "commands/serve_process.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/backoff.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "io/crypto.h"
+#include "io/http_client.h"
+#include "store/store.h"
+
+#define DATABASE_WAIT_MS 60000
+#define DATABASE_RETRY_MS 250
+#define DATABASE_RETRY_MAX_MS 3000
+#define DATABASE_STATEMENT_MS 60000
+#define UPKEEP_EVERY_MS 1000
+#define SPARE_DESCRIPTORS 128
+
+static bool parse_roles(const char *text, struct serve_roles *ret_roles)
+{
+    struct bytes rest = bytes_of(text);
+    *ret_roles = (struct serve_roles){ .ingest = false };
+    while (rest.len > 0) {
+        struct bytes role = text_trim(text_next_field(&rest, ','));
+        if (bytes_equal(role, BYTES_LITERAL("ingest"))) {
+            ret_roles->ingest = true;
+        } else if (bytes_equal(role, BYTES_LITERAL("engine"))) {
+            ret_roles->engine = true;
+        } else if (bytes_equal(role, BYTES_LITERAL("deliver"))) {
+            ret_roles->deliver = true;
+        } else {
+            return false;
+        }
+    }
+    return ret_roles->ingest || ret_roles->engine || ret_roles->deliver;
+}
+
+/* The signals that main waits for; blocked here, before there is any thread, and so in all of them. */
+static sigset_t block_signals(void)
+{
+    sigset_t waited_for;
+    sigemptyset(&waited_for);
+    sigaddset(&waited_for, SIGTERM);
+    sigaddset(&waited_for, SIGINT);
+    sigaddset(&waited_for, SIGHUP);
+    signal(SIGPIPE, SIG_IGN);
+    sigset_t all;
+    sigfillset(&all);
+    /* These mean that the program itself is broken, in whatever thread. */
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGABRT);
+    sigdelset(&all, SIGPROF);
+    sigdelset(&all, SIGTSTP);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    return waited_for;
+}
+
+/* The next signal, or 0 after `wait_ms`. */
+static int next_signal(const sigset_t *waited_for, msec_t wait_ms)
+{
+    const struct timespec wait = { .tv_sec = (time_t)(wait_ms / 1000), .tv_nsec = (long)(wait_ms % 1000) * 1000000 };
+    int received = sigtimedwait(waited_for, NULL, &wait);
+    return received > 0 ? received : 0;
+}
+
+static void leave_at_once(int received)
+{
+    (void)received;
+    _exit(EXIT_INTERNAL);
+}
+
+/* From here on a second signal ends the process where it stands; leases and open work are for others. */
+static void obey_second_signal(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = leave_at_once;
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigset_t open;
+    sigemptyset(&open);
+    sigaddset(&open, SIGTERM);
+    sigaddset(&open, SIGINT);
+    pthread_sigmask(SIG_UNBLOCK, &open, NULL);
+}
+
+/* Connections need descriptors; a limit that is too low shows up as refused customers under load. */
+static void check_descriptors(const struct config *config, struct serve_roles roles)
+{
+    rlim_t needed = SPARE_DESCRIPTORS + config->deliver.max_in_flight;
+    if (roles.ingest) {
+        needed += config->http.max_connections;
+    }
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) {
+        return;
+    }
+    struct rlimit raised = { .rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max, .rlim_max = limit.rlim_max };
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+        limit = raised;
+    }
+    if (limit.rlim_cur < needed) {
+        log_warn("few file descriptors", "limit=%llu needed=%llu hint='raise `ulimit -n` or lower http.max_connections'",
+                 (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
+    }
+}
+
+/* Tells a service manager what is the matter, by the protocol of sd_notify(3). */
+static void notify_manager(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(address.sun_path)) {
+        return;
+    }
+    size_t length = strlen(path);
+    memcpy(address.sun_path, path, length);
+    if (path[0] == '@') {
+        address.sun_path[0] = '\0';
+    }
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return;
+    }
+    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+    (void)sent; /* a manager that does not listen is no reason to stop */
+    close(fd);
+}
+
+static err_t try_database(const struct config *config, struct error *reterr)
+{
+    const struct pg_settings settings = {
+        .conninfo = config->database.url,
+        .application_name = "answerd serve",
+        .statement_timeout_ms = DATABASE_STATEMENT_MS,
+    };
+    struct pg *pg = NULL;
+    err_t err = pg_open(&settings, &pg, reterr);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    err = store_check_schema(pg, reterr);
+    if (err == ERR_NONE) {
+        err = store_make_partitions(pg, reterr);
+    }
+    pg_close(pg);
+    return err;
+}
+
+/* Waits a while for a database that is still starting. Goes on without one after that: the actors connect when it
+ * comes. A database that answers and has another schema is an error. */
+static int wait_for_database(const struct config *config, const sigset_t *signals, bool *ret_stop)
+{
+    msec_t deadline = clock_steady() + DATABASE_WAIT_MS;
+    struct error error;
+    for (unsigned attempt = 1;; attempt++) {
+        err_t err = try_database(config, &error);
+        if (err == ERR_NONE) {
+            return EXIT_OK;
+        }
+        if (err != ERR_LOST && err != ERR_BUSY && err != ERR_TIMEOUT && err != ERR_CONFLICT) {
+            log_error("the database does not fit", "reason='%s'", error.text);
+            return EXIT_DATABASE;
+        }
+        if (attempt == 1) {
+            log_warn("waiting for the database", "for_ms=%d reason='%s'", DATABASE_WAIT_MS, error.text);
+        }
+        if (clock_steady() >= deadline) {
+            log_error("going on without a database, not ready until it comes", "reason='%s'", error.text);
+            return EXIT_OK;
+        }
+        int received = next_signal(signals, backoff_delay(attempt, DATABASE_RETRY_MS, DATABASE_RETRY_MAX_MS, crypto_random_u32()));
+        if (received == SIGTERM || received == SIGINT) {
+            *ret_stop = true;
+            return EXIT_OK;
+        }
+    }
+}
+
+static void reload(struct serve_process *process)
+{
+    notify_manager("RELOADING=1");
+    json_t *report = NULL;
+    struct error error;
+    if (serve_process_reload(process, &report, &error) == ERR_NONE) {
+        json_decref(report);
+    }
+    notify_manager("READY=1");
+}
+
+/* Until a signal says stop. */
+static void serve_until_stopped(struct serve_process *process, const sigset_t *signals)
+{
+    for (;;) {
+        int received = next_signal(signals, UPKEEP_EVERY_MS);
+        if (received == SIGTERM || received == SIGINT) {
+            log_info("stopping", "signal=%s", received == SIGTERM ? "SIGTERM" : "SIGINT");
+            return;
+        }
+        if (received == SIGHUP) {
+            reload(process);
+        }
+        serve_process_upkeep(process);
+    }
+}
+
+static int serve(const struct config *config, struct serve_roles roles, struct rule_sources *sources)
+{
+    sigset_t signals = block_signals();
+    check_descriptors(config, roles);
+    struct serve_process *process = NULL;
+    struct error error;
+    if (serve_process_start(config, roles, sources, &process, &error) != ERR_NONE) {
+        log_error("cannot start", "reason='%s'", error.text);
+        return EXIT_INTERNAL;
+    }
+    bool stop = false;
+    int exit_code = wait_for_database(config, &signals, &stop);
+    if (exit_code == EXIT_OK && !stop) {
+        if (serve_process_start_actors(process, &error) != ERR_NONE) {
+            log_error("cannot start", "reason='%s'", error.text);
+            exit_code = EXIT_INTERNAL;
+        } else {
+            notify_manager("READY=1");
+            serve_until_stopped(process, &signals);
+        }
+    }
+    notify_manager("STOPPING=1");
+    obey_second_signal();
+    serve_process_stop(process);
+    log_info("stopped", "exit=%d", exit_code);
+    return exit_code;
+}
+
+static int run_serve(const struct command *command, int argc, char **argv)
+{
+    const char *config_path = NULL;
+    const char *rules_directory = NULL;
+    const char *roles_text = "ingest,engine,deliver";
+    bool dev = false;
+    void *const values[] = { &config_path, &rules_directory, &roles_text, &dev };
+    int operands = 0;
+    int exit_code = EXIT_OK;
+    if (!options_parse(command, argc, argv, values, &operands, &exit_code)) {
+        return exit_code;
+    }
+    if (operands > 0) {
+        return command_usage_error(command, "takes no operand, got '%s'", argv[1]);
+    }
+    struct serve_roles roles;
+    if (!parse_roles(roles_text, &roles)) {
+        return command_usage_error(command, "--roles takes a list of ingest, engine and deliver, got '%s'", roles_text);
+    }
+    struct config *config = NULL;
+    exit_code = command_load_config(command, config_path, dev, &config);
+    if (exit_code != EXIT_OK) {
+        return exit_code;
+    }
+    if (rules_directory != NULL) {
+        free(config->rules.directory);
+        config->rules.directory = memory_text(rules_directory);
+    }
+    crypto_start();
+    http_client_start();
+    struct rule_sources *sources = NULL;
+    struct error error;
+    err_t err = rule_sources_read(config->rules.directory, false, &sources, &error);
+    if (err == ERR_NONE) {
+        err = serve_check_rules(config, sources, NULL, &error);
+    }
+    if (err != ERR_NONE) {
+        command_failed(command, &error);
+        rule_sources_free(sources);
+        exit_code = EXIT_CONFIGURATION;
+    } else {
+        exit_code = serve(config, roles, sources);
+    }
+    config_free(config);
+    return exit_code;
+}
+
+static const struct command_option options[] = {
+    { "config", OPTION_TEXT, "FILE", "the configuration; otherwise ./answerd.lua or /etc/answerd/answerd.lua" },
+    { "rules", OPTION_TEXT, "DIR", "the rules; otherwise what the configuration says" },
+    { "roles", OPTION_TEXT, "LIST", "which actors this process runs; otherwise ingest,engine,deliver" },
+    { "dev", OPTION_FLAG, NULL, "for development: allows sources without verification" },
+    { NULL, OPTION_FLAG, NULL, NULL },
+};
+
+const struct command command_serve = {
+    .name = "serve",
+    .summary = "run the server",
+    .usage = "[--config FILE] [--rules DIR] [--roles LIST] [--dev]",
+    .details = "Receives webhooks, runs the rules over them, and sends what they ask for. Any number of processes may\n"
+               "serve one database. It waits a minute for a database that is not there yet, and refuses one whose\n"
+               "schema is older or newer than the program (`answerd migrate`).\n"
+               "\n"
+               "SIGTERM and SIGINT stop it without losing anything; a second one stops it at once. SIGHUP loads the\n"
+               "rules again; when they are wrong, the running ones stay and the log says why.",
+    .options = options,
+    .run = run_serve,
+};

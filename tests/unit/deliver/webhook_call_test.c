@@ -1,0 +1,120 @@
+#include "deliver/webhook_call.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/text.h"
+#include "io/crypto.h"
+
+#define NOW ((msec_t)1614265330000)
+#define SECRET "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+static json_t *parse(const char *text)
+{
+    json_t *json = NULL;
+    assert_int_equal(json_parse(bytes_of(text), &json, NULL), ERR_NONE);
+    return json;
+}
+
+/* The value of the header line that starts with `name`. */
+static const char *header(const struct outgoing_request *call, const char *name)
+{
+    for (size_t i = 0; call->headers[i] != NULL; i++) {
+        if (strncmp(call->headers[i], name, strlen(name)) == 0) {
+            return call->headers[i] + strlen(name);
+        }
+    }
+    return NULL;
+}
+
+static err_t render(const char *request_text, const char *endpoint_text, struct outgoing_request *call)
+{
+    json_t *request = parse(request_text);
+    json_t *endpoint = parse(endpoint_text);
+    memset(call, 0, sizeof(*call));
+    err_t err = webhook_call_render(4711, request, endpoint, NOW, call, NULL);
+    json_decref(request);
+    json_decref(endpoint);
+    return err;
+}
+
+static void add_expected_signature(struct buf *out, const char *base64_key, const struct outgoing_request *call)
+{
+    struct buf key;
+    buf_init(&key, 100);
+    assert_true(text_decode_base64(bytes_of(base64_key), &key));
+    const struct bytes parts[] = { BYTES_LITERAL("msg_4711.1614265330."), buf_bytes(&call->body) };
+    unsigned char mac[SHA256_SIZE];
+    crypto_hmac(HASH_SHA256, buf_bytes(&key), parts, 2, mac);
+    buf_add_text(out, " v1,");
+    text_encode_base64((struct bytes){ (const char *)mac, sizeof(mac) }, out);
+    buf_done(&key);
+}
+
+static void signs_with_every_secret(void **state)
+{
+    (void)state;
+    struct outgoing_request call;
+    assert_int_equal(render("{\"type\":\"ticket.opened\",\"body\":{\"id\":7}}",
+                            "{\"url\":\"https://crm.example/hook\",\"secrets\":[\"" SECRET "\",\"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"]}",
+                            &call), ERR_NONE);
+    assert_string_equal(call.url.ptr, "https://crm.example/hook");
+    assert_string_equal(call.body.ptr, "{\"type\":\"ticket.opened\",\"timestamp\":\"2021-02-25T15:02:10.000Z\",\"data\":{\"id\":7}}");
+    assert_string_equal(header(&call, "webhook-id: "), "msg_4711");
+    assert_string_equal(header(&call, "webhook-timestamp: "), "1614265330");
+    struct buf expected;
+    buf_init(&expected, 500);
+    add_expected_signature(&expected, SECRET + strlen("whsec_"), &call);
+    add_expected_signature(&expected, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", &call);
+    assert_string_equal(header(&call, "webhook-signature:"), expected.ptr);
+    buf_done(&expected);
+    outgoing_request_done(&call);
+}
+
+static void refuses_what_it_cannot_sign(void **state)
+{
+    (void)state;
+    struct outgoing_request call;
+    assert_int_equal(render("{}", "{\"url\":\"https://crm.example/\"}", &call), ERR_INVALID);
+    outgoing_request_done(&call);
+    assert_int_equal(render("{}", "{\"secrets\":[\"" SECRET "\"]}", &call), ERR_INVALID);
+    outgoing_request_done(&call);
+    assert_int_equal(render("{}", "{\"url\":\"https://crm.example/\",\"secrets\":[\"whsec_!!\"]}", &call), ERR_INVALID);
+    outgoing_request_done(&call);
+}
+
+static void expect(struct http_exchange exchange, enum send_verdict verdict, bool gone)
+{
+    struct send_result result;
+    bool is_gone = !gone;
+    webhook_call_classify(&exchange, &result, &is_gone);
+    assert_int_equal(result.verdict, verdict);
+    assert_int_equal(is_gone, gone);
+}
+
+static void classifies_answers(void **state)
+{
+    (void)state;
+    expect((struct http_exchange){ .outcome = HTTP_ANSWERED, .status = 204 }, SEND_ACCEPTED, false);
+    expect((struct http_exchange){ .outcome = HTTP_ANSWERED, .status = 302 }, SEND_RETRY, false);
+    expect((struct http_exchange){ .outcome = HTTP_ANSWERED, .status = 400 }, SEND_RETRY, false);
+    expect((struct http_exchange){ .outcome = HTTP_ANSWERED, .status = 410 }, SEND_REFUSED, true);
+    expect((struct http_exchange){ .outcome = HTTP_ANSWERED, .status = 503 }, SEND_RETRY, false);
+    /* The receiver knows the id: a second delivery does no harm. */
+    expect((struct http_exchange){ .outcome = HTTP_UNKNOWN }, SEND_RETRY, false);
+    expect((struct http_exchange){ .outcome = HTTP_NOT_SENT }, SEND_RETRY, false);
+}
+
+int main(void)
+{
+    crypto_start();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(signs_with_every_secret),
+        cmocka_unit_test(refuses_what_it_cannot_sign),
+        cmocka_unit_test(classifies_answers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
