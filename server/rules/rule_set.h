@@ -74,6 +74,7 @@ struct rule_outcome {
     int64_t micros;
     int line;              /* of `when` or of the error */
     char error[512];       /* with file:line */
+    json_t *log;           /* what print() and log() were given: array of {file, line, text}; NULL when nothing */
 };
 
 /* Runs one rule on one event. `event` is the canonical event; `facts` is {contact, conversation, survey, outreach,
@@ -81,12 +82,11 @@ struct rule_outcome {
  * fails as a call: what went wrong is in the outcome. */
 void rule_run(struct rule_set *set, size_t index, const json_t *event, const json_t *facts,
               const struct fact_reader *reader, msec_t now, uint64_t seed, struct rule_outcome *ret_outcome);
-void rule_outcome_done(struct rule_outcome *outcome);
+void rule_outcome_done(struct rule_outcome *outcome); /* frees `effects` and `log`, unless the caller set them to NULL */
 
 /* --- unit tests of rules: *_test.lua declare them with test("name", function(t) … end) ---
  *
- * The functions run in the set's own state under the limits of a rule call, and rules that a verb makes run have a
- * budget of their own. `t:VERB(...)` calls the host with the verb's name and its arguments as an array; the result
+ * The functions run in a state beside the set's, so that rules that a verb makes run have a budget of their own. `t:VERB(...)` calls the host with the verb's name and its arguments as an array; the result
  * becomes the value of the call. An error that the host reports ends the test: its text is shown as it is. */
 struct rule_test_info {
     const char *name;

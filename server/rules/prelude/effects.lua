@@ -1,0 +1,584 @@
+-- fx, and the handles of contacts and conversations: what a rule asks for. Every method checks its arguments and
+-- appends one effect to the list of the running rule; nothing else happens here.
+
+local host, use = ...
+local support, event_types, declarations, templates = use "support", use "event_types", use "declarations", use "templates"
+local fault, check_effect, argument, type_word = support.fault, support.check_effect, support.argument, support.type_word
+local unwrap, did_you_mean, plain = support.unwrap, support.did_you_mean, support.plain
+
+local effects = {}
+
+-- The run in progress.
+local current
+
+-- What effects call a conversation, by its view.
+effects.handles = setmetatable({}, { __mode = "k" })
+local handles = effects.handles
+
+local function running(what)
+    if not current or current.mode ~= "run" then
+        fault("%s: effects are for the 'run' function of a rule", what)
+    end
+    return current
+end
+
+local function append(run, effect)
+    if #run.list >= host.max_effects then
+        run.over = string.format("more than %d effects in one call", host.max_effects)
+        fault("%s", run.over)
+    end
+    local _, line = host.where()
+    effect.line = line or run.line
+    run.list[#run.list + 1] = effect
+end
+
+function effects.begin(run)
+    current = run
+end
+
+-- Did the run ask for more effects than it may?
+function effects.is_over()
+    return current ~= nil and current.over ~= nil
+end
+
+-- Arguments that several effects share --------------------------------------------------------------------------------
+
+local function handle_of(conversation, what)
+    local handle = handles[conversation]
+    if not handle then
+        fault("%s: call it with a colon on a conversation, as in c:%s(…)", what, what)
+    end
+    return handle
+end
+
+local function need_declared(what, kind, name)
+    local declared = declarations.declared[kind][name]
+    if not declared then
+        fault("%s: %s", what, declarations.undeclared(kind, name))
+    end
+    return declared
+end
+
+-- The values of variables as texts. nil values are simply not there.
+local function variables_of(what, value)
+    value = unwrap(value)
+    if value == nil then
+        return {}
+    elseif type(value) ~= "table" then
+        fault("%s: 'vars' is a table such as { name = \"Ada\" }, not %s", what, type_word(value))
+    end
+    local result = {}
+    for _, key in ipairs(support.keys(value)) do
+        local item = value[key]
+        if type(key) ~= "string" then
+            fault("%s: 'vars' has a value without a name", what)
+        elseif type(item) == "number" or type(item) == "boolean" then
+            item = tostring(item)
+        elseif type(item) ~= "string" then
+            fault("%s: the variable '%s' is a text, not %s", what, key, type_word(item))
+        end
+        result[key] = item
+    end
+    return result
+end
+
+local function need_variables(what, template_name, template, variables)
+    local missing = {}
+    for _, name in ipairs(template.variables) do
+        if variables[name] == nil then
+            missing[#missing + 1] = "'" .. name .. "'"
+        end
+    end
+    if #missing > 0 then
+        fault("%s: the template '%s' needs the variable%s %s, which %s nil", what, template_name,
+            #missing > 1 and "s" or "", table.concat(missing, ", "), #missing > 1 and "are" or "is")
+    end
+end
+
+-- Fills {{name}} in a text that a rule gives itself.
+local function fill(what, text, variables)
+    local names, wrong = templates.placeholders(text)
+    if wrong then
+        fault("%s: the text: %s", what, wrong)
+    end
+    for _, name in ipairs(names) do
+        if variables[name] == nil then
+            fault("%s: the text has {{%s}}, and 'vars' has no '%s'", what, name, name)
+        end
+    end
+    return (string.gsub(text, "{{%s*([%a_][%w_]*)%s*}}", variables))
+end
+
+local max_text_bytes = 16384
+
+local function message_text(what, text, variables)
+    if #text > max_text_bytes then
+        fault("%s: the text has %d bytes; at most %d are allowed", what, #text, max_text_bytes)
+    end
+    return fill(what, text, variables)
+end
+
+local function exactly_one(what, options, ...)
+    local found
+    for _, key in ipairs { ... } do
+        if options[key] ~= nil then
+            if found then
+                fault("%s has '%s' and '%s'; it takes one of them", what, found, key)
+            end
+            found = key
+        end
+    end
+    if not found then
+        fault("%s needs one of '%s'", what, table.concat({ ... }, "', '"))
+    end
+    return found
+end
+
+local media_fields = {
+    kind = { type = { "image", "video", "audio", "document", "sticker" }, required = true }, url = "text", id = "text",
+    caption = "text", file_name = "text",
+}
+
+local function media_of(what, value)
+    local media = check_effect(what .. ": media", value, media_fields)
+    exactly_one(what .. ": media", media, "url", "id")
+    if media.url and not string.find(media.url, "^https?://") then
+        fault("%s: media.url does not start with https://", what)
+    end
+    return media
+end
+
+local function buttons_of(what, value)
+    if value == nil then
+        return nil
+    end
+    local list = templates.buttons(value, function(text) fault("%s: %s", what, text) end)
+    return #list > 0 and list or nil
+end
+
+local function unless_of(what, value)
+    local list = argument(what, "unless", "words", value, true)
+    for _, name in ipairs(list or {}) do
+        if name ~= "reply" then
+            local wrong = event_types.wrong(name)
+            if wrong then
+                fault("%s: unless: %s (or \"reply\")", what, wrong)
+            end
+        end
+    end
+    return list
+end
+
+local identity_cleaners = {
+    email = function(text) return string.lower((string.gsub(text, "%s+", ""))) end,
+    phone = function(text) return (string.gsub(text, "[^%d]", "")) end,
+    whatsapp = function(text)
+        -- A business-scoped user id ("US.1349…") stays as it is; a number is its digits.
+        if string.find(text, "%a") then
+            return text
+        end
+        return (string.gsub(text, "[^%d]", ""))
+    end,
+}
+
+-- "email:Ada@Example.com" as "email:ada@example.com".
+local function identity_of(what, text)
+    local kind, value = string.match(text, "^([%a][%w_]*):(.+)$")
+    if not kind then
+        fault("%s: '%s' is not an identity; write \"email:ada@example.com\" or \"whatsapp:15550100\"", what, text)
+    end
+    kind = string.lower(kind)
+    value = identity_cleaners[kind] and identity_cleaners[kind](value) or value
+    if value == "" or #value > 200 then
+        fault("%s: '%s' is not an identity", what, text)
+    end
+    return kind .. ":" .. value
+end
+
+-- "email:…", a list of such texts, or { email = …, whatsapp = …, name = …, language = … }.
+local function contact_of(what, value)
+    value = unwrap(value)
+    local result = { identities = {} }
+    if type(value) == "string" then
+        value = { value }
+    elseif type(value) ~= "table" then
+        fault("%s: 'contact' is an identity such as \"email:ada@example.com\" or a table, not %s", what, type_word(value))
+    end
+    for _, item in ipairs(value) do
+        result.identities[#result.identities + 1] = identity_of(what, argument(what, "contact", "text", item))
+    end
+    -- What names a person best comes first: the first identity decides whose turn it is.
+    local order = { "whatsapp", "telegram", "messenger", "instagram", "phone", "email" }
+    local rank = {}
+    for position, kind in ipairs(order) do
+        rank[kind] = position
+    end
+    local kinds = {}
+    for _, key in ipairs(support.keys(value)) do
+        if type(key) == "string" then
+            local item = value[key]
+            if type(item) == "number" and math.tointeger(item) then
+                item = tostring(math.tointeger(item))
+            end
+            if key == "name" or key == "language" then
+                result[key] = argument(what, "contact." .. key, "text", item)
+            else
+                kinds[#kinds + 1] = { key = key, value = argument(what, "contact." .. key, "text", item) }
+            end
+        end
+    end
+    table.sort(kinds, function(a, b)
+        local left, right = rank[a.key] or 99, rank[b.key] or 99
+        return left < right or (left == right and a.key < b.key)
+    end)
+    for _, item in ipairs(kinds) do
+        result.identities[#result.identities + 1] = identity_of(what, item.key .. ":" .. item.value)
+    end
+    if #result.identities == 0 then
+        fault("%s: 'contact' has no identity", what)
+    end
+    return result
+end
+
+-- Conversations -----------------------------------------------------------------------------------------------------------
+
+local conversation = {}
+effects.conversation_methods = conversation
+
+local send_fields = {
+    text = "text", template = "text", media = "table", vars = "table", buttons = "table", language = "text",
+    on_unknown = { "resend", "give_up", "hold" }, quiet = { "respect", "ignore" }, reply_to = "text",
+}
+
+function conversation:send(options)
+    local run = running("send")
+    local handle = handle_of(self, "send")
+    if type(options) == "string" then
+        options = { text = options }
+    end
+    local given = check_effect("send", options, send_fields)
+    local what = exactly_one("send", { text = not given.media and given.text or nil, template = given.template, media = given.media },
+        "text", "template", "media")
+    local variables = variables_of("send", given.vars)
+    local effect = {
+        ["do"] = "send", conversation = handle, language = given.language, on_unknown = given.on_unknown,
+        quiet = given.quiet, reply_to = given.reply_to, buttons = buttons_of("send", given.buttons),
+    }
+    if what == "template" then
+        local template = need_declared("send", "template", given.template)
+        need_variables("send", given.template, template, variables)
+        effect.template, effect.vars = given.template, variables
+    elseif what == "media" then
+        effect.media = media_of("send", given.media)
+        if given.text then
+            if effect.media.caption then
+                fault("send: the media has a caption; give it or 'text', not both")
+            end
+            effect.media.caption = message_text("send", given.text, variables)
+        end
+    else
+        effect.text = message_text("send", given.text, variables)
+    end
+    append(run, effect)
+end
+
+function conversation:note(text)
+    local run = running("note")
+    local handle = handle_of(self, "note")
+    append(run, { ["do"] = "note", conversation = handle, text = argument("note", "text", "text", text) })
+end
+
+local function tagging(name)
+    return function(self, ...)
+        local run = running(name)
+        local handle = handle_of(self, name)
+        local count = select("#", ...)
+        if count == 0 then
+            fault("%s needs a tag", name)
+        end
+        for position = 1, count do
+            for _, tag in ipairs(argument(name, "tag", "words", (select(position, ...)))) do
+                if #tag > 64 then
+                    fault("%s: a tag has at most 64 bytes", name)
+                end
+                append(run, { ["do"] = name, conversation = handle, tag = tag })
+            end
+        end
+    end
+end
+conversation.tag = tagging("tag")
+conversation.untag = tagging("untag")
+
+-- assign(nil) takes the conversation back from whoever had it.
+function conversation:assign(assignee)
+    local run = running("assign")
+    local handle = handle_of(self, "assign")
+    append(run, { ["do"] = "assign", conversation = handle, assignee = argument("assign", "assignee", "text", assignee, true) })
+end
+
+local function key_argument(what, key)
+    if type(key) ~= "string" or not string.find(key, "^[%a_][%w_.-]*$") or #key > 64 then
+        fault("%s: the name is a text of letters, digits, '_', '-' and '.', not '%s'", what, tostring(key))
+    end
+    return key
+end
+
+function conversation:set(key, value)
+    local run = running("set")
+    local handle = handle_of(self, "set")
+    append(run, { ["do"] = "set", conversation = handle, key = key_argument("set", key), value = plain(value, "set: the value") })
+end
+
+-- snooze("4h"), or snooze(time).
+function conversation:snooze(value)
+    local run = running("snooze")
+    local handle = handle_of(self, "snooze")
+    if type(value) == "number" then
+        if value ~= value or value < 1000000000 or value > 32503680000 then
+            fault("snooze: a number is a time such as now() + hours(4); for a duration write \"4h\"")
+        end
+        append(run, { ["do"] = "snooze", conversation = handle, ["until"] = host.iso(value) })
+    else
+        append(run, { ["do"] = "snooze", conversation = handle, for_ms = argument("snooze", "duration", "duration", value) })
+    end
+end
+
+function conversation:resolve()
+    local run = running("resolve")
+    append(run, { ["do"] = "resolve", conversation = handle_of(self, "resolve") })
+end
+
+function conversation:survey(name)
+    local run = running("survey")
+    local handle = handle_of(self, "survey")
+    name = argument("survey", "name", "text", name)
+    need_declared("survey", "survey", name)
+    append(run, { ["do"] = "survey", conversation = handle, survey = name })
+end
+
+local function timer_name(what, name)
+    if type(name) ~= "string" or not string.find(name, "^[%w_][%w_.-]*$") or #name > 64 then
+        fault("%s: the timer's name is a text of letters, digits, '_', '-' and '.', not '%s'", what, tostring(name))
+    end
+    return name
+end
+
+-- after("4h", "nudge", { unless = "reply", data = {…} }): the event timer.nudge in four hours.
+function conversation:after(delay, name, options)
+    local run = running("after")
+    local handle = handle_of(self, "after")
+    local given = check_effect("after", options or {}, { unless = "any", data = "table" })
+    append(run, {
+        ["do"] = "after", conversation = handle, delay_ms = argument("after", "delay", "duration", delay),
+        name = timer_name("after", name), unless = unless_of("after", given.unless), data = plain(given.data, "after: data"),
+    })
+end
+
+function conversation:cancel(name)
+    local run = running("cancel")
+    local handle = handle_of(self, "cancel")
+    append(run, { ["do"] = "cancel", conversation = handle, name = timer_name("cancel", name) })
+end
+
+-- Contacts ----------------------------------------------------------------------------------------------------------------
+
+local contact = {}
+effects.contact_methods = contact
+
+-- "name", "language" and "timezone" are the contact's own; any other key is an attribute.
+function contact:set(key, value)
+    local run = running("set")
+    append(run, { ["do"] = "contact_set", key = key_argument("set", key), value = plain(value, "set: the value") })
+end
+
+function contact:identify(identity)
+    local run = running("identify")
+    append(run, { ["do"] = "identify", identity = identity_of("identify", argument("identify", "identity", "text", identity)) })
+end
+
+function contact:opt_out(topic)
+    local run = running("opt_out")
+    append(run, { ["do"] = "opt_out", topic = argument("opt_out", "topic", "text", topic, true) or "all" })
+end
+
+function contact:opt_in(topic)
+    local run = running("opt_in")
+    append(run, { ["do"] = "opt_in", topic = argument("opt_in", "topic", "text", topic, true) or "all" })
+end
+
+function contact:prefer(channel)
+    local run = running("prefer")
+    append(run, { ["do"] = "prefer", channel = argument("prefer", "channel", "text", channel) })
+end
+
+-- fx ----------------------------------------------------------------------------------------------------------------------
+
+local fx = {}
+effects.fx_methods = fx
+
+local function need_contact(run, what)
+    if not run.event.contact then
+        fault("%s: the event has no contact; emit an event for one with fx:emit(name, body, { contact = … })", what)
+    end
+end
+
+local priorities = { "low", "normal", "high", "urgent" }
+local open_fields = {
+    topic = "text", channel = "text", reference = "text", tags = "words", priority = priorities, reopen = "duration",
+}
+
+-- The conversation that the desk will continue for these options, and whether it must be opened again for that.
+local function continued(run, topic, reference, reopen_ms)
+    local best
+    for _, row in ipairs(run.conversations) do
+        if (row.topic or "support") == topic and (row.reference or "") == reference then
+            if row.state ~= "resolved" then
+                return row
+            end
+            local resolved_at = type(row.resolved_at) == "string" and host.parse_time(row.resolved_at) or row.resolved_at
+            if reopen_ms and resolved_at and resolved_at * 1000 + reopen_ms >= host.now() * 1000
+                and (not best or resolved_at > best.at) then
+                best = { row = row, at = resolved_at }
+            end
+        end
+    end
+    return best and best.row
+end
+
+function fx:open_conversation(options)
+    local run = running("open_conversation")
+    need_contact(run, "open_conversation")
+    local given = check_effect("open_conversation", options or {}, open_fields)
+    local topic, reference = given.topic or "support", given.reference or ""
+    local key = topic .. "\0" .. reference
+    local known = run.opened[key]
+    run.opened_count = run.opened_count + 1
+    local handle = "#" .. run.opened_count
+    append(run, {
+        ["do"] = "open_conversation", handle = handle, topic = topic, channel = given.channel, reference = given.reference,
+        tags = given.tags and #given.tags > 0 and given.tags or nil, priority = given.priority, reopen_ms = given.reopen,
+    })
+    local row = not known and continued(run, topic, reference, given.reopen)
+    local data
+    if row then
+        data = plain(row, "a conversation")
+        data.is_new = false
+    else
+        data = {
+            topic = topic, reference = reference, state = "open", priority = given.priority or "normal", is_new = not known,
+            tags = given.tags or {}, attributes = {},
+        }
+    end
+    run.opened[key] = true
+    return effects.conversation_view(data, handle)
+end
+
+local outreach_fields = {
+    topic = { type = "text", required = true }, reference = "text", goal = { type = "text", required = true },
+    steps = { type = "table", required = true }, vars = "table", next_attempt = "any",
+}
+local step_fields = {
+    after = "duration", template = "text", text = "text", note = "text", assign = "text", channel = "text",
+    quiet = { "respect", "ignore" }, language = "text", buttons = "table",
+}
+
+function fx:outreach(options)
+    local run = running("outreach")
+    need_contact(run, "outreach")
+    local given = check_effect("outreach", options, outreach_fields)
+    local wrong = event_types.wrong(given.goal)
+    if wrong then
+        fault("outreach: goal: %s", wrong)
+    end
+    local variables = variables_of("outreach", given.vars)
+    local steps, last = {}, 0
+    local list = unwrap(given.steps)
+    for position, item in ipairs(list) do
+        local what = "outreach: step " .. position
+        local step = check_effect(what, item, step_fields)
+        local kind
+        if step.note or step.assign then
+            kind = "note"
+            exactly_one(what, { template = step.template, text = step.text, note = step.note or step.assign }, "template", "text", "note")
+        else
+            kind = exactly_one(what, step, "template", "text", "note")
+        end
+        if kind == "template" then
+            need_variables(what, step.template, need_declared(what, "template", step.template), variables)
+        elseif kind == "text" then
+            step.text = message_text(what, step.text, variables)
+        end
+        local after = step.after or last
+        if after < last then
+            fault("%s is due before the one above it; 'after' counts from the start of the outreach", what)
+        end
+        last = after
+        steps[position] = {
+            after_ms = after, template = step.template, text = step.text, note = step.note, assign = step.assign,
+            channel = step.channel, quiet = step.quiet, language = step.language, buttons = buttons_of(what, step.buttons),
+        }
+    end
+    if #steps == 0 or #steps > 20 then
+        fault("outreach has %d steps; it takes 1 to 20", #steps)
+    end
+    local next_attempt = given.next_attempt
+    if next_attempt == nil and run.event.payment then
+        next_attempt = run.event.payment.next_attempt
+    end
+    if next_attempt ~= nil and type(next_attempt) ~= "number" then
+        fault("outreach: 'next_attempt' is a time such as e.payment.next_attempt, not %s", type_word(next_attempt))
+    end
+    append(run, {
+        ["do"] = "outreach", topic = given.topic, reference = given.reference, goal = given.goal, steps = steps,
+        vars = variables, next_attempt = next_attempt and host.iso(next_attempt),
+    })
+end
+
+function fx:webhook(endpoint, body, options)
+    local run = running("webhook")
+    endpoint = argument("webhook", "endpoint", "text", endpoint)
+    need_declared("webhook", "endpoint", endpoint)
+    local given = check_effect("webhook", options or {}, { type = "text" })
+    if body ~= nil and type(unwrap(body)) ~= "table" then
+        fault("webhook: the body is a table, not %s", type_word(body))
+    end
+    append(run, {
+        ["do"] = "webhook", endpoint = endpoint, type = given.type or run.event.type, body = plain(body, "webhook: the body") or {},
+    })
+end
+
+-- emit("ticket_resolved", { … }, { contact = { email = … } }): the event custom.ticket_resolved, handled in that
+-- contact's turn. Without a contact it is about the one of this event.
+function fx:emit(name, body, options)
+    local run = running("emit")
+    name = (string.gsub(argument("emit", "name", "text", name), "^custom%.", ""))
+    if not string.find(name, "^[%w_][%w_.-]*$") or #name > 64 then
+        fault("emit: '%s' is not a name; use letters, digits, '_', '-' and '.'", name)
+    end
+    local given = check_effect("emit", options or {}, { contact = "any" })
+    if body ~= nil and type(unwrap(body)) ~= "table" then
+        fault("emit: the body is a table, not %s", type_word(body))
+    end
+    append(run, {
+        ["do"] = "emit", name = name, body = plain(body, "emit: the body") or {},
+        contact = given.contact ~= nil and contact_of("emit", given.contact) or nil,
+    })
+end
+
+-- No further rule runs on this event.
+function fx:stop()
+    running("stop").stop = true
+end
+
+effects.fx = support.view({}, fx, "fx", function(key)
+    local names = support.keys(fx)
+    if conversation[key] then
+        fault("fx has no '%s'; it is for a conversation: e.conversation:%s(…) or fx:open_conversation{…}:%s(…)",
+            tostring(key), key, key)
+    elseif contact[key] then
+        fault("fx has no '%s'; it is for the contact: e.contact:%s(…)", tostring(key), key)
+    end
+    fault("fx has no '%s'%s", tostring(key), did_you_mean(key, names))
+end)
+
+return effects

@@ -1,0 +1,191 @@
+-- The event as a rule sees it: its fields, its contact and its conversation, read-only, times as seconds since 1970.
+
+local host, use = ...
+local support, event_types, effects, values = use "support", use "event_types", use "effects", use "values"
+local fault, did_you_mean, view, unwrap = support.fault, support.did_you_mean, support.view, support.unwrap
+
+local facts = {}
+
+local time_fields = support.set_of { "next_attempt", "cancel_at", "current_period_end", "trial_end", "snoozed_until" }
+
+-- Turns the ISO texts of a row's time fields into numbers, in place.
+local function with_times(row)
+    for key, value in next, row do
+        if type(value) == "string" and type(key) == "string" and (time_fields[key] or string.sub(key, -3) == "_at") then
+            row[key] = host.parse_time(value) or value
+        end
+    end
+    return row
+end
+
+-- What happens on a read of a field that is not there: nil, or an error when the name is nearly a known one.
+local function near_miss(what, fields, methods)
+    local known = support.set_of(fields)
+    local choices = { table.unpack(fields) }
+    for name in next, methods or {} do
+        choices[#choices + 1] = name
+    end
+    table.sort(choices)
+    return function(key)
+        if known[key] or type(key) ~= "string" or #key < 3 then
+            return nil
+        end
+        local hint = did_you_mean(key, choices)
+        if hint ~= "" then
+            fault("%s has no field '%s'%s", what, key, hint)
+        end
+        return nil
+    end
+end
+
+-- Methods that read ----------------------------------------------------------------------------------------------------
+
+local function limit_of(what, value)
+    if value == nil then
+        return 20
+    end
+    local limit = type(value) == "number" and math.tointeger(value)
+    if not limit or limit < 1 or limit > 200 then
+        fault("%s takes a number from 1 to 200", what)
+    end
+    return limit
+end
+
+local function add_reading_methods()
+    local conversation = effects.conversation_methods
+
+    -- The last `limit` messages, oldest first.
+    function conversation:history(limit)
+        local row = unwrap(self)
+        if not row.id then
+            return {}
+        end
+        local list = host.history(row.id, limit_of("history", limit)) or {}
+        for _, message in ipairs(list) do
+            with_times(message)
+        end
+        return list
+    end
+
+    function conversation:has_tag(tag)
+        for _, known in ipairs(unwrap(self).tags or {}) do
+            if known == tag then
+                return true
+            end
+        end
+        return false
+    end
+
+    local contact = effects.contact_methods
+
+    -- The last `limit` conversations, newest first, each with the methods of e.conversation.
+    function contact:conversations(limit)
+        local row = unwrap(self)
+        local list = row.id and host.conversations(row.id, limit_of("conversations", limit)) or {}
+        for position, item in ipairs(list) do
+            list[position] = facts.conversation_view(item, item.id)
+        end
+        return list
+    end
+
+    -- The first handle of a kind: e.contact:identity("email") is "ada@example.com", or nil.
+    function contact:identity(kind)
+        for _, identity in ipairs(unwrap(self).identities or {}) do
+            if type(kind) == "string" and string.sub(identity, 1, #kind + 1) == kind .. ":" then
+                return string.sub(identity, #kind + 2)
+            end
+        end
+        return nil
+    end
+
+    -- Has the contact asked not to get messages about this topic?
+    function contact:has_opted_out(topic)
+        for _, known in ipairs(unwrap(self).opted_out or {}) do
+            if known == "all" or known == topic then
+                return true
+            end
+        end
+        return false
+    end
+end
+add_reading_methods()
+
+-- Views ------------------------------------------------------------------------------------------------------------------
+
+local part_missing = {}
+for part, fields in next, event_types.part_fields do
+    local methods = part == "contact" and effects.contact_methods or part == "conversation" and effects.conversation_methods
+    part_missing[part] = near_miss(part == "contact" and "the contact" or part == "conversation" and "a conversation"
+        or "e." .. part, fields, methods or nil)
+end
+
+-- `handle` is what effects call the conversation: "@", "#1" or its id.
+function facts.conversation_view(row, handle)
+    with_times(row)
+    if row.channel == nil and type(row.identity) == "string" then
+        row.channel = string.match(row.identity, "^(%a+):")
+    end
+    row.tags = row.tags or host.array {}
+    row.attributes = row.attributes or {}
+    local made = view(row, effects.conversation_methods, "a conversation", part_missing.conversation)
+    effects.handles[made] = handle
+    return made
+end
+effects.conversation_view = facts.conversation_view
+
+local function contact_view(row, given)
+    if not row and not (given and given.identities and #given.identities > 0) then
+        return nil
+    end
+    local data = with_times(row or {})
+    -- What the provider says now fills in what the contact's record does not have.
+    for key, value in next, given or {} do
+        if data[key] == nil then
+            data[key] = value
+        end
+    end
+    data.attributes = data.attributes or {}
+    data.opted_out = data.opted_out or host.array {}
+    data.identities = data.identities or host.array {}
+    data.channels = data.channels or host.array {}
+    return view(data, effects.contact_methods, "the contact", part_missing.contact)
+end
+
+local known_fields = support.set_of(event_types.fields)
+
+local function event_missing(event)
+    return function(key)
+        if known_fields[key] or event[key] ~= nil then
+            return nil
+        end
+        fault("unknown field 'e.%s'%s", tostring(key), did_you_mean(key, event_types.fields))
+    end
+end
+
+local event_methods = {}
+
+-- What the provider sent: a table when it is JSON, else the text; nil when it is not kept.
+function event_methods.raw(e)
+    return host.raw(unwrap(e).id)
+end
+
+-- The event for one run. Takes over both tables.
+function facts.event(event, given)
+    with_times(event)
+    event.channel = given.channel or event.channel or event.source
+    event.contact = contact_view(given.contact, event.contact)
+    event.conversation = given.conversation and facts.conversation_view(given.conversation, "@") or nil
+    event.conversations = nil
+    for _, part in ipairs { "survey", "outreach" } do
+        event[part] = given[part] or event[part]
+    end
+    for part in next, event_types.part_fields do
+        local data = event[part]
+        if part ~= "contact" and part ~= "conversation" and type(data) == "table" then
+            event[part] = view(with_times(data), nil, "e." .. part, part_missing[part])
+        end
+    end
+    return view(event, event_methods, "the event", event_missing(event))
+end
+
+return facts

@@ -1,0 +1,259 @@
+-- Mistakes that can be seen in the source without running it: templates, surveys, endpoints, calendars and data that
+-- are named but not there, variables that a template will miss, effects and event fields that do not exist.
+--
+-- Conservative: only what is written as a literal, in a call that can be nothing else, is judged.
+
+local host, use = ...
+local support, event_types, declarations, effects = use "support", use "event_types", use "declarations", use "effects"
+local problem, did_you_mean = support.problem, support.did_you_mean
+
+local source_check = {}
+
+-- Tokens --------------------------------------------------------------------------------------------------------------
+
+local keywords = support.set_of {
+    "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil", "not",
+    "or", "repeat", "return", "then", "true", "until", "while",
+}
+
+-- The tokens of a source that compiles: {kind = "name" | "word" | "text" | "number" | "sign", text, line}. The text of a
+-- literal with escapes in it is nil.
+local function tokens_of(source)
+    local list, position, line = {}, 1, 1
+    local function add(kind, text)
+        list[#list + 1] = { kind = kind, text = text, line = line }
+    end
+    local function skip(last)
+        local _, count = string.gsub(string.sub(source, position, last), "\n", "")
+        line, position = line + count, last + 1
+    end
+    local length = #source
+    while position <= length do
+        local _, last = string.find(source, "^%s+", position)
+        if last then
+            skip(last)
+        elseif string.find(source, "^%-%-", position) then
+            local equals = string.match(source, "^%-%-%[(=*)%[", position)
+            local _, close = nil, nil
+            if equals then
+                _, close = string.find(source, "]" .. equals .. "]", position, true)
+            else
+                close = string.find(source, "\n", position, true)
+            end
+            skip(close or length)
+        else
+            local equals = string.match(source, "^%[(=*)%[", position)
+            local first = string.sub(source, position, position)
+            if equals then
+                local open = position + #equals + 2
+                local from, to = string.find(source, "]" .. equals .. "]", open, true)
+                from, to = from or length, to or length
+                add("text", (string.gsub(string.sub(source, open, from - 1), "^\n", "")))
+                skip(to)
+            elseif first == '"' or first == "'" then
+                local at, plain = position + 1, true
+                while at <= length do
+                    local c = string.sub(source, at, at)
+                    if c == "\\" then
+                        plain, at = false, at + 2
+                    elseif c == first then
+                        break
+                    else
+                        at = at + 1
+                    end
+                end
+                local text = nil
+                if plain then
+                    text = string.sub(source, position + 1, at - 1)
+                end
+                add("text", text)
+                skip(math.min(at, length))
+            else
+                local _, to = string.find(source, "^[%a_][%w_]*", position)
+                if to then
+                    local text = string.sub(source, position, to)
+                    add(keywords[text] and "word" or "name", text)
+                else
+                    _, to = string.find(source, "^%.?%d[%w.]*", position)
+                    if to then
+                        add("number", string.sub(source, position, to))
+                    else
+                        local sign = string.match(source, "^%.%.%.?", position) or string.match(source, "^[=~<>]=", position)
+                            or string.match(source, "^::", position) or first
+                        to = position + #sign - 1
+                        add("sign", sign)
+                    end
+                end
+                position = to + 1
+            end
+        end
+    end
+    return list
+end
+
+local function is(token, text)
+    return token ~= nil and token.kind ~= "text" and token.text == text
+end
+
+local openers = support.set_of { "(", "{", "[", "function", "if", "do", "repeat" }
+local closers = support.set_of { ")", "}", "]", "end", "until" }
+
+-- The table constructor that begins at `start` ("{"): {fields = {name = {line, text, table}}, items, is_open, last}.
+-- `is_open` says that it has keys that only running it would tell.
+local function read_table(list, start)
+    local made = { fields = {}, items = {}, is_open = false, line = list[start].line }
+    local at = start + 1
+    while list[at] and not is(list[at], "}") do
+        local name
+        if list[at].kind == "name" and is(list[at + 1], "=") then
+            name, at = list[at].text, at + 2
+        elseif is(list[at], "[") then
+            if list[at + 1].kind == "text" and list[at + 1].text and is(list[at + 2], "]") and is(list[at + 3], "=") then
+                name, at = list[at + 1].text, at + 4
+            else
+                made.is_open = true
+            end
+        end
+        local from, depth = at, 0
+        while list[at] and not (depth == 0 and (is(list[at], ",") or is(list[at], ";") or is(list[at], "}"))) do
+            local token = list[at]
+            if token.kind ~= "text" and openers[token.text] then
+                depth = depth + 1
+            elseif token.kind ~= "text" and closers[token.text] then
+                depth = depth - 1
+            end
+            at = at + 1
+        end
+        local value = { line = list[from] and list[from].line or made.line }
+        if at - from == 1 then
+            value.text = list[from].kind == "text" and list[from].text or nil
+            value.is_nil = is(list[from], "nil")
+        elseif is(list[from], "{") then
+            local inner = read_table(list, from)
+            if inner.last == at - 1 then
+                value.table = inner
+            end
+        end
+        if name then
+            made.fields[name] = value
+        else
+            made.items[#made.items + 1] = value
+        end
+        if is(list[at], ",") or is(list[at], ";") then
+            at = at + 1
+        end
+    end
+    made.last = at
+    return made
+end
+
+-- Checks ----------------------------------------------------------------------------------------------------------------
+
+local function check_declared(file, value, kind)
+    if value and value.text and not declarations.declared[kind][value.text] then
+        problem("error", { file = file, line = value.line }, declarations.undeclared(kind, value.text))
+        return nil
+    end
+    return value and value.text and declarations.declared[kind][value.text]
+end
+
+local function check_variables(file, line, name, template, container)
+    local vars = container.fields.vars
+    if not template or not template.variables or container.is_open or #container.items > 0 then
+        return
+    end
+    local given = vars and vars.table
+    if vars and not given or given and (given.is_open or #given.items > 0) then
+        return
+    end
+    local missing = {}
+    for _, variable in ipairs(template.variables) do
+        local value = given and given.fields[variable]
+        if not value or value.is_nil then
+            missing[#missing + 1] = "'" .. variable .. "'"
+        end
+    end
+    if #missing > 0 then
+        local near = given and did_you_mean(template.variables[1], support.keys(given.fields)) or ""
+        problem("error", { file = file, line = line },
+            string.format("the template '%s' needs the variable%s %s, which 'vars' does not give%s", name,
+                #missing > 1 and "s" or "", table.concat(missing, ", "), #missing == 1 and near or ""))
+    end
+end
+
+local function check_send(file, options)
+    local template = check_declared(file, options.fields.template, "template")
+    if template then
+        check_variables(file, options.fields.template.line, options.fields.template.text, template, options)
+    end
+end
+
+local function check_outreach(file, options)
+    local steps = options.fields.steps and options.fields.steps.table
+    for _, item in ipairs(steps and steps.items or {}) do
+        local value = item.table and item.table.fields.template
+        local template = check_declared(file, value, "template")
+        if template then
+            check_variables(file, value.line, value.text, template, options)
+        end
+    end
+    local goal = options.fields.goal
+    local wrong = goal and goal.text and event_types.wrong(goal.text)
+    if wrong then
+        problem("error", { file = file, line = goal.line }, "outreach: goal: " .. wrong)
+    end
+end
+
+local event_fields = support.set_of(event_types.fields)
+local fx_names = support.keys(effects.fx_methods)
+
+-- One file of rules. `data_names` is a set.
+function source_check.file(file, source, data_names)
+    local list = tokens_of(source)
+    for at, token in ipairs(list) do
+        local before, after = list[at - 1], list[at + 1]
+        local is_member = is(before, ".") or is(before, ":")
+        if token.kind == "name" then
+            -- The argument: f{…}, f({…}), f"…" or f("…"). What follows a text in parentheses does not matter.
+            local argument = is(after, "(") and list[at + 2] or after
+            local literal = argument and argument.kind == "text" and argument.text
+                and (argument == after or is(list[at + 3], ")") or is(list[at + 3], ",")) and argument or nil
+            local options = argument and is(argument, "{") and read_table(list, argument == after and at + 1 or at + 2) or nil
+            if is(before, ":") then
+                if token.text == "send" and options then
+                    check_send(file, options)
+                elseif token.text == "outreach" and options then
+                    check_outreach(file, options)
+                elseif token.text == "survey" and literal then
+                    check_declared(file, literal, "survey")
+                elseif token.text == "webhook" and literal then
+                    check_declared(file, literal, "endpoint")
+                end
+                local owner = list[at - 2]
+                if is(owner, "fx") and not is(list[at - 3], ".") and not effects.fx_methods[token.text] then
+                    problem("error", { file = file, line = token.line },
+                        string.format("fx has no '%s'%s", token.text, did_you_mean(token.text, fx_names)))
+                end
+            elseif not is_member and not is(before, "function") then
+                if token.text == "data" and literal and not data_names[literal.text] then
+                    problem("error", { file = file, line = token.line }, string.format("there is no data '%s'%s", literal.text,
+                        did_you_mean(literal.text, support.keys(data_names))))
+                elseif token.text == "calendar" and literal then
+                    local behind = list[at + (argument == after and 2 or 4)]
+                    if not is(behind, "{") and not (is(behind, "(") and is(list[at + 5], "{")) then
+                        check_declared(file, literal, "calendar")
+                    end
+                elseif token.text == "e" and is(after, ".") and list[at + 2] and list[at + 2].kind == "name"
+                    and not event_fields[list[at + 2].text] then
+                    local field = list[at + 2].text
+                    local hint = did_you_mean(field, event_types.fields)
+                    if hint ~= "" then
+                        problem("warning", { file = file, line = token.line }, string.format("unknown field 'e.%s'%s", field, hint))
+                    end
+                end
+            end
+        end
+    end
+end
+
+return source_check

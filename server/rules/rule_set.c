@@ -1,0 +1,490 @@
+#include "rules/rule_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/macros.h"
+#include "base/memory.h"
+#include "io/vm_json.h"
+
+/* Files run once, by hand of their author: generous, but an endless loop must end. */
+#define LOAD_INSTRUCTIONS 50000000
+#define LOAD_WALL_MS 5000
+
+char rule_key_run;
+char rule_key_is_over;
+char rule_key_run_test;
+static char key_main;
+
+struct rule_limits rule_limits_default(void)
+{
+    return (struct rule_limits){
+        .max_instructions = 1000000,
+        .max_memory_bytes = (size_t)64 * 1024 * 1024,
+        .max_effects = 100,
+        .max_wall_ms = 250,
+    };
+}
+
+/* --- loading -------------------------------------------------------------------------------------------------------- */
+
+static bool find_library(const char *name, struct bytes *ret_text, const char **ret_file, void *arg)
+{
+    const struct rule_set *set = arg;
+    char wanted[96];
+    snprintf(wanted, sizeof(wanted), "lib/%s.lua", name);
+    for (size_t i = 0; i < set->sources->count; i++) {
+        const struct rule_source *source = &set->sources->items[i];
+        if (source->kind == SOURCE_LIBRARY && strcmp(source->name, wanted) == 0) {
+            *ret_text = (struct bytes){ source->text, source->length };
+            *ret_file = source->file;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Calls the function that is its upvalue. Sealing a rule stops at C functions, so what a rule keeps of a global
+ * (`local money = money`) does not make the prelude's own tables read-only. */
+static int call_through(lua_State *L)
+{
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+/* Keeps the prelude's functions in the registry and gives its globals to the sandbox; argument: the set. */
+static int open_prelude(lua_State *L)
+{
+    struct rule_set *set = lua_touserdata(L, 1);
+    rule_prelude_open(L);
+    int main_part = lua_gettop(L);
+    lua_getfield(L, main_part, "run");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &rule_key_run);
+    lua_getfield(L, main_part, "is_over");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &rule_key_is_over);
+    lua_getfield(L, main_part, "run_test");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &rule_key_run_test);
+
+    lua_getfield(L, main_part, "globals");
+    int globals = lua_gettop(L);
+    for (lua_pushnil(L); lua_next(L, globals);) {
+        lua_pushcclosure(L, call_through, 1);
+        vm_add_value(set->vm, lua_tostring(L, -2));
+    }
+    lua_settop(L, main_part);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_main);
+    return 0;
+}
+
+/* Pushes a function of the prelude's main part. */
+static void push_main(lua_State *L, const char *name)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_main);
+    lua_getfield(L, -1, name);
+    lua_remove(L, -2);
+}
+
+struct problem {
+    const char *file;
+    int line;
+    const char *text;
+};
+
+static int add_problem(lua_State *L)
+{
+    const struct problem *problem = lua_touserdata(L, 1);
+    char place[300];
+    int length = snprintf(place, sizeof(place), "%s:%d: ", problem->file, problem->line);
+    const char *text = problem->text;
+    if (length > 0 && strncmp(text, place, (size_t)length) == 0) {
+        text += length;
+    }
+    const char *hint = strstr(text, "\nHINT: ");
+    push_main(L, "add_problem");
+    lua_pushliteral(L, "error");
+    lua_pushstring(L, problem->file);
+    lua_pushinteger(L, problem->line);
+    lua_pushlstring(L, text, hint != NULL ? (size_t)(hint - text) : strlen(text));
+    lua_pushstring(L, hint != NULL ? hint + 7 : NULL);
+    lua_call(L, 5, 0);
+    return 0;
+}
+
+/* `text` may begin with "file:line: ". */
+static void note_problem(struct rule_set *set, const char *file, int line, const char *text)
+{
+    struct problem problem = { file, line, text };
+    char found[256];
+    const char *colon = strchr(text, ':');
+    if (line == 0 && colon != NULL && (size_t)(colon - text) < sizeof(found)) {
+        /* A syntax error: Lua says where. */
+        int number = 0;
+        for (const char *at = colon + 1; *at >= '0' && *at <= '9' && number < 10000000; at++) {
+            number = number * 10 + (*at - '0');
+        }
+        snprintf(found, sizeof(found), "%.*s", (int)(colon - text), text);
+        if (number > 0 && rule_sources_find(set->sources, found) != NULL) {
+            problem.file = found;
+            problem.line = number;
+        }
+    }
+    if (problem.line == 0) {
+        problem.line = 1;
+    }
+    struct error e;
+    if (vm_protect(set->vm, add_problem, &problem, 0, &e) != ERR_NONE) {
+        log_debug("a problem of a rule file could not be noted", "reason='%s'", e.text);
+    }
+}
+
+struct loading {
+    struct rule_set *set;
+    const struct rule_source *source;
+};
+
+/* Gives the value on top of the stack to the prelude; called with it as argument 2. */
+static int add_data(lua_State *L)
+{
+    const struct loading *loading = lua_touserdata(L, 1);
+    lua_settop(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_main);
+    lua_getfield(L, -1, "pending_data");
+    vm_freeze(L);
+    lua_getfield(L, -2, "add_data");
+    const char *name = loading->source->name + strlen("data/");
+    lua_pushlstring(L, name, strlen(name) - strlen(".lua"));
+    lua_pushvalue(L, -3);
+    lua_pushstring(L, loading->source->file);
+    lua_call(L, 3, 0);
+    lua_pushnil(L);
+    lua_setfield(L, 2, "pending_data");
+    return 0;
+}
+
+static int keep_data(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_main);
+    lua_pushvalue(L, 1);
+    lua_setfield(L, -2, "pending_data");
+    return 0;
+}
+
+static void load_file(struct rule_set *set, const struct rule_source *source)
+{
+    lua_State *L = vm_lua(set->vm);
+    struct error e;
+    if (vm_load(set->vm, source->file, (struct bytes){ source->text, source->length }, &e) != ERR_NONE) {
+        note_problem(set, source->file, 0, e.text);
+        return;
+    }
+    if (source->kind == SOURCE_LIBRARY) {
+        /* It compiles, which is all that can be said of one that nothing requires. */
+        lua_pop(L, 1);
+        return;
+    }
+    const struct vm_budget budget = { LOAD_INSTRUCTIONS, LOAD_WALL_MS };
+    struct vm_outcome outcome;
+    bool is_data = source->kind == SOURCE_DATA;
+    if (vm_call(set->vm, 0, is_data ? 1 : 0, &budget, &outcome) != VM_DONE) {
+        note_problem(set, outcome.line > 0 ? outcome.file : source->file, outcome.line, outcome.error);
+        return;
+    }
+    if (is_data) {
+        lua_pushcfunction(L, keep_data);
+        lua_insert(L, -2);
+        struct loading loading = { set, source };
+        if (vm_call(set->vm, 1, 0, NULL, &outcome) != VM_DONE) {
+            note_problem(set, source->file, 1, outcome.error);
+        } else if (vm_protect(set->vm, add_data, &loading, 0, &e) != ERR_NONE) {
+            note_problem(set, source->file, 1, e.text);
+        }
+    }
+}
+
+/* Calls main.finish({{file=, text=}, …}); its result stays on the stack. */
+static int finish(lua_State *L)
+{
+    const struct rule_set *set = lua_touserdata(L, 1);
+    push_main(L, "finish");
+    lua_createtable(L, (int)set->sources->count, 0);
+    lua_Integer count = 0;
+    for (size_t i = 0; i < set->sources->count; i++) {
+        const struct rule_source *source = &set->sources->items[i];
+        if (source->kind != SOURCE_RULES && source->kind != SOURCE_LIBRARY) {
+            continue;
+        }
+        lua_createtable(L, 0, 2);
+        lua_pushstring(L, source->file);
+        lua_setfield(L, -2, "file");
+        lua_pushlstring(L, source->text, source->length);
+        lua_setfield(L, -2, "text");
+        lua_rawseti(L, -2, ++count);
+    }
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+/* Seals the functions of all rules: they can keep nothing from one event to the next. */
+static int seal_rules(lua_State *L)
+{
+    struct rule_set *set = lua_touserdata(L, 1);
+    push_main(L, "functions");
+    lua_call(L, 0, 1);
+    int list = lua_gettop(L);
+    for (size_t i = 0; i < set->rule_count; i++) {
+        lua_rawgeti(L, list, (lua_Integer)(2 * i + 1));
+        set->rules[i].sealed_run = vm_seal(L);
+        lua_pop(L, 1);
+        lua_rawgeti(L, list, (lua_Integer)(2 * i + 2));
+        set->rules[i].sealed_when = lua_isfunction(L, -1) ? vm_seal(L) : 0;
+        lua_pop(L, 1);
+    }
+    return 0;
+}
+
+/* Makes the state and loads all files. `*ret_description` is what main.finish() says. */
+static err_t load_state(struct rule_set *set, json_t **ret_description, struct error *reterr)
+{
+    const struct vm_host host = { rule_host_print, find_library, set };
+    set->vm = vm_new(set->limits.max_memory_bytes, &host);
+    struct rule_context context = { .now = 0 };
+    set->context = &context;
+    err_t err = vm_protect(set->vm, open_prelude, set, 0, reterr);
+    if (err == ERR_NONE) {
+        err = vm_load(set->vm, "log", BYTES_LITERAL("return print"), reterr);
+    }
+    if (err == ERR_NONE && vm_call(set->vm, 0, 1, NULL, NULL) == VM_DONE) {
+        vm_add_value(set->vm, "log");
+    }
+    for (size_t i = 0; err == ERR_NONE && i < set->sources->count; i++) {
+        load_file(set, &set->sources->items[i]);
+    }
+    if (err == ERR_NONE) {
+        err = vm_protect(set->vm, finish, set, 1, reterr);
+    }
+    if (err == ERR_NONE) {
+        const struct vm_json_limits limits = { 1000000, (size_t)32 * 1024 * 1024 };
+        err = vm_json_take(vm_lua(set->vm), -1, &limits, ret_description, reterr);
+        lua_pop(vm_lua(set->vm), 1);
+    }
+    rule_context_done(set, &context);
+    return err;
+}
+
+/* The end of loading, when the rules are known. */
+static err_t settle_state(struct rule_set *set, struct error *reterr)
+{
+    err_t err = vm_protect(set->vm, seal_rules, set, 0, reterr);
+    if (err == ERR_NONE) {
+        vm_settle(set->vm);
+    }
+    return err;
+}
+
+static void take_rules(struct rule_set *set, const json_t *list)
+{
+    size_t index;
+    json_t *item;
+    set->rules = memory_new((json_array_size(list) + 1) * sizeof(*set->rules));
+    json_array_foreach(list, index, item)
+    {
+        struct rule_info *info = &set->rules[set->rule_count++].info;
+        const json_t *on = json_array_at(item, "on");
+        const char **names = memory_new((json_array_size(on) + 1) * sizeof(*names));
+        for (size_t i = 0; i < json_array_size(on); i++) {
+            names[i] = memory_text(json_string_value(json_array_get(on, i)));
+        }
+        info->name = memory_text(json_str_or(item, "name", ""));
+        info->doc = memory_text(json_str_or(item, "doc", ""));
+        info->file = memory_text(json_str_or(item, "file", ""));
+        info->line = (int)json_int(item, "line", 0);
+        info->priority = (int)json_int(item, "priority", 0);
+        info->on = names;
+    }
+}
+
+static void take_tests(struct rule_set *set, const json_t *list)
+{
+    size_t index;
+    json_t *item;
+    set->tests = memory_new((json_array_size(list) + 1) * sizeof(*set->tests));
+    json_array_foreach(list, index, item)
+    {
+        set->tests[set->test_count++] = (struct rule_test_info){
+            memory_text(json_str_or(item, "name", "")),
+            memory_text(json_str_or(item, "file", "")),
+            (int)json_int(item, "line", 0),
+        };
+    }
+}
+
+/* Copies the problems; ERR_INVALID with the first error when there is one. */
+static err_t judge(const json_t *list, json_t *problems, struct error *reterr)
+{
+    size_t index, errors = 0;
+    json_t *item;
+    const json_t *first = NULL;
+    json_array_foreach(list, index, item)
+    {
+        if (problems != NULL) {
+            json_array_append(problems, item);
+        }
+        if (strcmp(json_str_or(item, "severity", ""), "error") == 0 && errors++ == 0) {
+            first = item;
+        }
+    }
+    if (first == NULL) {
+        return ERR_NONE;
+    }
+    char more[48] = "";
+    if (errors > 1) {
+        snprintf(more, sizeof(more), " (and %zu more errors)", errors - 1);
+    }
+    const char *hint = json_str(first, "hint");
+    return fail(reterr, ERR_INVALID, "%s:%d: %s%s%s%s", json_str_or(first, "file", "?"), (int)json_int(first, "line", 0),
+                json_str_or(first, "text", ""), more, hint != NULL ? "\nHINT: " : "", hint != NULL ? hint : "");
+}
+
+err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits *limits, json_t *problems,
+                    struct rule_set **ret_set, struct error *reterr)
+{
+    struct rule_set *set = memory_new(sizeof(*set));
+    set->sources = rule_sources_share(sources);
+    set->limits = limits != NULL ? *limits : rule_limits_default();
+    set->none = json_object();
+
+    json_t *description = NULL;
+    err_t err = load_state(set, &description, reterr);
+    if (err == ERR_NONE) {
+        err = judge(json_array_at(description, "problems"), problems, reterr);
+    }
+    if (err == ERR_NONE) {
+        set->declarations = json_incref(json_object_at(description, "declarations"));
+        take_rules(set, json_array_at(description, "rules"));
+        take_tests(set, json_array_at(description, "tests"));
+        err = settle_state(set, reterr);
+    }
+    json_decref(description);
+    if (err != ERR_NONE) {
+        rule_set_free(set);
+        return err;
+    }
+    *ret_set = set;
+    return ERR_NONE;
+}
+
+void rule_set_renew(struct rule_set *set)
+{
+    struct vm *old = set->vm;
+    json_t *description = NULL;
+    struct error e;
+    set->worn = false;
+    err_t err = load_state(set, &description, &e);
+    /* The files are the same, so the rules are; anything else would run one rule under the name of another. */
+    if (err == ERR_NONE && json_array_size(json_array_at(description, "rules")) != set->rule_count) {
+        err = fail(&e, ERR_INTERNAL, "other rules came out than before");
+    }
+    if (err == ERR_NONE) {
+        err = settle_state(set, &e);
+    }
+    json_decref(description);
+    if (err != ERR_NONE) {
+        log_debug("the state of the rules could not be made again", "reason='%s'", e.text);
+        vm_free(set->vm);
+        set->vm = old;
+        return;
+    }
+    vm_free(old);
+}
+
+void rule_set_free(struct rule_set *set)
+{
+    if (set == NULL) {
+        return;
+    }
+    rule_set_free(set->tester);
+    vm_free(set->vm);
+    for (size_t i = 0; i < set->rule_count; i++) {
+        const struct rule_info *info = &set->rules[i].info;
+        for (size_t n = 0; info->on[n] != NULL; n++) {
+            free((void *)(uintptr_t)info->on[n]);
+        }
+        free((void *)(uintptr_t)info->on);
+        free((void *)(uintptr_t)info->name);
+        free((void *)(uintptr_t)info->doc);
+        free((void *)(uintptr_t)info->file);
+    }
+    free(set->rules);
+    for (size_t i = 0; i < set->test_count; i++) {
+        free((void *)(uintptr_t)set->tests[i].name);
+        free((void *)(uintptr_t)set->tests[i].file);
+    }
+    free(set->tests);
+    for (size_t i = 0; i < set->zone_count; i++) {
+        free(set->zones[i].name);
+        zone_free(set->zones[i].zone);
+    }
+    free(set->zones);
+    json_decref(set->declarations);
+    json_decref(set->none);
+    rule_sources_free(set->sources);
+    free(set);
+}
+
+/* --- reading -------------------------------------------------------------------------------------------------------- */
+
+const char *rule_set_version(const struct rule_set *set)
+{
+    return set->sources->version;
+}
+
+size_t rule_set_count(const struct rule_set *set)
+{
+    return set->rule_count;
+}
+
+const struct rule_info *rule_set_rule(const struct rule_set *set, size_t index)
+{
+    return &set->rules[index].info;
+}
+
+bool rule_matches(const struct rule_info *rule, const char *event_type)
+{
+    for (size_t i = 0; rule->on[i] != NULL; i++) {
+        const char *pattern = rule->on[i];
+        size_t length = strlen(pattern);
+        if (length > 1 && strcmp(pattern + length - 2, ".*") == 0) {
+            if (strncmp(event_type, pattern, length - 1) == 0) {
+                return true;
+            }
+        } else if (strcmp(event_type, pattern) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+json_t *rule_set_declarations(const struct rule_set *set, const char *kind)
+{
+    json_t *all = json_object_at(set->declarations, kind);
+    return all != NULL ? all : set->none;
+}
+
+json_t *rule_set_declaration(const struct rule_set *set, const char *kind, const char *name)
+{
+    return name != NULL ? json_object_at(rule_set_declarations(set, kind), name) : NULL;
+}
+
+size_t rule_set_test_count(const struct rule_set *set)
+{
+    return set->test_count;
+}
+
+const struct rule_test_info *rule_set_test(const struct rule_set *set, size_t index)
+{
+    return &set->tests[index];
+}
