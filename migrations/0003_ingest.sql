@@ -181,24 +181,3 @@ BEGIN
     RETURN added;
 END
 $$;
-
--- One event from inside (the API, a cron, an alert), as a canonical document without id and received_at; without a key it
--- gets one of its own. Gives the id of the event that has the key now, and whether that is this one.
-CREATE FUNCTION add_event(given jsonb, OUT event_id bigint, OUT is_new boolean)
-LANGUAGE plpgsql
-SET enable_seqscan = off
-SET jit = off
-AS $$
-DECLARE
-    id constant bigint := nextval('object_id');
-    doc constant jsonb := jsonb_build_object('source', 'answerd', 'key', 'internal:' || id) || given || jsonb_build_object('id', id);
-BEGIN
-    is_new := append_internal_events(jsonb_build_array(doc)) = 1;
-    event_id := id;
-    IF NOT is_new THEN
-        SELECT e.id INTO event_id FROM event AS e
-         WHERE e.source = doc->>'source' AND e.key = doc->>'key'
-         ORDER BY e.received_at DESC LIMIT 1;
-    END IF;
-END
-$$;

@@ -15,7 +15,6 @@ SET jit = off
 AS $$
 DECLARE
     locked constant bigint[] := coalesce(nullif(current_setting('answerd.locked_contacts', true), '')::bigint[], '{}');
-    taken text;
 BEGIN
     INSERT INTO identity (identity, contact_id, created_at, proven_by)
     SELECT r.identity, r.contact_id, coalesce(r.created_at, now()), coalesce(r.proven_by, '')
@@ -23,18 +22,18 @@ BEGIN
      ORDER BY r.identity
     ON CONFLICT (identity) DO NOTHING;
     -- A new statement, because the insert may have waited for somebody who took the identity.
-    SELECT i.identity INTO taken
+    PERFORM 1
       FROM jsonb_populate_recordset(NULL::identity, rows) AS r
       JOIN identity AS i ON i.identity = r.identity
      WHERE i.contact_id <> r.contact_id AND i.contact_id <> ALL (locked)
      LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'identity "%" belongs to a contact that was not looked at', taken
-              USING ERRCODE = 'unique_violation', CONSTRAINT = 'identity_pkey', TABLE = 'identity';
+        RAISE EXCEPTION 'an identity belongs to a contact that was not looked at' USING ERRCODE = 'unique_violation', CONSTRAINT = 'identity_pkey', TABLE = 'identity';
     END IF;
     UPDATE identity AS i SET contact_id = r.contact_id, proven_by = coalesce(r.proven_by, i.proven_by)
       FROM jsonb_populate_recordset(NULL::identity, rows) AS r
-     WHERE i.identity = r.identity AND i.contact_id <> r.contact_id;
+     WHERE i.identity = r.identity
+       AND (i.contact_id <> r.contact_id OR i.proven_by <> r.proven_by); -- 'former:…': given up by its owner
 END
 $$;
 

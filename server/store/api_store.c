@@ -209,19 +209,19 @@ err_t api_store_retry_event(struct pg *pg, int64_t event_id, struct error *reter
 
 err_t api_store_retry_delivery(struct pg *pg, int64_t delivery_id, struct error *reterr)
 {
-    static const char sql[] = "SELECT retry_delivery($1)";
+    static const char sql[] = "SELECT was, was IN ('failed', 'parked', 'blocked', 'unknown', 'canceled', 'retrying', 'queued') FROM retry_delivery($1::bigint) AS was";
     const struct pg_value values[] = { PG_VALUE_INT8(delivery_id) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
-    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
     if (err != ERR_NONE) {
         return err;
     }
-    if (pg_is_null(result, 0, 0)) {
+    if (pg_rows(result) == 0 || pg_is_null(result, 0, 0)) {
         return fail(reterr, ERR_NOT_FOUND, "there is no such delivery");
     }
-    struct bytes state = pg_text(result, 0, 0);
-    if (bytes_equal(state, BYTES_LITERAL("sent")) || bytes_equal(state, BYTES_LITERAL("sending"))) {
-        return fail(reterr, ERR_CONFLICT, "a delivery that is '%.*s' is not sent again", (int)state.len, state.ptr);
+    if (!pg_bool(result, 0, 1)) {
+        struct bytes was = pg_text(result, 0, 0);
+        return fail(reterr, ERR_CONFLICT, "a delivery that is '%.*s' is not sent again", (int)was.len, was.ptr);
     }
     return ERR_NONE;
 }
@@ -231,7 +231,7 @@ err_t api_store_resume(struct pg *pg, const char *source, struct error *reterr)
     static const char sql[] = "SELECT resume_source($1)";
     const struct pg_value values[] = { PG_VALUE_TEXT(source) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
-    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
     if (err == ERR_NONE && !pg_bool(result, 0, 0)) {
         return fail(reterr, ERR_NOT_FOUND, "'%s' is not paused", source);
     }

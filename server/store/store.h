@@ -9,9 +9,17 @@
 #include "io/json.h"
 #include "io/pg.h"
 
-/* The newest migration this program knows. serve refuses any other. */
-extern const int store_schema_version;
+/* Is the database at the newest migration that this program knows? ERR_INVALID with a hint when it is older, newer or has
+ * none at all. */
+int store_schema_version(void);
 err_t store_check_schema(struct pg *pg, struct error *reterr) MUST_CHECK;
+
+/* Applies what is missing, each migration in a transaction of its own; several programs may do so at the same time.
+ * `applied` (may be NULL) is called after each. Refuses a database that is newer, or whose migrations differ from ours. */
+typedef void migration_applied(const char *name, msec_t took_ms, void *arg);
+err_t store_migrate(struct pg *pg, migration_applied *applied, void *arg, size_t *ret_count, struct error *reterr) MUST_CHECK;
+/* Array of {number, name, state: "applied"|"pending"|"changed"|"unknown", applied_at}, by number; new reference. */
+err_t store_migration_status(struct pg *pg, json_t **ret_rows, struct error *reterr) MUST_CHECK;
 
 /* --- ingest (asynchronous; one statement is one commit) --- */
 
@@ -21,6 +29,7 @@ struct ingest_row {
     struct bytes headers_json; /* object text; secrets already removed */
     struct bytes body;
     const char *problem;       /* NULL, or why it could not be parsed */
+    int parser;                /* CHANNEL_PARSER_VERSION of what made the events; one for a batch */
     const json_t *events;      /* array of canonical events, ids already in them (`id`), keys in `key`, lanes in `lane` */
 };
 /* Appends webhooks, their events that are not known yet, and the work. `done` as for pg_async_run. */
@@ -40,17 +49,23 @@ struct claim {
     json_t *cases; /* array of cases, see desk_add_case; contacts are locked until the end of the transaction */
 };
 /* Begins a transaction and claims up to `limit` events of free lanes. With nothing to do, `work` is empty and the
- * transaction is ended. `only_position` > 0 claims just that one. */
+ * transaction is ended. `only_position` > 0 claims just that one, unless its lane has to do something else before.
+ * After an error the transaction is ended, too. */
 err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim, struct error *reterr) MUST_CHECK;
 void claim_done(struct claim *claim);
-/* Writes the changes, removes the work and commits. */
+/* Writes the changes, removes the work and commits. ERR_CONFLICT: nothing was written; try the batch again with a new
+ * claim, which will bring the facts that this one lacked. */
 err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count, struct error *reterr) MUST_CHECK;
 void engine_store_rollback(struct pg *pg);
 /* Notes a failed try; parks the event after `max_attempts` (visible in parked_event). */
 err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, unsigned max_attempts, msec_t retry_after_ms, bool *ret_parked, struct error *reterr) MUST_CHECK;
 /* Turns due timers and crons into events with work, as server/domain/README.md says under "Timers"; returns how many and when the next one is due (0: none). */
 err_t engine_store_fire_timers(struct pg *pg, size_t limit, int64_t *ret_fired, msec_t *ret_next_due, struct error *reterr) MUST_CHECK;
-/* What the worker is about to handle, so that a crash can be counted against it; "{}" when idle. */
+/* A worker is registered while the connection lives that started it. What it says to have in flight (nothing, with
+ * `count` 0) is blamed on it when that connection ends before it says otherwise: those events become suspect and are
+ * claimed alone; what was in flight at three deaths is parked. `pg` is not the connection of the claim. */
+err_t engine_store_start_worker(struct pg *pg, int64_t worker_id, struct error *reterr) MUST_CHECK;
+err_t engine_store_stop_worker(struct pg *pg, int64_t worker_id, struct error *reterr) MUST_CHECK;
 err_t engine_store_note_in_flight(struct pg *pg, int64_t worker_id, const int64_t *positions, size_t count, struct error *reterr) MUST_CHECK;
 err_t engine_store_blame_crashed(struct pg *pg, int64_t *ret_blamed, struct error *reterr) MUST_CHECK;
 /* For fact_reader. New references. */
@@ -71,7 +86,7 @@ err_t deliver_store_record(struct pg *pg, const json_t *outcomes, struct error *
 err_t deliver_store_settle(struct pg *pg, msec_t settle_ms, int64_t *ret_settled, struct error *reterr) MUST_CHECK;
 
 /* --- upkeep --- */
-err_t store_make_partitions(struct pg *pg, struct error *reterr) MUST_CHECK; /* this month and the next two */
+err_t store_make_partitions(struct pg *pg, struct error *reterr) MUST_CHECK; /* last month, this month and the next three */
 err_t store_drop_old_partitions(struct pg *pg, unsigned months, struct error *reterr) MUST_CHECK;
 err_t store_record_rule_set(struct pg *pg, const char *version, const json_t *description, struct error *reterr) MUST_CHECK;
 

@@ -1,0 +1,182 @@
+#include "store/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/macros.h"
+#include "base/memory.h"
+#include "store/query.h"
+
+#define MAX_CRASHES 3
+
+/* --- claim and commit ------------------------------------------------------------------------------------------- */
+
+void claim_done(struct claim *claim)
+{
+    json_decref(claim->work);
+    json_decref(claim->cases);
+    claim->work = NULL;
+    claim->cases = NULL;
+}
+
+void engine_store_rollback(struct pg *pg)
+{
+    if (!pg_is_broken(pg)) {
+        err_t ignored = pg_script(pg, "ROLLBACK", NULL);
+        (void)ignored; /* a connection that fails here is broken, which the next statement reports */
+    }
+}
+
+static err_t run_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *claim, struct error *reterr)
+{
+    static const char sql[] = "SELECT work, cases FROM engine_claim($1::integer, $2::bigint)";
+    const struct pg_value values[] = { PG_VALUE_INT8((int64_t)limit), PG_VALUE_INT8(only_position) };
+    struct pg_result *result CLEANUP(pg_result_free) = NULL;
+    err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    if (pg_rows(result) == 0) {
+        claim->work = json_array();
+        claim->cases = json_array();
+        return ERR_NONE;
+    }
+    err = query_json_cell(result, 0, 0, &claim->work, reterr);
+    return err != ERR_NONE ? err : query_json_cell(result, 0, 1, &claim->cases, reterr);
+}
+
+err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim, struct error *reterr)
+{
+    struct claim claim = { NULL, NULL };
+    err_t err = pg_script(pg, "BEGIN ISOLATION LEVEL READ COMMITTED", reterr);
+    if (err == ERR_NONE) {
+        err = run_claim(pg, limit, only_position, &claim, reterr);
+        if (err == ERR_NONE && json_array_size(claim.work) == 0) {
+            err = pg_script(pg, "COMMIT", reterr);
+        }
+        if (err != ERR_NONE) {
+            engine_store_rollback(pg);
+        }
+    }
+    if (err != ERR_NONE) {
+        claim_done(&claim);
+        return err;
+    }
+    *ret_claim = claim;
+    return ERR_NONE;
+}
+
+/* Which identities the changes claim; whoever owns them will be among the facts of the next try. */
+static void remember_identities(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count)
+{
+    static const char sql[] = "SELECT engine_load_also($1::bigint[], $2::text[])";
+    const json_t *rows = json_array_at(changes, "identities");
+    size_t size = json_array_size(rows);
+    if (size == 0) {
+        return;
+    }
+    struct bytes *identities = memory_new(size * sizeof(*identities));
+    for (size_t i = 0; i < size; i++) {
+        identities[i] = bytes_of(json_str_or(json_array_get(rows, i), "identity", ""));
+    }
+    const struct pg_value values[] = { PG_VALUE_INT8S(positions, count), PG_VALUE_TEXTS(identities, size) };
+    err_t ignored = query_run(pg, sql, values, ARRAY_LEN(values), NULL);
+    (void)ignored; /* the next try may then conflict again, and end as a failed event */
+    free(identities);
+}
+
+err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count, struct error *reterr)
+{
+    static const char sql[] = "SELECT engine_commit($1::jsonb, $2::bigint[])";
+    struct error error = { .code = ERR_NONE };
+    char *text = json_dump(changes);
+    const struct pg_value values[] = { PG_VALUE_TEXT(text), PG_VALUE_INT8S(positions, count) };
+    err_t err = query_run(pg, sql, values, ARRAY_LEN(values), &error);
+    free(text);
+    if (err == ERR_NONE) {
+        err = pg_script(pg, "COMMIT", &error);
+    }
+    if (err == ERR_NONE) {
+        return ERR_NONE;
+    }
+    engine_store_rollback(pg);
+    if (strcmp(error.sqlstate, "23505") == 0) {
+        remember_identities(pg, changes, positions, count);
+    }
+    if (reterr != NULL) {
+        *reterr = error;
+    }
+    return err;
+}
+
+err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, unsigned max_attempts, msec_t retry_after_ms, bool *ret_parked,
+                        struct error *reterr)
+{
+    static const char sql[] = "SELECT engine_fail($1::bigint, $2, $3::integer, $4::interval)";
+    char retry_after[QUERY_INTERVAL_BYTES];
+    const struct pg_value values[] = {
+        PG_VALUE_INT8(position), PG_VALUE_TEXT(problem), PG_VALUE_INT8(max_attempts),
+        PG_VALUE_TEXT(query_interval(retry_after_ms, retry_after)),
+    };
+    struct pg_result *result CLEANUP(pg_result_free) = NULL;
+    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    if (err == ERR_NONE) {
+        *ret_parked = pg_bool(result, 0, 0);
+    }
+    return err;
+}
+
+/* --- timers ------------------------------------------------------------------------------------------------------ */
+
+err_t engine_store_fire_timers(struct pg *pg, size_t limit, int64_t *ret_fired, msec_t *ret_next_due, struct error *reterr)
+{
+    static const char sql[] = "SELECT fired, (extract(epoch FROM next_due) * 1000)::bigint FROM fire_timers($1::integer)";
+    const struct pg_value values[] = { PG_VALUE_INT8((int64_t)limit) };
+    struct pg_result *result CLEANUP(pg_result_free) = NULL;
+    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    if (err == ERR_NONE) {
+        *ret_fired = pg_int8(result, 0, 0);
+        *ret_next_due = pg_int8(result, 0, 1);
+    }
+    return err;
+}
+
+/* --- workers ----------------------------------------------------------------------------------------------------- */
+
+err_t engine_store_start_worker(struct pg *pg, int64_t worker_id, struct error *reterr)
+{
+    static const char sql[] = "SELECT engine_start_worker($1::bigint, $2)";
+    char node[256] = "";
+    if (gethostname(node, sizeof(node) - 1) != 0) {
+        node[0] = '\0';
+    }
+    const struct pg_value values[] = { PG_VALUE_INT8(worker_id), PG_VALUE_TEXT(node) };
+    return query_run(pg, sql, values, ARRAY_LEN(values), reterr);
+}
+
+err_t engine_store_stop_worker(struct pg *pg, int64_t worker_id, struct error *reterr)
+{
+    static const char sql[] = "SELECT engine_stop_worker($1::bigint)";
+    const struct pg_value values[] = { PG_VALUE_INT8(worker_id) };
+    return query_run(pg, sql, values, ARRAY_LEN(values), reterr);
+}
+
+err_t engine_store_note_in_flight(struct pg *pg, int64_t worker_id, const int64_t *positions, size_t count, struct error *reterr)
+{
+    static const char sql[] = "SELECT engine_note_in_flight($1::bigint, $2::bigint[])";
+    const struct pg_value values[] = { PG_VALUE_INT8(worker_id), PG_VALUE_INT8S(positions, count) };
+    return query_run(pg, sql, values, ARRAY_LEN(values), reterr);
+}
+
+err_t engine_store_blame_crashed(struct pg *pg, int64_t *ret_blamed, struct error *reterr)
+{
+    static const char sql[] = "SELECT engine_blame_crashed($1::integer)";
+    const struct pg_value values[] = { PG_VALUE_INT8(MAX_CRASHES) };
+    struct pg_result *result CLEANUP(pg_result_free) = NULL;
+    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    if (err == ERR_NONE) {
+        *ret_blamed = pg_int8(result, 0, 0);
+    }
+    return err;
+}

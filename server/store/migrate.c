@@ -1,0 +1,235 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/store.h"
+
+#include "base/macros.h"
+#include "base/text.h"
+#include "io/crypto.h"
+#include "migrations.h"
+#include "store/query.h"
+
+#define CHECKSUM_CHARS (2 * SHA256_SIZE)
+
+static void checksum_of(const struct embedded_text *migration, char ret_checksum[CHECKSUM_CHARS + 1])
+{
+    const struct bytes text = { migration->text, migration->length };
+    unsigned char digest[SHA256_SIZE];
+    crypto_hash(HASH_SHA256, &text, 1, digest);
+    struct buf hex CLEANUP(buf_done);
+    buf_init(&hex, CHECKSUM_CHARS);
+    text_encode_hex((struct bytes){ (const char *)digest, sizeof(digest) }, &hex);
+    snprintf(ret_checksum, CHECKSUM_CHARS + 1, "%s", hex.ptr);
+}
+
+int store_schema_version(void)
+{
+    return migrations_count > 0 ? migrations[migrations_count - 1].number : 0;
+}
+
+/* --- what is applied ---------------------------------------------------------------------------------------------- */
+
+/* Array of {number, name, checksum, applied_at}, by number; empty when the table is not there. */
+static err_t read_applied(struct pg *pg, json_t **ret_applied, struct error *reterr)
+{
+    static const char exists_sql[] = "SELECT to_regclass('schema_migration') IS NOT NULL";
+    static const char sql[] =
+        "SELECT coalesce(json_agg(json_build_object('number', number, 'name', name, 'checksum', checksum,"
+        " 'applied_at', applied_at) ORDER BY number), '[]') FROM schema_migration";
+    struct pg_result *exists CLEANUP(pg_result_free) = NULL;
+    err_t err = query_row(pg, exists_sql, NULL, 0, &exists, reterr);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    if (!pg_bool(exists, 0, 0)) {
+        *ret_applied = json_array();
+        return ERR_NONE;
+    }
+    return query_json(pg, sql, NULL, 0, ret_applied, reterr);
+}
+
+static const json_t *find_applied(const json_t *applied, int number)
+{
+    size_t index;
+    json_t *row;
+    json_array_foreach (applied, index, row) {
+        if (json_int(row, "number", 0) == number) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+static bool has_same_text(const json_t *row, const struct embedded_text *migration)
+{
+    char checksum[CHECKSUM_CHARS + 1];
+    checksum_of(migration, checksum);
+    return strcmp(json_str_or(row, "checksum", ""), checksum) == 0;
+}
+
+/* Refuses what a newer program did to the database, and migrations that are not the ones that were applied. */
+static err_t check_applied(const json_t *applied, struct error *reterr)
+{
+    size_t index;
+    json_t *row;
+    json_array_foreach (applied, index, row) {
+        int64_t number = json_int(row, "number", 0);
+        const struct embedded_text *migration = NULL;
+        for (size_t i = 0; i < migrations_count; i++) {
+            if (migrations[i].number == number) {
+                migration = &migrations[i];
+            }
+        }
+        const char *name = json_str_or(row, "name", "");
+        if (migration == NULL) {
+            return fail(reterr, ERR_INVALID, "the database has migration '%s', which this program does not know\n"
+                        "HINT: the database is newer; use the program that migrated it, or a later one", name);
+        }
+        if (!has_same_text(row, migration)) {
+            return fail(reterr, ERR_INVALID, "migration '%s' is not the one that was applied to this database\n"
+                        "HINT: a migration never changes after it was applied; restore its file, or start with an empty database",
+                        migration->name);
+        }
+    }
+    return ERR_NONE;
+}
+
+static const struct embedded_text *first_pending(const json_t *applied)
+{
+    for (size_t i = 0; i < migrations_count; i++) {
+        if (find_applied(applied, migrations[i].number) == NULL) {
+            return &migrations[i];
+        }
+    }
+    return NULL;
+}
+
+err_t store_check_schema(struct pg *pg, struct error *reterr)
+{
+    json_t *applied CLEANUP(json_free) = NULL;
+    err_t err = read_applied(pg, &applied, reterr);
+    if (err == ERR_NONE) {
+        err = check_applied(applied, reterr);
+    }
+    if (err != ERR_NONE) {
+        return err;
+    }
+    const struct embedded_text *pending = first_pending(applied);
+    if (pending == NULL) {
+        return ERR_NONE;
+    }
+    if (json_array_size(applied) == 0) {
+        return fail(reterr, ERR_INVALID, "the database has no tables of answerd\nHINT: run answerd migrate");
+    }
+    return fail(reterr, ERR_INVALID, "the database lacks migration '%s'\nHINT: run answerd migrate", pending->name);
+}
+
+err_t store_migration_status(struct pg *pg, json_t **ret_rows, struct error *reterr)
+{
+    json_t *applied CLEANUP(json_free) = NULL;
+    err_t err = read_applied(pg, &applied, reterr);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    json_t *rows = json_array();
+    for (size_t i = 0; i < migrations_count; i++) {
+        const json_t *found = find_applied(applied, migrations[i].number);
+        json_t *row = json_object();
+        json_put_int(row, "number", migrations[i].number);
+        json_put_str(row, "name", migrations[i].name);
+        json_put_str(row, "state", found == NULL ? "pending" : has_same_text(found, &migrations[i]) ? "applied" : "changed");
+        json_put_str(row, "applied_at", found != NULL ? json_str(found, "applied_at") : NULL);
+        json_array_append_new(rows, row);
+    }
+    size_t index;
+    json_t *found;
+    json_array_foreach (applied, index, found) {
+        if (json_int(found, "number", 0) > store_schema_version()) {
+            json_t *row = json_object();
+            json_put_int(row, "number", json_int(found, "number", 0));
+            json_put_str(row, "name", json_str(found, "name"));
+            json_put_str(row, "state", "unknown");
+            json_put_str(row, "applied_at", json_str(found, "applied_at"));
+            json_array_append_new(rows, row);
+        }
+    }
+    *ret_rows = rows;
+    return ERR_NONE;
+}
+
+/* --- applying ----------------------------------------------------------------------------------------------------- */
+
+static err_t record_applied(struct pg *pg, const struct embedded_text *migration, struct error *reterr)
+{
+    static const char sql[] = "INSERT INTO schema_migration (number, name, checksum) VALUES ($1::integer, $2, $3)";
+    char checksum[CHECKSUM_CHARS + 1];
+    checksum_of(migration, checksum);
+    const struct pg_value values[] = { PG_VALUE_INT8(migration->number), PG_VALUE_TEXT(migration->name), PG_VALUE_TEXT(checksum) };
+    return query_run(pg, sql, values, ARRAY_LEN(values), reterr);
+}
+
+/* One transaction: whoever holds its lock sees what others did, and does the next one. `*ret_name` stays NULL when there
+ * was nothing left to do. */
+static err_t apply_next(struct pg *pg, const char **ret_name, struct error *reterr)
+{
+    static const char lock_sql[] =
+        "BEGIN;"
+        "SET LOCAL statement_timeout = 0;"
+        "SELECT pg_advisory_xact_lock(4200, 0);"
+        "CREATE TABLE IF NOT EXISTS schema_migration ("
+        "  number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());"
+        "COMMENT ON TABLE schema_migration IS 'Which files of migrations/ were applied, and the SHA-256 of each.'";
+    json_t *applied CLEANUP(json_free) = NULL;
+    err_t err = pg_script(pg, lock_sql, reterr);
+    if (err == ERR_NONE) {
+        err = read_applied(pg, &applied, reterr);
+    }
+    if (err == ERR_NONE) {
+        err = check_applied(applied, reterr);
+    }
+    const struct embedded_text *pending = err == ERR_NONE ? first_pending(applied) : NULL;
+    if (pending != NULL) {
+        struct error reason = { .code = ERR_NONE };
+        err = pg_script(pg, pending->text, &reason);
+        if (err != ERR_NONE) {
+            fail(reterr, err, "migration '%s': %.800s", pending->name, reason.text);
+        } else {
+            err = record_applied(pg, pending, reterr);
+        }
+    }
+    if (err == ERR_NONE) {
+        err = pg_script(pg, "COMMIT", reterr);
+    }
+    if (err != ERR_NONE) {
+        if (!pg_is_broken(pg)) {
+            err_t ignored = pg_script(pg, "ROLLBACK", NULL);
+            (void)ignored; /* the error before it is the one to report */
+        }
+        return err;
+    }
+    *ret_name = pending != NULL ? pending->name : NULL;
+    return ERR_NONE;
+}
+
+err_t store_migrate(struct pg *pg, migration_applied *applied, void *arg, size_t *ret_count, struct error *reterr)
+{
+    size_t count = 0;
+    const char *name;
+    do {
+        msec_t started = clock_steady();
+        name = NULL;
+        err_t err = apply_next(pg, &name, reterr);
+        if (err != ERR_NONE) {
+            return err;
+        }
+        if (name != NULL) {
+            count++;
+            if (applied != NULL) {
+                applied(name, clock_steady() - started, arg);
+            }
+        }
+    } while (name != NULL);
+    *ret_count = count;
+    return ERR_NONE;
+}

@@ -1,0 +1,60 @@
+#include "store/store.h"
+
+#include <stdlib.h>
+
+#include "base/macros.h"
+#include "store/query.h"
+
+err_t store_reserve_ids(struct pg *pg, size_t count, int64_t *ret_first, struct error *reterr)
+{
+    static const char sql[] = "SELECT reserve_ids($1::bigint)";
+    const struct pg_value values[] = { PG_VALUE_INT8((int64_t)count) };
+    struct pg_result *result CLEANUP(pg_result_free) = NULL;
+    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    if (err == ERR_NONE) {
+        *ret_first = pg_int8(result, 0, 0);
+    }
+    return err;
+}
+
+err_t store_add_rejects(struct pg *pg, const char *source, const char *reason, int64_t count, struct error *reterr)
+{
+    static const char sql[] =
+        "INSERT INTO webhook_reject AS r (source, hour, reason, count)"
+        " VALUES ($1, date_trunc('hour', now()), $2, $3::bigint)"
+        " ON CONFLICT (source, hour, reason) DO UPDATE SET count = r.count + excluded.count";
+    const struct pg_value values[] = { PG_VALUE_TEXT(source), PG_VALUE_TEXT(reason), PG_VALUE_INT8(count) };
+    return query_run(pg, sql, values, ARRAY_LEN(values), reterr);
+}
+
+err_t store_make_partitions(struct pg *pg, struct error *reterr)
+{
+    static const char sql[] = "SELECT make_partitions(3)";
+    return query_run(pg, sql, NULL, 0, reterr);
+}
+
+err_t store_drop_old_partitions(struct pg *pg, unsigned months, struct error *reterr)
+{
+    static const char sql[] = "SELECT count(*) FROM drop_partitions($1::integer)";
+    static const char rejects_sql[] =
+        "DELETE FROM webhook_reject WHERE $1::integer > 0 AND hour < now() - make_interval(months => $1::integer)";
+    static const char statuses_sql[] = "DELETE FROM unmatched_status WHERE received_at < now() - interval '35 days'";
+    const struct pg_value values[] = { PG_VALUE_INT8(months) };
+    err_t err = query_run(pg, sql, values, ARRAY_LEN(values), reterr);
+    if (err == ERR_NONE) {
+        err = query_run(pg, rejects_sql, values, ARRAY_LEN(values), reterr);
+    }
+    return err != ERR_NONE ? err : query_run(pg, statuses_sql, NULL, 0, reterr);
+}
+
+err_t store_record_rule_set(struct pg *pg, const char *version, const json_t *description, struct error *reterr)
+{
+    static const char sql[] =
+        "INSERT INTO rule_set (version, description) VALUES ($1, $2::jsonb)"
+        " ON CONFLICT (version) DO UPDATE SET last_loaded = now(), description = excluded.description";
+    char *text = json_dump(description);
+    const struct pg_value values[] = { PG_VALUE_TEXT(version), PG_VALUE_TEXT(text) };
+    err_t err = query_run(pg, sql, values, ARRAY_LEN(values), reterr);
+    free(text);
+    return err;
+}
