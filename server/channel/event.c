@@ -102,6 +102,15 @@ void event_identify_former(json_t *event, const char *prefix, const char *value)
     add_identity(event, "former_identities", prefix, value);
 }
 
+void event_put_topic(json_t *event, const char *topic, const char *provider_reason)
+{
+    json_t *body = json_object();
+    json_put_str(body, "topic", topic);
+    json_put_str(event, "topic", topic);
+    json_put_str(event, "provider_reason", provider_reason);
+    json_put(event, "body", body);
+}
+
 static void add_hash(struct buf *key, const struct bytes *parts, size_t count)
 {
     unsigned char digest[SHA256_SIZE];

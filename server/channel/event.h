@@ -25,6 +25,9 @@ void event_identify(json_t *event, const char *prefix, const char *value);
 /* The same for contact.former_identities: names under which this contact was known until now. */
 void event_identify_former(json_t *event, const char *prefix, const char *value);
 
+/* What an opt-out or opt-in is about: `topic`, in the event and, as the internal events have it, in its body. */
+void event_put_topic(json_t *event, const char *topic, const char *provider_reason);
+
 /* "sha256:" and the hash in hex: the key of what has no id. */
 void event_key_of_bytes(struct buf *key, struct bytes body);
 /* The same for one element of a batch; `context` tells equal elements of different times apart, and may be NULL. */

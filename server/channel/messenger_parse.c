@@ -6,7 +6,6 @@
 #include "base/text.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 struct item {
     const struct meta_entry *entry;

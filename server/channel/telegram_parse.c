@@ -293,8 +293,7 @@ static void on_own_membership(struct update *u)
     }
     json_t *event = add(u, is_blocked ? "contact.opted_out" : "contact.opted_in", at);
     put_contact(event, json_object_at(u->body, "from"), chat);
-    json_put_str(event, "topic", "all");
-    json_put_str(event, "provider_reason", is_blocked ? "blocked" : "unblocked");
+    event_put_topic(event, "all", is_blocked ? "blocked" : "unblocked");
 }
 
 static const char *reaction_name(const json_t *reaction)

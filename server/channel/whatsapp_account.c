@@ -26,8 +26,7 @@ void whatsapp_parse_preference(const struct whatsapp_change *change, json_t *pre
     whatsapp_put_contact(event, change, &person);
     /* The only category today is "marketing_messages"; our topics have shorter names. */
     const char *category = json_str_or(preference, "category", "marketing_messages");
-    json_put_str(event, "topic", strcmp(category, "marketing_messages") == 0 ? "marketing" : category);
-    json_put_str(event, "provider_reason", value);
+    event_put_topic(event, strcmp(category, "marketing_messages") == 0 ? "marketing" : category, value);
 }
 
 /* {"user_id": {"previous", "current"}, "wa_id"?}: the person's id at this business has changed. */
