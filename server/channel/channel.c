@@ -13,6 +13,21 @@ static const struct channel_kind *const kinds[] = {
     &channel_meta,
     &channel_telegram,
     /* payments and generic senders */
+    &channel_stripe,
+    &channel_standard_webhooks,
+    &channel_svix,
+    &channel_polar,
+    &channel_hmac,
+    &channel_paddle,
+    &channel_razorpay,
+    &channel_adyen,
+    &channel_paypal,
+    &channel_square,
+    &channel_mollie,
+    &channel_gocardless,
+    &channel_lemonsqueezy,
+    &channel_shopify,
+    &channel_chargebee,
     NULL,
 };
 
