@@ -140,8 +140,8 @@ static void derive_addresses(struct scene *scene, const json_t *contact)
         bool has_one = false;
         size_t index;
         json_t *address;
-        json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, address)
-            has_one = has_one || strcmp(json_str_or(address, "source", ""), source) == 0;
+        json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, address) has_one =
+            has_one || strcmp(json_str_or(address, "source", ""), source) == 0;
         json_t *row;
         json_array_foreach(identities, index, row)
         {
@@ -230,8 +230,8 @@ json_t *address_channels(const struct desk *desk, const json_t *contact)
         if (!json_bool(settings, "sends", false) || json_list_has(channels, source))
             continue;
         bool was_tried = false;
-        json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, row)
-            was_tried = was_tried || strcmp(json_str_or(row, "source", ""), source) == 0;
+        json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, row) was_tried =
+            was_tried || strcmp(json_str_or(row, "source", ""), source) == 0;
         json_array_foreach(rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(contact)), index, row)
         {
             char space[300];

@@ -187,7 +187,7 @@ json_t *conversation_open(struct scene *scene, json_t *contact, const struct con
     }
     json_t *conversation = open;
     if (!conversation && resolved && wish->reopen_ms > 0 &&
-        json_time(resolved, "resolved_at", 0) + wish->reopen_ms > scene->now)
+        json_time(resolved, "resolved_at", 0) + wish->reopen_ms >= scene->now)
         conversation = reopen(scene, resolved, wish);
     if (!conversation)
         conversation = make(scene, contact, wish, resolved);

@@ -13,9 +13,9 @@
 #include "domain/scene.h"
 #include "domain/timer.h"
 
-static const char *const log_names[LOG_COUNT] = { "message_edits", "message_states", "deliveries",
-                                                  "cancel_deliveries", "timer_cancels", "events",
-                                                  "handlings", "traces", "rule_health" };
+static const char *const log_names[LOG_COUNT] = { "message_edits",     "message_states", "deliveries",
+                                                  "cancel_deliveries", "timer_cancels",  "events",
+                                                  "handlings",         "traces",         "rule_health" };
 
 struct desk *desk_new(const struct desk_settings *settings, struct rule_set *rules)
 {

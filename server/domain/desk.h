@@ -15,11 +15,11 @@
 struct desk;
 
 struct desk_settings {
-    int64_t (*next_id)(void *arg);      /* a number that no other object has */
+    int64_t (*next_id)(void *arg); /* a number that no other object has */
     void *id_arg;
-    const struct fact_reader *reader;   /* may be NULL */
-    const json_t *sources;              /* object by source name: {kind, provider, sends: bool, window_ms} */
-    unsigned max_depth;                 /* of causes; deeper events run no rules */
+    const struct fact_reader *reader; /* may be NULL */
+    const json_t *sources;            /* object by source name: {kind, provider, sends: bool, window_ms} */
+    unsigned max_depth;               /* of causes; deeper events run no rules */
     /* May this rule run now (quarantine)? NULL: always. */
     bool (*may_run)(void *arg, const char *rule);
     void *may_run_arg;

@@ -242,8 +242,8 @@ static err_t apply_opt(struct turn *turn, struct error *reterr)
     (void)reterr;
     const char *topic = json_str_or(turn->effect, "topic", "all");
     bool is_out = strcmp(json_str_or(turn->effect, "do", ""), "opt_out") == 0;
-    bool changed = is_out ? contact_opt_out(turn->scene, turn->contact, topic)
-                          : contact_opt_in(turn->scene, turn->contact, topic);
+    bool changed =
+        is_out ? contact_opt_out(turn->scene, turn->contact, topic) : contact_opt_in(turn->scene, turn->contact, topic);
     if (!changed)
         turn->refused = is_out ? "the contact has opted out already" : "the contact had not opted out";
     return ERR_NONE;
@@ -321,7 +321,7 @@ static json_t *event_for_other(const json_t *effect)
     }
     json_t *extra = json_object();
     json_put_int(extra, "lane", lane_of(first));
-    json_t *contact = json_object();
+    json_t *contact = json_is_object(who) ? json_copy((json_t *)(uintptr_t)who) : json_object();
     json_put(contact, "identities", identities);
     json_put(extra, "contact", contact);
     return extra;
@@ -357,16 +357,26 @@ static const struct effect_kind {
     enum needs needs;
     err_t (*apply)(struct turn *turn, struct error *reterr);
 } kinds[] = {
-    { "open_conversation", NEEDS_CONTACT, apply_open }, { "send", NEEDS_CONVERSATION, apply_send },
-    { "note", NEEDS_CONVERSATION, apply_note },         { "tag", NEEDS_CONVERSATION, apply_tag },
-    { "untag", NEEDS_CONVERSATION, apply_tag },         { "assign", NEEDS_CONVERSATION, apply_assign },
-    { "set", NEEDS_CONVERSATION, apply_set },           { "snooze", NEEDS_CONVERSATION, apply_snooze },
-    { "resolve", NEEDS_CONVERSATION, apply_resolve },   { "survey", NEEDS_CONVERSATION, apply_survey },
-    { "after", NEEDS_CONVERSATION, apply_after },       { "cancel", NEEDS_CONVERSATION, apply_cancel },
-    { "contact_set", NEEDS_CONTACT, apply_contact_set }, { "identify", NEEDS_CONTACT, apply_identify },
-    { "opt_out", NEEDS_CONTACT, apply_opt },            { "opt_in", NEEDS_CONTACT, apply_opt },
-    { "prefer", NEEDS_CONTACT, apply_prefer },          { "outreach", NEEDS_CONTACT, apply_outreach },
-    { "webhook", NEEDS_NOTHING, apply_webhook },        { "emit", NEEDS_NOTHING, apply_emit },
+    { "open_conversation", NEEDS_CONTACT, apply_open },
+    { "send", NEEDS_CONVERSATION, apply_send },
+    { "note", NEEDS_CONVERSATION, apply_note },
+    { "tag", NEEDS_CONVERSATION, apply_tag },
+    { "untag", NEEDS_CONVERSATION, apply_tag },
+    { "assign", NEEDS_CONVERSATION, apply_assign },
+    { "set", NEEDS_CONVERSATION, apply_set },
+    { "snooze", NEEDS_CONVERSATION, apply_snooze },
+    { "resolve", NEEDS_CONVERSATION, apply_resolve },
+    { "survey", NEEDS_CONVERSATION, apply_survey },
+    { "after", NEEDS_CONVERSATION, apply_after },
+    { "cancel", NEEDS_CONVERSATION, apply_cancel },
+    { "contact_set", NEEDS_CONTACT, apply_contact_set },
+    { "identify", NEEDS_CONTACT, apply_identify },
+    { "opt_out", NEEDS_CONTACT, apply_opt },
+    { "opt_in", NEEDS_CONTACT, apply_opt },
+    { "prefer", NEEDS_CONTACT, apply_prefer },
+    { "outreach", NEEDS_CONTACT, apply_outreach },
+    { "webhook", NEEDS_NOTHING, apply_webhook },
+    { "emit", NEEDS_NOTHING, apply_emit },
 };
 
 static err_t find_conversation(struct turn *turn, struct error *reterr)
@@ -378,7 +388,8 @@ static err_t find_conversation(struct turn *turn, struct error *reterr)
     if (!handle || (text && strcmp(text, "@") == 0)) {
         turn->conversation = scene->conversation;
         return scene->conversation ? ERR_NONE
-                                   : fail(reterr, ERR_INVALID, "the event has no conversation\nHINT: open one with fx:open_conversation{}");
+                                   : fail(reterr, ERR_INVALID,
+                                          "the event has no conversation\nHINT: open one with fx:open_conversation{}");
     }
     if (text && text[0] == '#')
         id = json_int(scene->handles, text, 0);

@@ -227,7 +227,7 @@ json_t *identity_merge(struct scene *scene, json_t *a, json_t *b)
         json_array_append(moved, json_object_get(identity, "identity"));
     json_put(body, "identities", moved);
 
-    static const enum rows_table tables[] = { ROWS_IDENTITY, ROWS_ADDRESS, ROWS_CONVERSATION,
+    static const enum rows_table tables[] = { ROWS_IDENTITY, ROWS_ADDRESS,  ROWS_CONVERSATION,
                                               ROWS_SURVEY,   ROWS_OUTREACH, ROWS_TIMER };
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         move_rows(scene, tables[i], from, to);

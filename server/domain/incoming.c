@@ -78,7 +78,8 @@ static void mark_unreachable(struct scene *scene, const char *source, const char
     struct rows *rows = scene->desk->rows;
     size_t index;
     json_t *address;
-    json_array_foreach(scene->contact ? rows_of_contact(rows, ROWS_ADDRESS, row_id(scene->contact)) : NULL, index, address)
+    json_array_foreach(scene->contact ? rows_of_contact(rows, ROWS_ADDRESS, row_id(scene->contact)) : NULL, index,
+                       address)
     {
         if (strcmp(json_str_or(address, "source", ""), source ? source : "") != 0 ||
             (identity && strcmp(json_str_or(address, "identity", ""), identity) != 0))
@@ -99,7 +100,8 @@ static void take_status(struct scene *scene)
     const json_t *error = json_object_at(json_object_at(scene->event, "status"), "error");
     const char *code = json_str_or(error, "code", "");
     if (strcmp(json_str_or(message, "state", ""), "failed") == 0 && strcmp(code, "131026") == 0)
-        mark_unreachable(scene, json_str(message, "source"), json_str(message, "identity"), "the provider cannot deliver to it");
+        mark_unreachable(scene, json_str(message, "source"), json_str(message, "identity"),
+                         "the provider cannot deliver to it");
     if (strcmp(code, "131050") == 0 && scene->contact)
         contact_opt_out(scene, scene->contact, "marketing");
     outreach_take_status(scene, message);
@@ -116,7 +118,8 @@ static void take_preference(struct scene *scene, bool is_out)
         return;
     bool whole_channel = !topic || strcmp(topic, "channel") == 0 || strcmp(topic, "blocked") == 0;
     if (whole_channel && is_out)
-        mark_unreachable(scene, scene->source, NULL, json_str_or(scene->event, "provider_reason", "the contact blocked this channel"));
+        mark_unreachable(scene, scene->source, NULL,
+                         json_str_or(scene->event, "provider_reason", "the contact blocked this channel"));
     else if (whole_channel)
         address_note_inbound(scene, false);
     else if (is_out)
@@ -180,14 +183,10 @@ void incoming_handle(struct scene *scene)
         const char *type;
         void (*take)(struct scene *scene);
     } takers[] = {
-        { "message.received", take_message },
-        { "message.button", take_message },
-        { "message.edited", take_edit },
-        { "message.reaction", take_reaction },
-        { "message.status", take_status },
-        { "message.sent_elsewhere", take_sent_elsewhere },
-        { "window.closing", take_window_closing },
-        { "agent.action", take_agent_action },
+        { "message.received", take_message },      { "message.button", take_message },
+        { "message.edited", take_edit },           { "message.reaction", take_reaction },
+        { "message.status", take_status },         { "message.sent_elsewhere", take_sent_elsewhere },
+        { "window.closing", take_window_closing }, { "agent.action", take_agent_action },
     };
     const char *type = scene->type;
     for (size_t i = 0; i < sizeof(takers) / sizeof(takers[0]); i++)

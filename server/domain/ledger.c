@@ -7,9 +7,11 @@ static const struct {
     int rank;
     const char *time_column;
 } states[] = {
-    { "queued", 1, "queued_at" }, { "sending", 2, NULL },       { "unknown", 3, NULL },
-    { "blocked", 4, NULL },       { "canceled", 4, NULL },      { "sent", 5, "sent_at" },
-    { "failed", 6, "failed_at" }, { "delivered", 7, "delivered_at" }, { "read", 8, "read_at" },
+    { "queued", 1, "queued_at" }, { "sending", 2, NULL },
+    { "unknown", 3, NULL },       { "blocked", 4, NULL },
+    { "canceled", 4, NULL },      { "sent", 5, "sent_at" },
+    { "failed", 6, "failed_at" }, { "delivered", 7, "delivered_at" },
+    { "read", 8, "read_at" },
 };
 
 static int find(const char *name)

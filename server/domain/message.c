@@ -194,7 +194,8 @@ void message_take_status(struct scene *scene, json_t *message)
     json_put_str(entry, "reason", reason);
     desk_log_add(scene->desk, LOG_MESSAGE_STATES, entry);
     if (message)
-        ledger_apply(message, state, at, code, reason); /* what later rules of the batch see; stored by the entry above */
+        ledger_apply(message, state, at, code,
+                     reason); /* what later rules of the batch see; stored by the entry above */
 }
 
 static json_t *make_request(const struct scene *scene, const json_t *address, struct message_draft *draft,

@@ -29,7 +29,7 @@ struct message_draft {
     const char *on_unknown; /* never NULL */
     const char *topic;      /* for opt-outs; may be NULL */
     const char *reply_to;
-    const char *quiet;      /* "respect" or NULL */
+    const char *quiet; /* "respect" or NULL */
     int64_t outreach_id;
     int64_t survey_id;
 };

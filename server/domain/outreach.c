@@ -82,7 +82,8 @@ static err_t say(struct scene *scene, json_t *contact, json_t *outreach, int64_t
         speaks = false;
     }
     if (speaks && !can_reach(scene, contact, step, tried)) {
-        *ret_refused = tried ? "the contact has no other address to write to" : "the contact has no address to write to";
+        *ret_refused =
+            tried ? "the contact has no other address to write to" : "the contact has no address to write to";
         speaks = false;
     }
     if (!speaks && (tried || (!note && !assignee)))
@@ -181,7 +182,8 @@ static err_t check_steps(const json_t *steps, struct error *reterr)
     {
         msec_t after = json_int(step, "after_ms", 0);
         if (after < before)
-            return fail(reterr, ERR_INVALID, "step %zu comes before step %zu\nHINT: `after` counts from the start of the outreach",
+            return fail(reterr, ERR_INVALID,
+                        "step %zu comes before step %zu\nHINT: `after` counts from the start of the outreach",
                         index + 1, index);
         before = after;
     }
@@ -226,7 +228,8 @@ err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, co
     if (!contact)
         return fail(reterr, ERR_INVALID, "the event is about no contact, so there is nobody to reach");
     if (!json_str(effect, "goal"))
-        return fail(reterr, ERR_INVALID, "the outreach has no goal\nHINT: name the event that ends it, as in goal = \"payment.succeeded\"");
+        return fail(reterr, ERR_INVALID,
+                    "the outreach has no goal\nHINT: name the event that ends it, as in goal = \"payment.succeeded\"");
     err_t err = check_steps(steps, reterr);
     if (err == ERR_NONE)
         err = check_templates(scene, steps, reterr);
@@ -266,7 +269,8 @@ err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, co
     return run_due_steps(scene, contact, row, json_int(effect, "grace_ms", DEFAULT_GRACE_MS), said, true, reterr);
 }
 
-static void note_in_trace(struct scene *scene, const char *what, const json_t *outreach, json_t *made, const char *problem)
+static void note_in_trace(struct scene *scene, const char *what, const json_t *outreach, json_t *made,
+                          const char *problem)
 {
     json_t *note = json_object();
     json_put_str(note, "do", what);
@@ -324,8 +328,9 @@ int outreach_reference_match(const json_t *event, const char *reference)
         const char *part;
         const char *key;
     } places[] = {
-        { "payment", "invoice" },    { "payment", "subscription" }, { "payment", "id" },   { "subscription", "id" },
-        { "order", "reference" },    { "order", "id" },             { "body", "reference" }, { "outreach", "reference" },
+        { "payment", "invoice" }, { "payment", "subscription" }, { "payment", "id" },
+        { "subscription", "id" }, { "order", "reference" },      { "order", "id" },
+        { "body", "reference" },  { "outreach", "reference" },
     };
     int match = -1;
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
@@ -335,7 +340,8 @@ int outreach_reference_match(const json_t *event, const char *reference)
 
 static bool is_goal(const struct scene *scene, const json_t *outreach)
 {
-    if (strcmp(json_str_or(outreach, "goal", ""), scene->type) != 0 || row_id(outreach) == json_int(scene->event, "outreach_id", -1))
+    if (strcmp(json_str_or(outreach, "goal", ""), scene->type) != 0 ||
+        row_id(outreach) == json_int(scene->event, "outreach_id", -1))
         return false;
     const char *reference = json_str_or(outreach, "reference", "");
     bool same_contact = scene->contact && json_int(outreach, "contact_id", 0) == row_id(scene->contact);

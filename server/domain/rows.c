@@ -34,7 +34,7 @@ struct rows {
 
 const char *rows_table_name(enum rows_table table)
 {
-    static const char *const names[ROWS_TABLE_COUNT] = { "contacts", "identities", "addresses", "conversations",
+    static const char *const names[ROWS_TABLE_COUNT] = { "contacts", "identities", "addresses",  "conversations",
                                                          "messages", "surveys",    "outreaches", "timers" };
     return names[table];
 }
@@ -303,8 +303,7 @@ json_t *rows_take_changed(struct rows *rows)
             json_t *list = json_array();
             const char *key;
             json_t *row;
-            json_object_foreach(t->changed, key, row)
-                json_array_append_new(list, json_deep_copy(row));
+            json_object_foreach(t->changed, key, row) json_array_append_new(list, json_deep_copy(row));
             json_put(changes, rows_table_name((enum rows_table)i), list);
         }
         json_object_clear(t->changed);

@@ -44,9 +44,10 @@ void rows_move(struct rows *rows, enum rows_table table, json_t *row, int64_t co
 
 json_t *rows_by_id(const struct rows *rows, enum rows_table table, int64_t id); /* borrowed, NULL when unknown */
 json_t *rows_by_key(const struct rows *rows, enum rows_table table, const char *key);
-json_t *rows_of_contact(const struct rows *rows, enum rows_table table, int64_t contact_id); /* array, borrowed, maybe NULL */
-json_t *rows_all(const struct rows *rows, enum rows_table table);                            /* object by key, borrowed */
-bool rows_is_new(const struct rows *rows, enum rows_table table, const json_t *row);         /* inserted since the last take */
+json_t *rows_of_contact(const struct rows *rows, enum rows_table table,
+                        int64_t contact_id);                                         /* array, borrowed, maybe NULL */
+json_t *rows_all(const struct rows *rows, enum rows_table table);                    /* object by key, borrowed */
+bool rows_is_new(const struct rows *rows, enum rows_table table, const json_t *row); /* inserted since the last take */
 
 /* Changes between mark and rollback are undone by the rollback; commit forgets the mark. Marks do not nest. */
 void rows_mark(struct rows *rows);

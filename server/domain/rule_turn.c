@@ -103,7 +103,8 @@ static void note_health(struct desk *desk, const char *rule, bool failed, const 
     desk_log_add(desk, LOG_RULE_HEALTH, row);
 }
 
-static void finish(struct turn_state *turn, const struct rule_info *rule, json_t *row, const struct rule_outcome *outcome)
+static void finish(struct turn_state *turn, const struct rule_info *rule, json_t *row,
+                   const struct rule_outcome *outcome)
 {
     struct scene *scene = turn->scene;
     const char *verdict = "skipped";

@@ -35,27 +35,27 @@ struct scene {
     int64_t event_id;
     msec_t now;
     unsigned depth;
-    const char *source;   /* the event's source, when it is one that sends; else NULL */
+    const char *source; /* the event's source, when it is one that sends; else NULL */
 
     json_t *contact;
-    json_t *conversation; /* "@" for effects */
+    json_t *conversation;    /* "@" for effects */
     bool about_conversation; /* the event itself belongs to it; else it is only the contact's latest */
-    json_t *message;      /* what the event recorded or refers to */
+    json_t *message;         /* what the event recorded or refers to */
     json_t *survey;
     json_t *outreach;
 
     /* Who acts: a rule, an agent or the desk itself. */
-    const char *rule;     /* for the column `rule`; NULL when no rule acts */
-    char author[192];     /* 'rule:NAME', 'agent:NAME' */
+    const char *rule; /* for the column `rule`; NULL when no rule acts */
+    char author[192]; /* 'rule:NAME', 'agent:NAME' */
     bool is_agent;
-    json_t *handles;      /* of the rule call: "#1" -> conversation id */
+    json_t *handles; /* of the rule call: "#1" -> conversation id */
     bool confirms_opt_out;
 
-    bool consumed;        /* the desk dealt with the event itself; rules do not run */
+    bool consumed;           /* the desk dealt with the event itself; rules do not run */
     const char *stop_reason; /* why not, for the trace */
-    json_t *built_in;     /* what the desk did itself: array of effect-like objects for the trace */
+    json_t *built_in;        /* what the desk did itself: array of effect-like objects for the trace */
     const char *built_in_name;
-    const char *problem;  /* for handling.problem */
+    const char *problem; /* for handling.problem */
 };
 
 int64_t desk_next_id(struct desk *desk);
@@ -77,7 +77,8 @@ void scene_note_built_in(struct scene *scene, const char *name, json_t *what);
 
 /* An event that this one caused. `conversation` and `contact` may be NULL; takes over `body` (may be NULL) and `extra`
  * (keys to add to the document, may be NULL). Returns its id. */
-int64_t scene_emit(struct scene *scene, const char *type, const json_t *contact, const json_t *conversation, json_t *body, json_t *extra);
+int64_t scene_emit(struct scene *scene, const char *type, const json_t *contact, const json_t *conversation,
+                   json_t *body, json_t *extra);
 
 /* Small helpers on rows. */
 bool json_list_has(const json_t *list, const char *text);

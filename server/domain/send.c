@@ -43,11 +43,11 @@ static err_t draft_text(const struct send_wish *wish, const json_t *vars, struct
     if (text) {
         struct buf filled CLEANUP(buf_done);
         buf_init(&filled, TEXT_MAX_BYTES);
-        /* Without vars the text is what the rule wrote, braces and all. */
-        bool has_vars = json_object_size(json_object_at(what, "vars")) > 0;
+        /* Rules fill in their own texts; what is left in braces then came from a customer and stays as it is. */
+        bool has_vars = !wish->is_outreach && json_object_size(json_object_at(what, "vars")) > 0;
         err_t err = ERR_NONE;
-        if (has_vars || wish->is_outreach || wish->survey_id > 0)
-            err = template_fill(text, vars, has_vars || wish->is_outreach, &filled, reterr);
+        if (has_vars || wish->survey_id > 0)
+            err = template_fill(text, vars, has_vars, &filled, reterr);
         else
             buf_add_text(&filled, text);
         if (err != ERR_NONE)
@@ -108,7 +108,8 @@ static err_t add_survey_template(const struct scene *scene, const struct send_wi
     const json_t *own = chosen ? json_array_at(json_object_at(languages, chosen), "buttons") : NULL;
     if (json_array_size(own) != json_array_size(buttons))
         buttons = NULL;
-    err_t err = template_render(template, vars, language, provider_of(scene->desk, address), buttons, &rendered, reterr);
+    err_t err =
+        template_render(template, vars, language, provider_of(scene->desk, address), buttons, &rendered, reterr);
     if (err != ERR_NONE)
         return err;
     draft->approved = json_incref(rendered.approved);
@@ -146,7 +147,8 @@ err_t send_message(struct scene *scene, const struct send_wish *wish, json_t *ma
     if (name && !template)
         return fail(reterr, ERR_INVALID, "there is no template '%s'", name);
     if (!contact)
-        return fail(reterr, ERR_INVALID, "the contact of conversation %lld is not known", (long long)row_id(wish->conversation));
+        return fail(reterr, ERR_INVALID, "the contact of conversation %lld is not known",
+                    (long long)row_id(wish->conversation));
     const char *channel = json_str(what, "channel");
     if (channel && !address_channel_known(desk, channel))
         return fail(reterr, ERR_INVALID, "there is no channel '%s' that sends", channel);
@@ -167,7 +169,8 @@ err_t send_message(struct scene *scene, const struct send_wish *wish, json_t *ma
     };
     const json_t *address = address_choose(scene, contact, &address_wish);
     if (!address) {
-        *ret_refused = channel ? "the contact has no address on this channel" : "the contact has no address to write to";
+        *ret_refused =
+            channel ? "the contact has no address on this channel" : "the contact has no address to write to";
         return ERR_NONE;
     }
 

@@ -1,4 +1,5 @@
-/* From "send this" to a queued message: which text, which address, and whether it may go at all. Internal to domain/. */
+/* From "send this" to a queued message: which text, which address, and whether it may go at all. Internal to domain/.
+ */
 #ifndef DOMAIN_SEND_H
 #define DOMAIN_SEND_H
 
@@ -6,14 +7,14 @@
 
 struct send_wish {
     json_t *conversation;
-    const json_t *what;             /* {text | template | media, vars, language, buttons, on_unknown, quiet, reply_to, channel} */
-    const char *topic;              /* for opt-outs; NULL: the template's, or the conversation's */
-    bool is_outreach;               /* preferred channel first */
+    const json_t *what; /* {text | template | media, vars, language, buttons, on_unknown, quiet, reply_to, channel} */
+    const char *topic;  /* for opt-outs; NULL: the template's, or the conversation's */
+    bool is_outreach;   /* preferred channel first */
     const json_t *excluded_sources; /* array, or NULL */
     int64_t outreach_id;
     int64_t survey_id;
-    const char *survey_template;    /* the approved template that may carry a survey's question, or NULL */
-    const json_t *extra_content;    /* object to merge into message.content, or NULL */
+    const char *survey_template; /* the approved template that may carry a survey's question, or NULL */
+    const json_t *extra_content; /* object to merge into message.content, or NULL */
 };
 
 /* Queues it. ERR_INVALID: it can never be sent like this (undeclared template, missing variable). When it is merely not

@@ -220,8 +220,7 @@ static void record_score(struct scene *scene, json_t *survey, int score, const c
     consume(scene, survey, "survey_answer");
     if (previous == score && !comment)
         return; /* the same button again */
-    if (conversation)
-        emit_answered(scene, survey, conversation, previous);
+    emit_answered(scene, survey, conversation, previous);
     if (previous > 0 || !conversation || !declaration)
         return;
 
@@ -327,7 +326,8 @@ bool survey_take_message(struct scene *scene)
     const json_t *declaration = survey ? desk_declaration(scene->desk, "survey", json_str(survey, "name")) : NULL;
     msec_t answered = survey ? json_time(survey, "answered_at", 0) : 0;
     if (!declaration || !json_object_get(declaration, "ask_comment") || strcmp(scene->type, "message.received") != 0 ||
-        scene->now >= answered + json_int(declaration, "comment_ms", DEFAULT_COMMENT_MS) || asked_since(scene, answered))
+        scene->now >= answered + json_int(declaration, "comment_ms", DEFAULT_COMMENT_MS) ||
+        asked_since(scene, answered))
         return false;
     json_t *conversation = rows_by_id(scene->desk->rows, ROWS_CONVERSATION, json_int(survey, "conversation_id", 0));
     attach_message(scene, survey, conversation);

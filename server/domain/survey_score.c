@@ -18,12 +18,12 @@ static const struct {
     const char *word;
     int quality;
 } qualities[] = {
-    { "terrible", 0 },  { "awful", 0 },     { "horrible", 0 },  { "very bad", 0 },  { "worst", 0 },
-    { "useless", 0 },   { "bad", 1 },       { "poor", 1 },      { "not good", 1 },  { "ok", 2 },
-    { "okay", 2 },      { "average", 2 },   { "so so", 2 },     { "neutral", 2 },   { "fine", 2 },
-    { "good", 3 },      { "nice", 3 },      { "well", 3 },      { "great", 4 },     { "excellent", 4 },
-    { "perfect", 4 },   { "amazing", 4 },   { "awesome", 4 },   { "very good", 4 }, { "best", 4 },
-    { "wonderful", 4 }, { "fantastic", 4 }, { THUMBS_UP, 4 },   { THUMBS_DOWN, 0 }, { "love it", 4 },
+    { "terrible", 0 },  { "awful", 0 },     { "horrible", 0 }, { "very bad", 0 },  { "worst", 0 },
+    { "useless", 0 },   { "bad", 1 },       { "poor", 1 },     { "not good", 1 },  { "ok", 2 },
+    { "okay", 2 },      { "average", 2 },   { "so so", 2 },    { "neutral", 2 },   { "fine", 2 },
+    { "good", 3 },      { "nice", 3 },      { "well", 3 },     { "great", 4 },     { "excellent", 4 },
+    { "perfect", 4 },   { "amazing", 4 },   { "awesome", 4 },  { "very good", 4 }, { "best", 4 },
+    { "wonderful", 4 }, { "fantastic", 4 }, { THUMBS_UP, 4 },  { THUMBS_DOWN, 0 }, { "love it", 4 },
 };
 
 static const char *const numbers[] = { "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten" };
@@ -34,7 +34,8 @@ static struct bytes strip(struct bytes text)
         text.ptr++;
         text.len--;
     }
-    while (text.len > 0 && (isspace((unsigned char)text.ptr[text.len - 1]) || strchr(".!,)\"'", text.ptr[text.len - 1])))
+    while (text.len > 0 &&
+           (isspace((unsigned char)text.ptr[text.len - 1]) || strchr(".!,)\"'", text.ptr[text.len - 1])))
         text.len--;
     return text;
 }

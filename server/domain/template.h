@@ -7,7 +7,8 @@
 
 /* Appends `text` with each {{name}} replaced. A variable that `vars` (object, may be NULL) lacks is ERR_INVALID when
  * `strict`, else it stays as written. */
-err_t template_fill(const char *text, const json_t *vars, bool strict, struct buf *out, struct error *reterr) MUST_CHECK;
+err_t template_fill(const char *text, const json_t *vars, bool strict, struct buf *out,
+                    struct error *reterr) MUST_CHECK;
 
 /* The key of `by_language` that suits best: exactly `wanted`, its base ("pt" for "pt-BR"), another region of the same
  * base, `fallback`, the first. NULL when it is empty. Borrowed. */

@@ -40,7 +40,8 @@ static json_t *find_by(const struct scene *scene, int64_t contact_id, const char
 
 json_t *timer_arm(struct scene *scene, const json_t *conversation, const struct timer_wish *wish)
 {
-    json_t *old = find_by(scene, json_int(conversation, "contact_id", 0), "conversation_id", row_id(conversation), wish->name);
+    json_t *old =
+        find_by(scene, json_int(conversation, "contact_id", 0), "conversation_id", row_id(conversation), wish->name);
     json_t *row = arm(scene, conversation, old, wish);
     json_put_int(row, "conversation_id", row_id(conversation));
     return rows_upsert(scene->desk->rows, ROWS_TIMER, row);
@@ -109,8 +110,7 @@ static void cancel_by(struct scene *scene, const char *key, int64_t id)
             json_array_append(found, row);
     }
     size_t index;
-    json_array_foreach(found, index, row)
-        drop(scene, row);
+    json_array_foreach(found, index, row) drop(scene, row);
     json_decref(found);
     if (strcmp(key, "conversation_id") == 0)
         return;
@@ -122,9 +122,9 @@ static void cancel_by(struct scene *scene, const char *key, int64_t id)
 bool timer_cancel(struct scene *scene, int64_t conversation_id, const char *name)
 {
     const json_t *conversation = rows_by_id(scene->desk->rows, ROWS_CONVERSATION, conversation_id);
-    json_t *row = conversation
-                      ? find_by(scene, json_int(conversation, "contact_id", 0), "conversation_id", conversation_id, name)
-                      : NULL;
+    json_t *row =
+        conversation ? find_by(scene, json_int(conversation, "contact_id", 0), "conversation_id", conversation_id, name)
+                     : NULL;
     if (row)
         drop(scene, row);
     return row != NULL;

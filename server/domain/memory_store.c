@@ -1,0 +1,480 @@
+#include "domain/memory_store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "domain/ledger.h"
+
+struct memory_store {
+    struct rows *rows;
+    json_t *by_provider_id; /* object: "SOURCE ID" -> message row */
+    json_t *deliveries;     /* array of rows, as made */
+    size_t first_queued;    /* deliveries before this one have ended */
+    json_t *events;         /* array: internal events that wait */
+    size_t next_event;
+};
+
+struct memory_store *memory_store_new(void)
+{
+    struct memory_store *store = memory_new(sizeof(*store));
+    store->rows = rows_new();
+    store->by_provider_id = json_object();
+    store->deliveries = json_array();
+    store->events = json_array();
+    return store;
+}
+
+void memory_store_free(struct memory_store *store)
+{
+    if (!store)
+        return;
+    rows_free(store->rows);
+    json_decref(store->by_provider_id);
+    json_decref(store->deliveries);
+    json_decref(store->events);
+    free(store);
+}
+
+struct rows *memory_store_rows(struct memory_store *store)
+{
+    return store->rows;
+}
+
+json_t *memory_store_message(const struct memory_store *store, int64_t id)
+{
+    return rows_by_id(store->rows, ROWS_MESSAGE, id);
+}
+
+/* --- serving cases ------------------------------------------------------------------------------------------------ */
+
+static void want_contact(const struct memory_store *store, json_t *wanted, int64_t id)
+{
+    for (int i = 0; i < 16; i++) {
+        const json_t *contact = rows_by_id(store->rows, ROWS_CONTACT, id);
+        int64_t into = contact ? json_int(contact, "merged_into", 0) : 0;
+        if (into <= 0)
+            break;
+        id = into;
+    }
+    if (!rows_by_id(store->rows, ROWS_CONTACT, id))
+        return;
+    char key[32];
+    snprintf(key, sizeof(key), "%lld", (long long)id);
+    json_object_set_new(wanted, key, json_integer(id));
+}
+
+static void want_identity(const struct memory_store *store, json_t *wanted, const char *identity)
+{
+    const json_t *row = rows_by_key(store->rows, ROWS_IDENTITY, identity);
+    if (row)
+        want_contact(store, wanted, json_int(row, "contact_id", 0));
+    const char *colon = strchr(identity, ':');
+    bool is_phone = strncmp(identity, "phone:", 6) == 0, is_whatsapp = strncmp(identity, "whatsapp:", 9) == 0;
+    if (!colon || (!is_phone && !is_whatsapp))
+        return;
+    char twin[300];
+    snprintf(twin, sizeof(twin), "%s%s", is_phone ? "whatsapp" : "phone", colon);
+    row = rows_by_key(store->rows, ROWS_IDENTITY, twin);
+    if (row)
+        want_contact(store, wanted, json_int(row, "contact_id", 0));
+}
+
+static json_t *message_by_provider_id(const struct memory_store *store, const char *source, const char *id)
+{
+    char key[512];
+    if (!source || !id)
+        return NULL;
+    snprintf(key, sizeof(key), "%s %s", source, id);
+    return json_object_get(store->by_provider_id, key);
+}
+
+static json_t *message_of_delivery(const struct memory_store *store, int64_t delivery_id)
+{
+    size_t index;
+    json_t *delivery;
+    json_array_foreach(store->deliveries, index, delivery)
+    {
+        if (json_int(delivery, "id", 0) == delivery_id)
+            return rows_by_id(store->rows, ROWS_MESSAGE, json_int(delivery, "message_id", 0));
+    }
+    return NULL;
+}
+
+/* The stored messages that the event's status, edit, deletion or reaction is about. New reference. */
+static json_t *referred_messages(const struct memory_store *store, const json_t *event)
+{
+    json_t *list = json_array();
+    const char *source = json_str(event, "source");
+    const json_t *status = json_object_at(event, "status"), *message = json_object_at(event, "message");
+    json_t *found[] = {
+        status ? message_by_provider_id(store, source, json_str(status, "message_id")) : NULL,
+        status && json_int(status, "echo", 0) > 0 ? message_of_delivery(store, json_int(status, "echo", 0)) : NULL,
+        message ? message_by_provider_id(store, source, json_str(message, "id")) : NULL,
+        message ? message_by_provider_id(store, source, json_str(message, "reply_to")) : NULL,
+    };
+    for (size_t i = 0; i < ARRAY_LEN(found); i++)
+        if (found[i])
+            json_array_append(list, found[i]);
+    return list;
+}
+
+static void want_by_reference(const struct memory_store *store, json_t *wanted, const json_t *event)
+{
+    static const char *const places[] = { "payment.invoice", "payment.subscription", "payment.id",
+                                          "subscription.id", "order.reference",      "order.id" };
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        const char *reference = json_string_value(json_at(event, places[i]));
+        const char *key;
+        json_t *row;
+        if (!reference)
+            continue;
+        json_object_foreach(rows_all(store->rows, ROWS_OUTREACH), key, row)
+        {
+            if (strcmp(json_str_or(row, "state", ""), "active") == 0 &&
+                strcmp(json_str_or(row, "reference", ""), reference) == 0)
+                want_contact(store, wanted, json_int(row, "contact_id", 0));
+        }
+    }
+}
+
+static json_t *make_case(const struct memory_store *store, int64_t contact_id, const json_t *messages)
+{
+    json_t *made = json_object();
+    json_put(made, "contact", json_deep_copy(rows_by_id(store->rows, ROWS_CONTACT, contact_id)));
+    for (int i = 0; i < ROWS_TABLE_COUNT; i++) {
+        if (i == ROWS_CONTACT || i == ROWS_MESSAGE)
+            continue;
+        json_t *list = rows_of_contact(store->rows, (enum rows_table)i, contact_id);
+        if (json_array_size(list) > 0)
+            json_put(made, rows_table_name((enum rows_table)i), json_deep_copy(list));
+    }
+    json_t *referred = json_array();
+    size_t index;
+    json_t *message;
+    json_array_foreach(messages, index, message)
+    {
+        if (json_int(message, "contact_id", 0) == contact_id)
+            json_array_append_new(referred, json_deep_copy(message));
+    }
+    json_put(made, "messages", referred);
+    return made;
+}
+
+json_t *memory_store_cases(const struct memory_store *store, const json_t *event)
+{
+    json_t *wanted = json_object(), *cases = json_array();
+    if (json_int(event, "contact_id", 0) > 0)
+        want_contact(store, wanted, json_int(event, "contact_id", 0));
+    const json_t *conversation = rows_by_id(store->rows, ROWS_CONVERSATION, json_int(event, "conversation_id", 0));
+    if (conversation)
+        want_contact(store, wanted, json_int(conversation, "contact_id", 0));
+    static const char *const lists[] = { "identities", "former_identities" };
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        size_t index;
+        json_t *entry;
+        const json_t *who = json_object_at(event, "contact");
+        json_array_foreach(who ? json_array_at(who, lists[i]) : NULL, index, entry)
+        {
+            if (json_is_string(entry))
+                want_identity(store, wanted, json_string_value(entry));
+        }
+    }
+    json_t *messages = referred_messages(store, event);
+    size_t index;
+    json_t *message;
+    json_array_foreach(messages, index, message)
+        want_contact(store, wanted, json_int(message, "contact_id", 0));
+    want_by_reference(store, wanted, event);
+
+    const char *key;
+    json_t *id;
+    json_object_foreach(wanted, key, id)
+        json_array_append_new(cases, make_case(store, json_integer_value(id), messages));
+    json_decref(messages);
+    json_decref(wanted);
+    return cases;
+}
+
+/* --- taking changes ----------------------------------------------------------------------------------------------- */
+
+static void index_message(struct memory_store *store, json_t *row)
+{
+    const char *source = json_str(row, "source"), *id = json_str(row, "provider_message_id");
+    char key[512];
+    if (!source || !id)
+        return;
+    snprintf(key, sizeof(key), "%s %s", source, id);
+    json_object_set(store->by_provider_id, key, row);
+}
+
+static void apply_rows(struct memory_store *store, enum rows_table table, const json_t *list)
+{
+    size_t index;
+    json_t *row;
+    json_array_foreach(list, index, row)
+    {
+        json_t *kept = rows_upsert(store->rows, table, json_deep_copy(row));
+        if (table == ROWS_MESSAGE)
+            index_message(store, kept);
+    }
+}
+
+static void apply_edits(struct memory_store *store, const json_t *edits)
+{
+    size_t index;
+    json_t *edit;
+    json_array_foreach(edits, index, edit)
+    {
+        json_t *row = rows_by_id(store->rows, ROWS_MESSAGE, json_int(edit, "id", 0));
+        if (row)
+            json_object_update(row, edit);
+    }
+}
+
+static void apply_states(struct memory_store *store, const json_t *states)
+{
+    size_t index;
+    json_t *state;
+    json_array_foreach(states, index, state)
+    {
+        json_t *row = rows_by_id(store->rows, ROWS_MESSAGE, json_int(state, "id", 0));
+        if (!row)
+            row = message_by_provider_id(store, json_str(state, "source"), json_str(state, "provider_message_id"));
+        if (row)
+            ledger_apply(row, json_str_or(state, "state", ""), json_time(state, "at", 0), json_str(state, "error_code"),
+                         json_str(state, "reason"));
+    }
+}
+
+static bool is_queued(const json_t *delivery)
+{
+    return strcmp(json_str_or(delivery, "state", ""), "queued") == 0;
+}
+
+static void apply_cancels(struct memory_store *store, const json_t *cancels)
+{
+    size_t index;
+    json_t *cancel;
+    json_array_foreach(cancels, index, cancel)
+    {
+        int64_t outreach_id = json_int(cancel, "outreach_id", -1), message_id = json_int(cancel, "message_id", -1);
+        for (size_t i = store->first_queued; i < json_array_size(store->deliveries); i++) {
+            json_t *delivery = json_array_get(store->deliveries, i);
+            if (is_queued(delivery) && (json_int(delivery, "outreach_id", 0) == outreach_id ||
+                                        json_int(delivery, "message_id", 0) == message_id))
+                memory_store_end_delivery(store, delivery, "canceled", "no longer needed", NULL, 0);
+        }
+    }
+}
+
+static bool cancels_timer(const json_t *cancel, const json_t *timer)
+{
+    if (json_object_get(cancel, "id"))
+        return json_int(cancel, "id", 0) == json_int(timer, "id", -1);
+    static const char *const owners[] = { "outreach_id", "survey_id" };
+    for (size_t i = 0; i < ARRAY_LEN(owners); i++)
+        if (json_object_get(cancel, owners[i]))
+            return json_int(cancel, owners[i], 0) == json_int(timer, owners[i], -1);
+    return json_int(cancel, "conversation_id", 0) == json_int(timer, "conversation_id", -1) &&
+           strcmp(json_str_or(cancel, "name", ""), json_str_or(timer, "name", "")) == 0;
+}
+
+static void apply_timer_cancels(struct memory_store *store, const json_t *cancels)
+{
+    size_t index;
+    json_t *cancel;
+    json_array_foreach(cancels, index, cancel)
+    {
+        const char *key;
+        json_t *timer, *found = NULL;
+        json_object_foreach(rows_all(store->rows, ROWS_TIMER), key, timer)
+        {
+            if (cancels_timer(cancel, timer))
+                found = timer;
+        }
+        if (found)
+            rows_remove(store->rows, ROWS_TIMER, found);
+    }
+}
+
+void memory_store_apply(struct memory_store *store, const json_t *changes)
+{
+    apply_timer_cancels(store, json_array_at(changes, "timer_cancels"));
+    for (int i = 0; i < ROWS_TABLE_COUNT; i++)
+        apply_rows(store, (enum rows_table)i, json_array_at(changes, rows_table_name((enum rows_table)i)));
+    apply_edits(store, json_array_at(changes, "message_edits"));
+    apply_states(store, json_array_at(changes, "message_states"));
+    size_t index;
+    json_t *row;
+    json_array_foreach(json_array_at(changes, "deliveries"), index, row)
+        json_array_append_new(store->deliveries, json_deep_copy(row));
+    apply_cancels(store, json_array_at(changes, "cancel_deliveries"));
+    json_array_foreach(json_array_at(changes, "events"), index, row)
+        json_array_append_new(store->events, json_deep_copy(row));
+    json_decref(rows_take_changed(store->rows)); /* nobody else is to be told */
+}
+
+/* --- what happens next -------------------------------------------------------------------------------------------- */
+
+json_t *memory_store_next_event(struct memory_store *store)
+{
+    if (store->next_event >= json_array_size(store->events))
+        return NULL;
+    json_t *event = json_incref(json_array_get(store->events, store->next_event++));
+    if (store->next_event == json_array_size(store->events)) {
+        json_array_clear(store->events);
+        store->next_event = 0;
+    }
+    return event;
+}
+
+static json_t *first_timer(const struct memory_store *store)
+{
+    json_t *first = NULL;
+    const char *key;
+    json_t *row;
+    json_object_foreach(rows_all(store->rows, ROWS_TIMER), key, row)
+    {
+        msec_t due = json_time(row, "due_at", 0), best = first ? json_time(first, "due_at", 0) : 0;
+        if (!first || due < best || (due == best && json_int(row, "id", 0) < json_int(first, "id", 0)))
+            first = row;
+    }
+    return first;
+}
+
+msec_t memory_store_next_timer(const struct memory_store *store)
+{
+    const json_t *timer = first_timer(store);
+    return timer ? json_time(timer, "due_at", 0) : 0;
+}
+
+static bool is_own_type(const char *name)
+{
+    return strcmp(name, "survey.expired") == 0 || strcmp(name, "outreach.step") == 0 ||
+           strcmp(name, "window.closing") == 0;
+}
+
+json_t *memory_store_fire_timer(struct memory_store *store, msec_t now)
+{
+    json_t *timer = first_timer(store);
+    if (!timer || json_time(timer, "due_at", 0) > now)
+        return NULL;
+    const char *name = json_str_or(timer, "name", "");
+    json_t *event = json_object();
+    char text[256];
+    snprintf(text, sizeof(text), "%s%s", is_own_type(name) ? "" : "timer.", name);
+    json_put_str(event, "type", text);
+    json_put_str(event, "source", "answerd");
+    json_put_str(event, "provider", "answerd");
+    snprintf(text, sizeof(text), "timer:%lld:%s", (long long)json_int(timer, "id", 0), json_str_or(timer, "due_at", ""));
+    json_put_str(event, "key", text);
+    json_object_set(event, "occurred_at", json_object_get(timer, "due_at"));
+    static const char *const copied[] = { "lane", "contact_id", "conversation_id", "outreach_id", "survey_id" };
+    for (size_t i = 0; i < ARRAY_LEN(copied); i++)
+        if (json_object_get(timer, copied[i]))
+            json_object_set(event, copied[i], json_object_get(timer, copied[i]));
+    static const char *const shown[] = { "id", "name", "data", "unless", "armed_at", "due_at", "rule", "rule_set" };
+    json_t *about = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(shown); i++)
+        if (json_object_get(timer, shown[i]))
+            json_object_set(about, shown[i], json_object_get(timer, shown[i]));
+    json_put(event, "timer", about);
+    json_t *cause = json_object();
+    json_object_set(cause, "event", json_object_get(timer, "cause_event"));
+    json_put_str(cause, "rule", json_str(timer, "rule"));
+    json_put_int(cause, "depth", json_int(timer, "depth", 0));
+    json_put(event, "cause", cause);
+    rows_remove(store->rows, ROWS_TIMER, timer);
+    return event;
+}
+
+static json_t *first_delivery(const struct memory_store *store)
+{
+    json_t *first = NULL;
+    for (size_t i = store->first_queued; i < json_array_size(store->deliveries); i++) {
+        json_t *delivery = json_array_get(store->deliveries, i);
+        if (is_queued(delivery) && (!first || json_time(delivery, "due_at", 0) < json_time(first, "due_at", 0)))
+            first = delivery;
+    }
+    return first;
+}
+
+msec_t memory_store_next_delivery(const struct memory_store *store)
+{
+    const json_t *delivery = first_delivery(store);
+    return delivery ? json_time(delivery, "due_at", 0) : 0;
+}
+
+json_t *memory_store_due_delivery(const struct memory_store *store, msec_t now)
+{
+    json_t *delivery = first_delivery(store);
+    return delivery && json_time(delivery, "due_at", 0) <= now ? delivery : NULL;
+}
+
+void memory_store_end_delivery(struct memory_store *store, json_t *delivery, const char *state, const char *reason,
+                               const char *provider_message_id, msec_t at)
+{
+    json_put_str(delivery, "state", state);
+    json_put_str(delivery, "reason", reason);
+    json_put_str(delivery, "provider_message_id", provider_message_id);
+    json_put_time(delivery, "ended_at", at);
+    while (store->first_queued < json_array_size(store->deliveries) &&
+           !is_queued(json_array_get(store->deliveries, store->first_queued)))
+        store->first_queued++;
+    json_t *message = rows_by_id(store->rows, ROWS_MESSAGE, json_int(delivery, "message_id", 0));
+    if (!message)
+        return;
+    json_put_str(message, "provider_message_id", provider_message_id);
+    ledger_apply(message, state, at, NULL, reason);
+    if (reason)
+        json_put_str(message, "reason", reason);
+    index_message(store, message);
+}
+
+size_t memory_store_delivery_count(const struct memory_store *store)
+{
+    return json_array_size(store->deliveries);
+}
+
+json_t *memory_store_delivery(const struct memory_store *store, size_t index)
+{
+    return json_array_get(store->deliveries, index);
+}
+
+/* --- what rules read ---------------------------------------------------------------------------------------------- */
+
+static json_t *read_history(void *arg, int64_t conversation_id, size_t limit)
+{
+    const struct memory_store *store = arg;
+    const json_t *conversation = rows_by_id(store->rows, ROWS_CONVERSATION, conversation_id);
+    json_t *list = json_array();
+    size_t index;
+    json_t *row;
+    json_array_foreach(conversation ? rows_of_contact(store->rows, ROWS_MESSAGE, json_int(conversation, "contact_id", 0))
+                                    : NULL,
+                       index, row)
+    {
+        if (json_int(row, "conversation_id", 0) == conversation_id)
+            json_array_append_new(list, json_deep_copy(row));
+    }
+    while (json_array_size(list) > limit)
+        json_array_remove(list, 0);
+    return list;
+}
+
+static json_t *read_conversations(void *arg, int64_t contact_id, size_t limit)
+{
+    const struct memory_store *store = arg;
+    json_t *list = json_array();
+    const json_t *all = rows_of_contact(store->rows, ROWS_CONVERSATION, contact_id);
+    for (size_t i = json_array_size(all); i > 0 && json_array_size(list) < limit; i--)
+        json_array_append_new(list, json_deep_copy(json_array_get(all, i - 1)));
+    return list;
+}
+
+struct fact_reader memory_store_reader(struct memory_store *store)
+{
+    return (struct fact_reader){ .history = read_history, .conversations = read_conversations, .arg = store };
+}
