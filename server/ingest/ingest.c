@@ -1,0 +1,241 @@
+#include "ingest/ingest.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "ingest/batcher.h"
+#include "ingest/rejects.h"
+#include "ingest/webhook.h"
+#include "ingest/webhook_source.h"
+#include "io/http_server.h"
+#include "io/loop.h"
+
+/* Of the bodies that wait for their commit, for each loop. */
+#define QUEUE_BYTES ((size_t)128 * 1024 * 1024)
+
+/* How long requests that are on their way may take when the server stops. */
+#define DRAIN_MS 12000
+
+struct ingest_loop {
+    struct ingest *ingest;
+    struct loop *loop;
+    struct http_server *server;
+    struct pg_async *pg;
+    struct batcher *batcher;
+    struct webhook_desk desk;
+    struct loop_timer *drain_deadline;
+    struct loop_timer *pulse;
+    pthread_t thread;
+    bool started;
+    atomic_bool drain; /* set by others, together with a nudge */
+    atomic_bool connected;
+};
+
+struct ingest {
+    const struct config *config;
+    void (*stored)(void *arg);
+    void *arg;
+    struct webhook_sources sources;
+    struct rejects *rejects;
+    struct ingest_loop *loops;
+    size_t loop_count;
+    int port;
+    bool drained;
+};
+
+/* --- on the loop's thread --------------------------------------------------------------------------------------- */
+
+static void pulse(void *arg)
+{
+    struct ingest_loop *l = arg;
+    atomic_store(&l->connected, pg_async_is_connected(l->pg));
+    loop_timer_set(l->pulse, 100);
+}
+
+static void stop_loop(void *arg)
+{
+    struct ingest_loop *l = arg;
+    loop_stop(l->loop);
+}
+
+static void drain_late(void *arg)
+{
+    struct ingest_loop *l = arg;
+    log_warn("requests were still on their way at the stop", "connections=%zu", http_server_connections(l->server));
+    loop_stop(l->loop);
+}
+
+static void nudged(void *arg)
+{
+    struct ingest_loop *l = arg;
+    if (!atomic_exchange(&l->drain, false))
+        return;
+    loop_timer_set(l->drain_deadline, DRAIN_MS);
+    http_server_drain(l->server, stop_loop, l);
+}
+
+static void *run_loop(void *arg)
+{
+    struct ingest_loop *l = arg;
+    const struct config *config = l->ingest->config;
+    log_set_actor("ingest");
+    const struct pg_settings pg_settings = {
+        .conninfo = config->database.url,
+        .application_name = "answerd ingest",
+        .statement_timeout_ms = config->ingest.commit_deadline_ms,
+    };
+    l->pg = pg_async_new(l->loop, &pg_settings);
+    size_t share = config->ingest.queue_rows / l->ingest->loop_count;
+    const struct batcher_settings batcher_settings = {
+        .batch_rows = config->ingest.batch_rows > 0 ? config->ingest.batch_rows : 1,
+        .queue_rows = share > 0 ? share : 1,
+        .queue_bytes = QUEUE_BYTES,
+        .commit_deadline_ms = config->ingest.commit_deadline_ms,
+        .stored = l->ingest->stored,
+        .arg = l->ingest->arg,
+    };
+    l->batcher = batcher_new(l->loop, l->pg, &batcher_settings);
+    l->desk = (struct webhook_desk){ .sources = &l->ingest->sources, .rejects = l->ingest->rejects, .batcher = l->batcher };
+    l->drain_deadline = loop_timer_new(l->loop, drain_late, l);
+    l->pulse = loop_timer_new(l->loop, pulse, l);
+    loop_on_nudge(l->loop, nudged, l);
+    pulse(l);
+    loop_run(l->loop);
+
+    atomic_store(&l->connected, false);
+    /* Requests that still wait are answered by the two that hold them, as far as that goes; then the server may go. */
+    pg_async_free(l->pg);
+    batcher_free(l->batcher);
+    http_server_free(l->server);
+    loop_timer_free(l->drain_deadline);
+    loop_timer_free(l->pulse);
+    loop_free(l->loop);
+    return NULL;
+}
+
+/* --- on the owner's thread -------------------------------------------------------------------------------------- */
+
+static err_t loop_open(struct ingest *ingest, struct ingest_loop *l, bool first, struct error *reterr)
+{
+    const struct config *config = ingest->config;
+    const struct http_limits limits = {
+        .max_header_bytes = config->http.max_header_bytes,
+        .max_body_bytes = config->http.max_body_bytes,
+        .read_deadline_ms = config->http.read_deadline_ms,
+        .idle_ms = config->http.idle_ms,
+        .max_connections = config->http.max_connections / ingest->loop_count + 1,
+    };
+    l->ingest = ingest;
+    l->loop = loop_new();
+    l->server = http_server_new(l->loop, &limits, webhook_handle, &l->desk);
+    const char *certificate = config->http.tls_certificate;
+    if (certificate && certificate[0]) {
+        err_t result = http_server_use_tls(l->server, certificate, config->http.tls_key, reterr);
+        if (result != ERR_NONE)
+            return result;
+    }
+    if (first)
+        return http_server_listen(l->server, config->http.listen, &ingest->port, reterr);
+    /* The port may have been chosen by the system for the first one. */
+    const char *colon = strrchr(config->http.listen, ':');
+    struct buf address CLEANUP(buf_done);
+    buf_init(&address, 512);
+    buf_add(&address, config->http.listen, colon ? (size_t)(colon - config->http.listen) : 0);
+    buf_addf(&address, ":%d", ingest->port);
+    return http_server_listen_shared(l->server, address.ptr, reterr);
+}
+
+/* Starts the thread with all signals blocked: they are for the main thread. */
+static bool loop_start(struct ingest_loop *l)
+{
+    sigset_t all;
+    sigset_t former;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former);
+    l->started = pthread_create(&l->thread, NULL, run_loop, l) == 0;
+    pthread_sigmask(SIG_SETMASK, &former, NULL);
+    return l->started;
+}
+
+err_t ingest_new(const struct config *config, void (*stored)(void *arg), void *arg, struct ingest **ret_ingest,
+                 struct error *reterr)
+{
+    struct ingest *ingest = memory_new(sizeof(*ingest));
+    ingest->config = config;
+    ingest->stored = stored;
+    ingest->arg = arg;
+    ingest->loop_count = config->ingest.threads > 0 ? config->ingest.threads : 1;
+    ingest->loops = memory_new(ingest->loop_count * sizeof(*ingest->loops));
+    ingest->rejects = rejects_new();
+    webhook_sources_init(&ingest->sources, config);
+    err_t result = ERR_NONE;
+    for (size_t i = 0; i < ingest->loop_count && result == ERR_NONE; i++)
+        result = loop_open(ingest, &ingest->loops[i], i == 0, reterr);
+    for (size_t i = 0; i < ingest->loop_count && result == ERR_NONE; i++)
+        if (!loop_start(&ingest->loops[i]))
+            result = fail(reterr, ERR_INTERNAL, "the system has no thread for ingest");
+    if (result != ERR_NONE) {
+        ingest_free(ingest);
+        return result;
+    }
+    log_info("ingest listens", "address=%s port=%d threads=%zu sources=%zu tls=%s", config->http.listen, ingest->port,
+             ingest->loop_count, ingest->sources.count,
+             config->http.tls_certificate && config->http.tls_certificate[0] ? "yes" : "no");
+    *ret_ingest = ingest;
+    return ERR_NONE;
+}
+
+int ingest_port(const struct ingest *ingest)
+{
+    return ingest->port;
+}
+
+bool ingest_is_healthy(const struct ingest *ingest)
+{
+    for (size_t i = 0; i < ingest->loop_count; i++)
+        if (!atomic_load(&ingest->loops[i].connected))
+            return false;
+    return true;
+}
+
+err_t ingest_flush_rejects(struct ingest *ingest, struct pg *pg, struct error *reterr)
+{
+    return rejects_flush(ingest->rejects, pg, reterr);
+}
+
+void ingest_drain(struct ingest *ingest)
+{
+    if (ingest->drained)
+        return;
+    ingest->drained = true;
+    for (size_t i = 0; i < ingest->loop_count; i++) {
+        if (!ingest->loops[i].started)
+            continue;
+        atomic_store(&ingest->loops[i].drain, true);
+        loop_nudge(ingest->loops[i].loop);
+    }
+    for (size_t i = 0; i < ingest->loop_count; i++) {
+        struct ingest_loop *l = &ingest->loops[i];
+        if (l->started) {
+            pthread_join(l->thread, NULL);
+        } else {
+            http_server_free(l->server);
+            loop_free(l->loop);
+        }
+    }
+}
+
+void ingest_free(struct ingest *ingest)
+{
+    if (!ingest)
+        return;
+    ingest_drain(ingest);
+    webhook_sources_done(&ingest->sources);
+    rejects_free(ingest->rejects);
+    free(ingest->loops);
+    free(ingest);
+}

@@ -1,0 +1,208 @@
+#include "ingest/webhook.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+#include "base/text.h"
+
+#define PATH_PREFIX "/webhooks/"
+
+/* The guard of io/http_server lets no more pass. */
+#define MAX_HEADERS 100
+
+/* More events in one body than any provider sends; the webhook is kept, and can be parsed again in parts. */
+#define MAX_EVENTS 20000
+
+/* A webhook on its way to the database. */
+struct pending {
+    struct http_request *request;
+    const struct webhook_source *source;
+    char *headers_json;
+    char *problem;
+};
+
+static void answer_text(struct http_request *request, int status, const char *text, const char *const *headers)
+{
+    http_answer(request, status, text[0] ? "text/plain; charset=utf-8" : NULL, bytes_of(text), headers);
+}
+
+static void answer_busy(struct http_request *request)
+{
+    static const char *const headers[] = { "Retry-After", "5", NULL };
+    answer_text(request, 503, "try again later\n", headers);
+}
+
+/* The same whatever was wrong, and whether or not the source exists. */
+static void answer_denied(struct webhook_desk *desk, struct http_request *request, const char *source, const char *reason)
+{
+    static struct log_throttle throttle;
+    unsigned swallowed;
+    rejects_add(desk->rejects, source, reason);
+    if (log_allowed(&throttle, 5000, &swallowed))
+        log_warn("webhook refused", "source=%s peer=%s reason='%s' swallowed=%u", source, http_peer(request), reason,
+                 swallowed);
+    answer_text(request, 401, "unauthorized\n", NULL);
+}
+
+static void answer_method(struct http_request *request, const struct webhook_source *source)
+{
+    const char *const headers[] = { "Allow", source && source->kind->handshake ? "GET, POST" : "POST", NULL };
+    answer_text(request, 405, "method not allowed\n", headers);
+}
+
+static void handle_handshake(struct webhook_desk *desk, struct http_request *request, const struct webhook_source *source)
+{
+    const char *mode = http_query(request, "hub.mode");
+    const char *token = http_query(request, "hub.verify_token");
+    const char *challenge = http_query(request, "hub.challenge");
+    struct buf answer CLEANUP(buf_done);
+    buf_init(&answer, 4096);
+    err_t result = source->kind->handshake(mode ? mode : "", token ? token : "", challenge ? challenge : "",
+                                           source->settings, &answer);
+    metric_add(source->handshakes, 1);
+    if (result != ERR_NONE || answer.overflowed) {
+        rejects_add(desk->rejects, source->name, "the handshake does not match");
+        answer_text(request, 403, "forbidden\n", NULL);
+        return;
+    }
+    /* The bare challenge: Meta compares the whole body. */
+    http_answer(request, 200, "text/plain", buf_bytes(&answer), NULL);
+}
+
+/* The lane of the first identity: what one handle sends is handled in the order it came. */
+static int32_t lane_of_event(const json_t *event, const struct webhook_source *source)
+{
+    const char *identity = json_string_value(json_at(event, "contact.identities.0"));
+    if (identity)
+        return lane_of(identity);
+    struct buf text CLEANUP(buf_done);
+    buf_init(&text, 512);
+    buf_addf(&text, "source:%s", source->name);
+    return lane_of(text.ptr);
+}
+
+static void stored(const struct error *e, void *arg)
+{
+    struct pending *p = arg;
+    const struct webhook_source *source = p->source;
+    switch (e->code) {
+    case ERR_NONE:
+        metric_add(p->problem ? source->unparsed : source->accepted, 1);
+        answer_text(p->request, 200, source->kind->accepted_body ? source->kind->accepted_body : "", NULL);
+        break;
+    case ERR_LOST:
+    case ERR_TIMEOUT:
+    case ERR_BUSY:
+    case ERR_CONFLICT:
+        metric_add(source->busy, 1);
+        answer_busy(p->request);
+        break;
+    default:
+        metric_add(source->failed, 1);
+        log_error("webhook refused by the database", "source=%s sqlstate=%s reason='%s'", source->name, e->sqlstate, e->text);
+        answer_text(p->request, 500, "internal error\n", NULL);
+    }
+    free(p->headers_json);
+    free(p->problem);
+    free(p);
+}
+
+/* The events of a genuine webhook, with their lanes. `*ret_problem` is the caller's to free(). */
+static json_t *parse(const struct webhook *w, const struct webhook_source *source, char **ret_problem)
+{
+    json_t *events = json_array();
+    struct error e = { 0 };
+    err_t result = source->kind->parse(w, source->settings, events, &e);
+    if (result == ERR_NONE && json_array_size(events) > MAX_EVENTS)
+        result = fail(&e, ERR_TOO_BIG, "more than %d events in one webhook", MAX_EVENTS);
+    *ret_problem = NULL;
+    if (result != ERR_NONE) {
+        json_array_clear(events);
+        *ret_problem = memory_text(e.text[0] ? e.text : "cannot be parsed");
+        log_warn("webhook cannot be parsed, kept as it is", "source=%s reason='%s'", source->name, *ret_problem);
+    }
+    size_t index;
+    json_t *event;
+    json_array_foreach(events, index, event)
+    {
+        json_put_int(event, "lane", lane_of_event(event, source));
+    }
+    return events;
+}
+
+struct header_list {
+    struct webhook_header headers[MAX_HEADERS];
+    size_t count;
+};
+
+static void collect_header(const char *name, const char *value, void *arg)
+{
+    struct header_list *list = arg;
+    if (list->count < MAX_HEADERS)
+        list->headers[list->count++] = (struct webhook_header){ name, value };
+}
+
+static void handle_post(struct webhook_desk *desk, struct http_request *request, const struct webhook_source *source)
+{
+    struct header_list list = { .count = 0 };
+    http_each_header(request, collect_header, &list);
+    const struct webhook w = {
+        .method = "POST",
+        .source = source->name,
+        .url = source->url,
+        .headers = list.headers,
+        .header_count = list.count,
+        .body = http_body(request),
+        .now = clock_now(),
+    };
+    struct error e = { 0 };
+    if (!source->unverified && source->kind->verify(&w, source->settings, &e) != ERR_NONE) {
+        metric_add(source->refused, 1);
+        answer_denied(desk, request, source->name, e.text);
+        return;
+    }
+    struct pending *p = memory_new(sizeof(*p));
+    p->request = request;
+    p->source = source;
+    json_t *headers = webhook_source_headers(source, &w);
+    p->headers_json = json_dump(headers);
+    json_decref(headers);
+    struct batch_item item = {
+        .source = source->name,
+        .headers_json = bytes_of(p->headers_json),
+        .body = w.body,
+        .events = parse(&w, source, &p->problem),
+        .done = stored,
+        .arg = p,
+    };
+    item.problem = p->problem;
+    if (batcher_add(desk->batcher, &item) != ERR_NONE) {
+        json_decref(item.events);
+        e.code = ERR_BUSY;
+        stored(&e, p);
+    }
+}
+
+void webhook_handle(struct http_request *request, void *arg)
+{
+    struct webhook_desk *desk = arg;
+    const char *path = http_path(request);
+    const char *method = http_method(request);
+    size_t prefix = sizeof(PATH_PREFIX) - 1;
+    if (strncmp(path, PATH_PREFIX, prefix) != 0 || path[prefix] == '\0' || strchr(path + prefix, '/')) {
+        answer_text(request, 404, "not found\n", NULL);
+        return;
+    }
+    const struct webhook_source *source = webhook_sources_find(desk->sources, path + prefix);
+    bool get = strcmp(method, "GET") == 0;
+    if (get && source && source->kind->handshake)
+        handle_handshake(desk, request, source);
+    else if (strcmp(method, "POST") != 0)
+        answer_method(request, source);
+    else if (!source)
+        answer_denied(desk, request, "(unknown)", "unknown source");
+    else
+        handle_post(desk, request, source);
+}

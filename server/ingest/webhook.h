@@ -1,0 +1,20 @@
+/* One request to /webhooks/SOURCE, from its arrival to its answer. */
+#ifndef INGEST_WEBHOOK_H
+#define INGEST_WEBHOOK_H
+
+#include "ingest/batcher.h"
+#include "ingest/rejects.h"
+#include "ingest/webhook_source.h"
+#include "io/http_server.h"
+
+/* What a loop's handler needs. */
+struct webhook_desk {
+    const struct webhook_sources *sources;
+    struct rejects *rejects;
+    struct batcher *batcher;
+};
+
+/* An http_handler; `arg` is the struct webhook_desk. */
+void webhook_handle(struct http_request *request, void *arg);
+
+#endif

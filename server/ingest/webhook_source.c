@@ -1,0 +1,128 @@
+#include "ingest/webhook_source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/macros.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+
+static struct metric *counter_of(const char *source, const char *result)
+{
+    struct buf labels CLEANUP(buf_done);
+    buf_init(&labels, 512);
+    buf_addf(&labels, "source=\"%s\",result=\"%s\"", source, result);
+    return metric_counter("answerd_webhooks_total", "Requests to /webhooks/SOURCE by result", labels.ptr);
+}
+
+void webhook_sources_init(struct webhook_sources *sources, const struct config *config)
+{
+    sources->list = memory_new(config->source_count * sizeof(*sources->list));
+    sources->count = 0;
+    for (size_t i = 0; i < config->source_count; i++) {
+        const struct source_config *given = &config->sources[i];
+        const struct channel_kind *kind = channel_find(given->kind);
+        if (!kind || !kind->verify || !kind->parse)
+            continue; /* receives nothing: its address is as unknown as any other */
+        struct webhook_source *source = &sources->list[sources->count++];
+        struct buf url;
+        buf_init(&url, 4096);
+        struct bytes base = bytes_of(config->http.public_url ? config->http.public_url : "");
+        while (base.len > 0 && base.ptr[base.len - 1] == '/')
+            base.len--;
+        if (base.len > 0) {
+            buf_add_bytes(&url, base);
+            buf_addf(&url, "/webhooks/%s", given->name);
+        }
+        source->name = given->name;
+        source->kind = kind;
+        source->settings = given->settings;
+        source->url = buf_take(&url);
+        source->unverified = config->dev && json_bool(given->settings, "unverified", false);
+        source->accepted = counter_of(given->name, "accepted");
+        source->unparsed = counter_of(given->name, "unparsed");
+        source->refused = counter_of(given->name, "refused");
+        source->busy = counter_of(given->name, "busy");
+        source->failed = counter_of(given->name, "failed");
+        source->handshakes = counter_of(given->name, "handshake");
+    }
+}
+
+void webhook_sources_done(struct webhook_sources *sources)
+{
+    for (size_t i = 0; i < sources->count; i++)
+        free(sources->list[i].url);
+    free(sources->list);
+    *sources = (struct webhook_sources){ 0 };
+}
+
+const struct webhook_source *webhook_sources_find(const struct webhook_sources *sources, const char *name)
+{
+    for (size_t i = 0; i < sources->count; i++)
+        if (strcmp(sources->list[i].name, name) == 0)
+            return &sources->list[i];
+    return NULL;
+}
+
+/* --- headers ---------------------------------------------------------------------------------------------------- */
+
+/* Parts of names (in lower case) of headers that carry a secret as it is. Signatures prove one body and may stay. */
+static bool is_secret_name(const char *name)
+{
+    static const char *const parts[] = { "authorization", "cookie", "token", "secret", "password", "api-key", "apikey" };
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        if (strstr(name, parts[i]))
+            return true;
+    return false;
+}
+
+static bool holds_text(const char *value, const json_t *secret)
+{
+    const char *text = json_string_value(secret);
+    return text && text[0] != '\0' && strstr(value, text);
+}
+
+static bool holds_secret(const struct webhook_source *source, const char *value)
+{
+    for (const struct channel_setting *s = source->kind->settings; s && s->name; s++) {
+        if (s->type != SETTING_SECRET && s->type != SETTING_SECRETS)
+            continue;
+        const json_t *given = json_object_get(source->settings, s->name);
+        size_t index;
+        const json_t *one;
+        if (holds_text(value, given))
+            return true;
+        json_array_foreach(given, index, one)
+        {
+            if (holds_text(value, one))
+                return true;
+        }
+    }
+    return false;
+}
+
+json_t *webhook_source_headers(const struct webhook_source *source, const struct webhook *w)
+{
+    json_t *headers = json_object();
+    for (size_t i = 0; i < w->header_count; i++) {
+        const char *value = w->headers[i].value;
+        char name[128];
+        size_t length = 0;
+        for (const char *c = w->headers[i].name; *c && length + 1 < sizeof(name); c++)
+            name[length++] = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+        name[length] = '\0';
+        if (is_secret_name(name) || holds_secret(source, value))
+            continue;
+        const char *former = json_str(headers, name);
+        if (former) {
+            struct buf joined CLEANUP(buf_done);
+            buf_init(&joined, 65536);
+            buf_addf(&joined, "%s, %s", former, value);
+            json_put_bytes(headers, name, buf_bytes(&joined));
+        } else {
+            json_put_str(headers, name, value);
+        }
+    }
+    return headers;
+}

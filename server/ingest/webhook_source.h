@@ -1,0 +1,36 @@
+/* The configured sources as ingest needs them: looked up by name, with all that is the same for each request. */
+#ifndef INGEST_WEBHOOK_SOURCE_H
+#define INGEST_WEBHOOK_SOURCE_H
+
+#include "channel/channel.h"
+#include "config/config.h"
+
+struct webhook_source {
+    const char *name;
+    const struct channel_kind *kind;
+    const json_t *settings;
+    char *url; /* as senders know it, or "" when http.public_url is not set */
+    bool unverified;
+    struct metric *accepted;
+    struct metric *unparsed;
+    struct metric *refused;
+    struct metric *busy;
+    struct metric *failed;
+    struct metric *handshakes;
+};
+
+/* Read-only once made; shared by the threads. */
+struct webhook_sources {
+    struct webhook_source *list;
+    size_t count;
+};
+
+void webhook_sources_init(struct webhook_sources *sources, const struct config *config);
+void webhook_sources_done(struct webhook_sources *sources);
+const struct webhook_source *webhook_sources_find(const struct webhook_sources *sources, const char *name);
+
+/* The headers as a JSON object, names in lower case, without those that hold secrets: what proves who sent it must not
+ * be readable by everyone who may read the webhooks. New reference. */
+json_t *webhook_source_headers(const struct webhook_source *source, const struct webhook *w);
+
+#endif
