@@ -22,6 +22,7 @@
 #include "base/text.h"
 
 #define SWEEP_MS 250
+#define SWEEP_WHEN_PRESSED_MS 25 /* somebody waits for a connection to go */
 
 /* --- connections ------------------------------------------------------------------------------------------------ */
 
@@ -140,6 +141,7 @@ static struct bufferevent *connection_accepted(struct event_base *base, void *ar
     if (++server->connection_count >= server->limits.max_connections) {
         set_listening(server, false);
         close_oldest_idle(server);
+        loop_timer_set(server->sweep, SWEEP_WHEN_PRESSED_MS);
     }
     return bufferevent;
 }
@@ -199,7 +201,7 @@ static void sweep(void *arg)
         drained(server->drained_arg); /* may free the server */
         return;
     }
-    loop_timer_set(server->sweep, server->drained ? SWEEP_MS / 10 : SWEEP_MS);
+    loop_timer_set(server->sweep, server->drained || server->paused ? SWEEP_WHEN_PRESSED_MS : SWEEP_MS);
 }
 
 /* --- the server ------------------------------------------------------------------------------------------------- */
