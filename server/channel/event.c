@@ -26,7 +26,7 @@ static void put_key(json_t *event, const char *key)
     json_put_bytes(event, "key", buf_bytes(&hashed));
 }
 
-json_t *event_add(json_t *events, const struct webhook *w, const char *provider, const char *type, const char *key,
+json_t *event_append(json_t *events, const struct webhook *w, const char *provider, const char *type, const char *key,
                   msec_t occurred_at)
 {
     json_t *event = json_object();
@@ -45,7 +45,7 @@ json_t *event_add_unknown(json_t *events, const struct webhook *w, const char *p
     struct buf type CLEANUP(buf_done);
     buf_init(&type, 1024);
     buf_addf(&type, "webhook.%s", w->source ? w->source : provider);
-    json_t *event = event_add(events, w, provider, type.ptr, key, occurred_at);
+    json_t *event = event_append(events, w, provider, type.ptr, key, occurred_at);
     json_put_str(event, "provider_type", provider_type);
     if (body) {
         json_put(event, "body", json_incref(body));

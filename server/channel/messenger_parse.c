@@ -47,7 +47,7 @@ static void put_account(json_t *event, const struct item *i, const char *party)
 
 static json_t *add(const struct item *i, const char *type, const char *key, bool from_us)
 {
-    json_t *event = event_add(i->entry->events, i->entry->w, i->provider, type, key, i->at);
+    json_t *event = event_append(i->entry->events, i->entry->w, i->provider, type, key, i->at);
     put_party(event, i, from_us ? "recipient" : "sender");
     put_account(event, i, from_us ? "sender" : "recipient");
     return event;

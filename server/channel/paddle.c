@@ -222,7 +222,7 @@ static err_t paddle_parse(const struct webhook *w, const json_t *settings, json_
         payment_add_events(&parser, events, w, provider_type, key.ptr, at, data, body);
         return ERR_NONE;
     }
-    json_t *event = event_add(events, w, "paddle", adjustment, key.ptr, at);
+    json_t *event = event_append(events, w, "paddle", adjustment, key.ptr, at);
     json_put_str(event, "provider_type", provider_type);
     read_contact(event, data);
     read_adjustment(event, data);

@@ -28,7 +28,7 @@ static json_t *add(struct update *u, const char *type, msec_t at)
 {
     struct buf key CLEANUP(buf_done);
     event_key(u, &key);
-    return event_add(u->events, u->w, TELEGRAM, type, key.ptr, at);
+    return event_append(u->events, u->w, TELEGRAM, type, key.ptr, at);
 }
 
 static json_t *keep(struct update *u, const char *provider_type, msec_t at)

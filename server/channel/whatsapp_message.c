@@ -120,7 +120,7 @@ static struct whatsapp_person person_of(const struct reading *r)
 /* Appends an event with its contact and returns the message object, borrowed. */
 static json_t *add(const struct reading *r, const char *type, const char *kind)
 {
-    json_t *event = event_add(r->change->entry->events, r->change->entry->w, WHATSAPP, type, r->id, r->at);
+    json_t *event = event_append(r->change->entry->events, r->change->entry->w, WHATSAPP, type, r->id, r->at);
     struct whatsapp_person person = person_of(r);
     whatsapp_put_contact(event, r->change, &person);
     json_t *doc = json_object();
@@ -258,7 +258,7 @@ static void add_system(const struct reading *r)
         keep(r, "messages.system");
         return;
     }
-    json_t *event = event_add(r->change->entry->events, r->change->entry->w, WHATSAPP, "contact.identity_changed", r->id,
+    json_t *event = event_append(r->change->entry->events, r->change->entry->w, WHATSAPP, "contact.identity_changed", r->id,
                               r->at);
     json_put_str(event, "provider_reason", type);
     /* Only what is replaced is given up. */

@@ -48,7 +48,7 @@ void whatsapp_parse_status(const struct whatsapp_change *change, json_t *status)
         return;
     }
 
-    json_t *event = event_add(change->entry->events, change->entry->w, WHATSAPP, "message.status", key.ptr, at);
+    json_t *event = event_append(change->entry->events, change->entry->w, WHATSAPP, "message.status", key.ptr, at);
     whatsapp_put_contact(event, change, &person);
     json_t *doc = json_object();
     json_put(event, "status", doc);
