@@ -252,9 +252,6 @@ err_t serve_process_start_actors(struct serve_process *process, struct error *re
     }
     if (err == ERR_NONE) {
         atomic_store(&process->actors_started, true);
-        if (process->ingest != NULL) {
-            log_info("webhooks are welcome", "address=%s port=%d", process->config->http.listen, ingest_port(process->ingest));
-        }
         log_info("serving", "ingest=%d engines=%zu deliver=%d rules=%s dev=%d", process->roles.ingest, process->engine_count,
                  process->roles.deliver, process->config->rules.directory, process->config->dev);
     }

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 
 #include "base/macros.h"
+#include "base/text.h"
 #include "store/query.h"
 
 #define ISO_BYTES 40
+#define LANE_NAME_BYTES 200
 
 /* "2026-11-23T08:00:00.123Z" into `text`; clock_add_iso needs a buffer that grows. */
 static const char *iso_text(msec_t at, char text[ISO_BYTES])
@@ -29,7 +31,12 @@ err_t rule_store_resting(struct pg *pg, const char *rule_set, json_t **ret_names
 
 err_t cron_store_put(struct pg *pg, const json_t *crons, const char *rule_set, struct error *reterr)
 {
-    static const char sql[] = "SELECT put_crons($1::jsonb, $2)";
+    static const char sql[] =
+        "WITH given AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS r (name text, schedule jsonb, next_at timestamptz)),"
+        " ended AS (DELETE FROM cron WHERE name NOT IN (SELECT name FROM given))"
+        " INSERT INTO cron AS c (name, schedule, next_at, rule_set) SELECT name, schedule, next_at, $2 FROM given ORDER BY name"
+        " ON CONFLICT (name) DO UPDATE SET schedule = excluded.schedule, rule_set = excluded.rule_set,"
+        "  next_at = CASE WHEN c.schedule = excluded.schedule THEN c.next_at ELSE excluded.next_at END";
     char *text = json_dump(crons);
     const struct pg_value values[] = { PG_VALUE_TEXT(text), PG_VALUE_TEXT(rule_set) };
     err_t err = query_run(pg, sql, values, ARRAY_LEN(values), reterr);
@@ -56,14 +63,21 @@ err_t cron_store_due(struct pg *pg, json_t **ret_crons, msec_t *ret_next_due, st
 err_t cron_store_fire(struct pg *pg, const json_t *cron, msec_t next_at, bool *ret_fired, struct error *reterr)
 {
     /* The time it was due at goes back as the database printed it: not a microsecond may be lost. */
-    static const char sql[] = "SELECT fire_cron($1, $2::timestamptz, $3::timestamptz)";
+    static const char sql[] =
+        "WITH moved AS (UPDATE cron SET last_at = next_at, next_at = $3::timestamptz"
+        "  WHERE name = $1 AND next_at = $2::timestamptz AND next_at <= clock_timestamp() RETURNING name, last_at, next_at)"
+        " SELECT append_own_events(jsonb_build_array(jsonb_build_object('type', 'cron.' || name, 'source', 'answerd',"
+        "  'provider', 'answerd', 'key', 'cron:' || name || ':' || extract(epoch FROM last_at), 'occurred_at', last_at,"
+        "  'lane', $4::bigint, 'body', jsonb_build_object('name', name, 'next_at', next_at)))) FROM moved";
     char to[ISO_BYTES];
+    char lane_name[LANE_NAME_BYTES];
+    snprintf(lane_name, sizeof(lane_name), "cron:%s", json_str_or(cron, "name", ""));
     const struct pg_value values[] = { PG_VALUE_TEXT(json_str(cron, "name")), PG_VALUE_TEXT(json_str(cron, "next_at")),
-                                       PG_VALUE_TEXT(iso_text(next_at, to)) };
+                                       PG_VALUE_TEXT(iso_text(next_at, to)), PG_VALUE_INT8(lane_of(lane_name)) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
-    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
     if (err == ERR_NONE) {
-        *ret_fired = pg_bool(result, 0, 0);
+        *ret_fired = pg_rows(result) > 0;
     }
     return err;
 }
