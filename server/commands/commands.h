@@ -32,6 +32,8 @@ struct command {
 
 extern const struct command command_check;
 extern const struct command command_help;
+extern const struct command command_migrate;
+extern const struct command command_serve;
 extern const struct command command_token;
 extern const struct command command_version;
 
