@@ -184,8 +184,7 @@ json_t *memory_store_cases(const struct memory_store *store, const json_t *event
     json_t *messages = referred_messages(store, event);
     size_t index;
     json_t *message;
-    json_array_foreach(messages, index, message)
-        want_contact(store, wanted, json_int(message, "contact_id", 0));
+    json_array_foreach(messages, index, message) want_contact(store, wanted, json_int(message, "contact_id", 0));
     want_by_reference(store, wanted, event);
 
     const char *key;
@@ -218,6 +217,24 @@ static void apply_rows(struct memory_store *store, enum rows_table table, const 
         json_t *kept = rows_upsert(store->rows, table, json_deep_copy(row));
         if (table == ROWS_MESSAGE)
             index_message(store, kept);
+    }
+}
+
+/* What a merged contact said goes with it; the desk moves only what it was given. */
+static void follow_merges(struct memory_store *store, const json_t *contacts)
+{
+    size_t index;
+    json_t *contact;
+    json_array_foreach(contacts, index, contact)
+    {
+        int64_t into = json_int(contact, "merged_into", 0);
+        if (into <= 0)
+            continue;
+        json_t *messages = json_copy(rows_of_contact(store->rows, ROWS_MESSAGE, json_int(contact, "id", 0)));
+        size_t position;
+        json_t *message;
+        json_array_foreach(messages, position, message) rows_move(store->rows, ROWS_MESSAGE, message, into);
+        json_decref(messages);
     }
 }
 
@@ -304,6 +321,7 @@ void memory_store_apply(struct memory_store *store, const json_t *changes)
     apply_timer_cancels(store, json_array_at(changes, "timer_cancels"));
     for (int i = 0; i < ROWS_TABLE_COUNT; i++)
         apply_rows(store, (enum rows_table)i, json_array_at(changes, rows_table_name((enum rows_table)i)));
+    follow_merges(store, json_array_at(changes, "contacts"));
     apply_edits(store, json_array_at(changes, "message_edits"));
     apply_states(store, json_array_at(changes, "message_states"));
     size_t index;
@@ -368,7 +386,8 @@ json_t *memory_store_fire_timer(struct memory_store *store, msec_t now)
     json_put_str(event, "type", text);
     json_put_str(event, "source", "answerd");
     json_put_str(event, "provider", "answerd");
-    snprintf(text, sizeof(text), "timer:%lld:%s", (long long)json_int(timer, "id", 0), json_str_or(timer, "due_at", ""));
+    snprintf(text, sizeof(text), "timer:%lld:%s", (long long)json_int(timer, "id", 0),
+             json_str_or(timer, "due_at", ""));
     json_put_str(event, "key", text);
     json_object_set(event, "occurred_at", json_object_get(timer, "due_at"));
     static const char *const copied[] = { "lane", "contact_id", "conversation_id", "outreach_id", "survey_id" };
@@ -452,9 +471,9 @@ static json_t *read_history(void *arg, int64_t conversation_id, size_t limit)
     json_t *list = json_array();
     size_t index;
     json_t *row;
-    json_array_foreach(conversation ? rows_of_contact(store->rows, ROWS_MESSAGE, json_int(conversation, "contact_id", 0))
-                                    : NULL,
-                       index, row)
+    json_array_foreach(
+        conversation ? rows_of_contact(store->rows, ROWS_MESSAGE, json_int(conversation, "contact_id", 0)) : NULL,
+        index, row)
     {
         if (json_int(row, "conversation_id", 0) == conversation_id)
             json_array_append_new(list, json_deep_copy(row));

@@ -1,0 +1,331 @@
+#include "domain/rule_test.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "domain/desk.h"
+#include "domain/rule_test_world.h"
+
+/* Monday, 5 January 2026, 10:00 UTC: a working hour without a change of clocks near. */
+#define BEGINNING_MS ((msec_t)1767607200 * 1000)
+#define MAX_EVENTS_OF_ONE_ACT 2000
+#define MAX_DEPTH 8
+#define REPORT_MAX_BYTES ((size_t)64 * 1024)
+
+int64_t world_next_id(void *arg)
+{
+    struct world *world = arg;
+    return ++world->last_id;
+}
+
+void world_begin_act(struct world *world)
+{
+    json_array_clear(world->traces);
+    json_array_clear(world->events);
+}
+
+static void count_coverage(struct world *world, const json_t *trace)
+{
+    const char *rule = json_str_or(trace, "rule", ""), *verdict = json_str_or(trace, "verdict", "");
+    if (!world->coverage)
+        return;
+    json_t *counts = json_object_at(world->coverage, rule);
+    if (!counts) {
+        counts = json_object();
+        json_put(world->coverage, rule, counts);
+    }
+    json_put_int(counts, verdict, json_int(counts, verdict, 0) + 1);
+}
+
+static void take_traces(struct world *world, const json_t *event, const json_t *traces)
+{
+    size_t index;
+    json_t *trace;
+    json_array_foreach(traces, index, trace)
+    {
+        json_t *kept = json_deep_copy(trace);
+        json_object_set(kept, "type", json_object_get(event, "type"));
+        json_array_append(world->traces, kept);
+        const char *verdict = json_str_or(trace, "verdict", "");
+        if (strcmp(verdict, "failed") == 0 || strcmp(verdict, "over_budget") == 0)
+            json_array_append(world->errors, kept);
+        json_decref(kept);
+        count_coverage(world, trace);
+    }
+}
+
+static void handle_one(struct world *world, const json_t *event)
+{
+    const struct fact_reader reader = memory_store_reader(world->store);
+    const struct desk_settings settings = {
+        .next_id = world_next_id,
+        .id_arg = world,
+        .reader = &reader,
+        .sources = world->sources,
+        .max_depth = MAX_DEPTH,
+    };
+    struct desk *desk = desk_new(&settings, world->rules);
+    json_t *cases = memory_store_cases(world->store, event);
+    size_t index;
+    json_t *one;
+    json_array_foreach(cases, index, one) desk_add_case(desk, json_incref(one));
+    json_decref(cases);
+    desk_handle(desk, event, world->now);
+    json_t *changes = desk_take_changes(desk);
+    desk_free(desk);
+    memory_store_apply(world->store, changes);
+    take_traces(world, event, json_array_at(changes, "traces"));
+    json_decref(changes);
+    json_array_append(world->events, (json_t *)(uintptr_t)event);
+}
+
+/* The dispatcher's decision: free text only within the provider's window, nothing to those who opted out. */
+static void dispatch(struct world *world, json_t *delivery)
+{
+    json_t *sent = json_deep_copy(delivery);
+    if (strcmp(json_str_or(delivery, "kind", ""), "webhook") == 0) {
+        memory_store_end_delivery(world->store, delivery, "sent", NULL, NULL, world->now);
+        json_array_append_new(world->webhooks, sent);
+        return;
+    }
+    struct rows *rows = memory_store_rows(world->store);
+    const json_t *request = json_object_at(delivery, "request");
+    const json_t *contact = rows_by_id(rows, ROWS_CONTACT, json_int(delivery, "contact_id", 0));
+    char key[512];
+    snprintf(key, sizeof(key), "%s %s", json_str_or(delivery, "source", ""), json_str_or(delivery, "identity", ""));
+    const json_t *address = rows_by_key(rows, ROWS_ADDRESS, key);
+    const json_t *source = json_object_get(world->sources, json_str_or(delivery, "source", ""));
+    msec_t window = source ? json_int(source, "window_ms", 0) : 0;
+    bool open = window <= 0 || (address && json_time(address, "last_inbound_at", 0) > 0 &&
+                                world->now < json_time(address, "last_inbound_at", 0) + window);
+    const json_t *topics = contact ? json_array_at(contact, "opted_out") : NULL;
+    const char *topic = json_str(delivery, "topic"), *reason = NULL, *sent_as = "free";
+    size_t index;
+    json_t *entry;
+    json_array_foreach(topics, index, entry)
+    {
+        const char *stopped = json_string_value(entry);
+        if (stopped && (strcmp(stopped, "all") == 0 || (topic && strcmp(stopped, topic) == 0)) &&
+            !json_bool(request, "confirms_opt_out", false))
+            reason = "the contact has opted out";
+    }
+    if (!open || !json_object_at(request, "free")) {
+        sent_as = "approved";
+        if (!json_object_at(request, "approved"))
+            reason = "the window is closed and there is no approved template";
+    }
+    if (reason) {
+        json_put_str(sent, "reason", reason);
+        memory_store_end_delivery(world->store, delivery, "blocked", reason, NULL, world->now);
+        json_array_append_new(world->held, sent);
+        return;
+    }
+    char provider_id[64];
+    snprintf(provider_id, sizeof(provider_id), "sent-%lld", (long long)json_int(delivery, "id", 0));
+    memory_store_end_delivery(world->store, delivery, "sent", NULL, provider_id, world->now);
+    json_put_str(sent, "sent_as", sent_as);
+    json_put_str(sent, "provider_message_id", provider_id);
+    const json_t *message = memory_store_message(world->store, json_int(delivery, "message_id", 0));
+    if (message)
+        json_put(sent, "message", json_deep_copy(message));
+    json_array_append_new(world->sent, sent);
+}
+
+static void settle(struct world *world)
+{
+    for (int i = 0; i < MAX_EVENTS_OF_ONE_ACT; i++) {
+        json_t *event = memory_store_next_event(world->store);
+        if (!event) {
+            event = memory_store_fire_timer(world->store, world->now);
+            if (event) {
+                json_put_int(event, "id", world_next_id(world));
+                json_put_time(event, "received_at", world->now);
+            }
+        }
+        if (event) {
+            handle_one(world, event);
+            json_decref(event);
+            continue;
+        }
+        json_t *delivery = memory_store_due_delivery(world->store, world->now);
+        if (!delivery)
+            return;
+        dispatch(world, delivery);
+    }
+    json_t *endless = json_object();
+    json_put_str(endless, "rule", "answerd.test");
+    json_put_str(endless, "verdict", "failed");
+    json_put_str(endless, "error", "one act led to more than 2000 events: do rules make each other run in a circle?");
+    json_array_append_new(world->errors, endless);
+}
+
+void world_happen(struct world *world, json_t *event)
+{
+    handle_one(world, event);
+    json_decref(event);
+    settle(world);
+}
+
+void world_advance(struct world *world, msec_t until)
+{
+    settle(world);
+    for (int i = 0; i < MAX_EVENTS_OF_ONE_ACT; i++) {
+        msec_t timer = memory_store_next_timer(world->store), delivery = memory_store_next_delivery(world->store);
+        msec_t next = timer > 0 && (delivery == 0 || timer < delivery) ? timer : delivery;
+        if (next == 0 || next > until)
+            break;
+        if (next > world->now)
+            world->now = next;
+        settle(world);
+    }
+    if (until > world->now)
+        world->now = until;
+}
+
+static void describe_traces(const struct world *world, struct buf *out)
+{
+    const char *last = "";
+    size_t index;
+    json_t *trace;
+    if (json_array_size(world->traces) == 0)
+        buf_add_text(out, "  no rule listens to what happened\n");
+    json_array_foreach(world->traces, index, trace)
+    {
+        const char *type = json_str_or(trace, "type", "");
+        if (strcmp(type, last) != 0)
+            buf_addf(out, "  on %s:\n", type);
+        last = type;
+        buf_addf(out, "    %-20s %-11s", json_str_or(trace, "rule", ""), json_str_or(trace, "verdict", ""));
+        if (json_str(trace, "file"))
+            buf_addf(out, " %s:%lld", json_str(trace, "file"), (long long)json_int(trace, "line", 0));
+        buf_add_char(out, '\n');
+        if (json_str(trace, "error"))
+            buf_addf(out, "      error: %s\n", json_str(trace, "error"));
+        size_t position;
+        json_t *effect;
+        json_array_foreach(json_array_at(trace, "effects"), position, effect)
+        {
+            char *text = json_dump(effect);
+            buf_addf(out, "      %.300s%s\n", text, strlen(text) > 300 ? "…" : "");
+            free(text);
+        }
+    }
+}
+
+err_t world_fail(struct world *world, struct error *reterr, const char *detail, const char *format, ...)
+{
+    char what[512];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(what, sizeof(what), format, list);
+    va_end(list);
+    buf_clear(&world->report);
+    buf_addf(&world->report, "%s:%d: t:%s: %s\n", world->file, world->line, world->verb, what);
+    if (detail)
+        buf_add_text(&world->report, detail);
+    describe_traces(world, &world->report);
+    return fail(reterr, ERR_INVALID, "%s:%d: t:%s: %s", world->file, world->line, world->verb, what);
+}
+
+static const struct world_verb *find_verb(const char *name)
+{
+    const struct world_verb *const lists[] = { world_acts, world_expectations };
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        for (const struct world_verb *verb = lists[i]; verb->name; verb++)
+            if (strcmp(verb->name, name) == 0)
+                return verb;
+    return NULL;
+}
+
+static const char *nearest_verb(const char *name)
+{
+    const char *names[64];
+    size_t count = 0;
+    const struct world_verb *const lists[] = { world_acts, world_expectations };
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        for (const struct world_verb *verb = lists[i]; verb->name && count < ARRAY_LEN(names) - 1; verb++)
+            names[count++] = verb->name;
+    names[count] = NULL;
+    return text_nearest(name, names);
+}
+
+static json_t *run_verb(void *arg, const char *name, const json_t *arguments, const char *file, int line,
+                        struct error *reterr)
+{
+    struct world *world = arg;
+    world->verb = name;
+    world->file = file;
+    world->line = line;
+    const struct world_verb *verb = find_verb(name);
+    if (!verb) {
+        const char *nearest = nearest_verb(name);
+        world_fail(world, reterr, NULL, "there is no such verb%s%s%s", nearest ? "; did you mean '" : "",
+                   nearest ? nearest : "", nearest ? "'" : "");
+        return NULL;
+    }
+    return verb->run(world, json_array_get(arguments, 0), json_array_get(arguments, 1), reterr);
+}
+
+static msec_t read_now(void *arg)
+{
+    const struct world *world = arg;
+    return world->now;
+}
+
+/* A rule that failed without the test expecting it fails the test, whatever else came out. */
+static bool errors_left(struct world *world)
+{
+    const json_t *error = json_array_get(world->errors, 0);
+    if (!error)
+        return false;
+    buf_clear(&world->report);
+    buf_addf(&world->report, "rule '%s' failed on %s: %s\n", json_str_or(error, "rule", ""),
+             json_str_or(error, "type", "an event"), json_str_or(error, "error", ""));
+    buf_add_text(&world->report, "  (when that is meant, say t:expect_error { rule = … })\n");
+    return true;
+}
+
+void rule_test_run(struct rule_set *set, size_t index, const json_t *sources, json_t *coverage,
+                   struct rule_test_outcome *ret_outcome)
+{
+    struct world world = {
+        .rules = set,
+        .sources = sources,
+        .store = memory_store_new(),
+        .now = BEGINNING_MS,
+        .last_id = 1000,
+        .sent = json_array(),
+        .webhooks = json_array(),
+        .held = json_array(),
+        .traces = json_array(),
+        .errors = json_array(),
+        .events = json_array(),
+        .coverage = coverage,
+    };
+    buf_init(&world.report, REPORT_MAX_BYTES);
+    struct rule_test_host host = { .verb = run_verb, .now = read_now, .arg = &world };
+    struct error error = { .code = ERR_NONE };
+    bool passed = rule_set_run_test(set, index, &host, &error) == ERR_NONE;
+    if (!passed && world.report.len == 0)
+        buf_addf(&world.report, "%s\n", error.text);
+    if (passed && errors_left(&world))
+        passed = false;
+    *ret_outcome = (struct rule_test_outcome){ .passed = passed };
+    if (passed)
+        buf_clear(&world.report);
+    ret_outcome->report = buf_take(&world.report);
+    json_t *const owned[] = { world.sent, world.webhooks, world.held, world.traces, world.errors, world.events };
+    for (size_t i = 0; i < ARRAY_LEN(owned); i++)
+        json_decref(owned[i]);
+    memory_store_free(world.store);
+    buf_done(&world.report);
+}
+
+void rule_test_outcome_done(struct rule_test_outcome *outcome)
+{
+    free(outcome->report);
+    *outcome = (struct rule_test_outcome){ .passed = false };
+}
