@@ -92,19 +92,21 @@ BEGIN
     IF room > 0 AND looked_at >= max_events * 4 THEN
         FOR candidate IN
             WITH trouble AS (SELECT EXISTS (SELECT 1 FROM work WHERE retry_at IS NOT NULL OR suspect) AS found)
-            SELECT b.bucket::smallint AS bucket
+            SELECT b.bucket::smallint AS bucket, mine.ready
               FROM generate_series(0, 511) AS b (bucket)
              CROSS JOIN LATERAL (
-                 SELECT o.position
-                   FROM (SELECT w.position, w.lane FROM work AS w WHERE w.bucket = b.bucket ORDER BY w.position LIMIT bucket_depth) AS o
-                  WHERE NOT ((SELECT trouble.found FROM trouble) AND lane_is_blocked(o.lane, o.position, now_at))
-                  LIMIT 1) AS first
-             WHERE b.bucket <> ALL (tried)
-             ORDER BY first.position
+                 SELECT min(x.position) AS first, count(*)::integer AS ready
+                   FROM (SELECT o.position
+                           FROM (SELECT w.position, w.lane FROM work AS w
+                                  WHERE w.bucket = b.bucket ORDER BY w.position LIMIT bucket_depth) AS o
+                          WHERE NOT ((SELECT trouble.found FROM trouble) AND lane_is_blocked(o.lane, o.position, now_at))
+                          LIMIT 4) AS x) AS mine
+             WHERE mine.ready > 0 AND b.bucket <> ALL (tried)
+             ORDER BY mine.first
         LOOP
             EXIT WHEN room <= 0;
             CONTINUE WHEN NOT pg_try_advisory_xact_lock(4201, candidate.bucket);
-            quota := least(4, room);
+            quota := least(candidate.ready, room);
             buckets := buckets || candidate.bucket;
             quotas := quotas || quota;
             room := room - quota;
