@@ -1,0 +1,91 @@
+#include "base/clock.h"
+
+#include "support.h"
+
+#include "base/macros.h"
+
+static void test_reads_what_postgres_and_providers_print(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        msec_t at;
+    } cases[] = {
+        { "1970-01-01T00:00:00Z", 0 },
+        { "2026-11-23T08:00:00.123Z", 1795420800123 },
+        { "2026-11-23 08:00:00.123456+00", 1795420800123 },
+        { "2026-11-23T08:00:00.123456+00:00", 1795420800123 },
+        { "2026-11-23T10:00:00.1+02:00", 1795420800100 },
+        { "2026-11-23T03:30:00-0430", 1795420800000 },
+        { "2026-11-23T08:00:00", 1795420800000 },
+        { "2026-11-23t08:00:00.999999999z", 1795420800999 },
+        { "2024-02-29T00:00:00Z", 1709164800000 },
+        { "1969-12-31T23:59:59.999Z", -1 },
+        { "2016-12-31T23:59:60Z", 1483228800000 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        msec_t at = 42;
+        if (!clock_parse_iso(bytes_of(cases[i].text), &at) || at != cases[i].at)
+            fail_msg("%s gives %lld", cases[i].text, (long long)at);
+    }
+}
+
+static void test_refuses_everything_else(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        "",           "2026-11-23",           "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z",  "2026-00-01T00:00:00Z",
+        "2026-01-32T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:61Z", "0000-01-01T00:00:00Z",
+        "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00.1234567890Z", "2026-01-01T00:00:00Zx", "2026-01-01T00:00:00+",
+        "2026-01-01T00:00:00+2",  "2026-01-01T00:00:00+24:00", "2026-01-01T00:00:00+02:60", "2026-01-01T00:00:00+02:000",
+        "+026-01-01T00:00:00Z", "2026-1-1T00:00:00Z", "infinity", "2026-01-01T00:00Z", " 2026-01-01T00:00:00Z",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        msec_t at = 42;
+        if (clock_parse_iso(bytes_of(cases[i]), &at) || at != 42)
+            fail_msg("'%s' was taken", cases[i]);
+    }
+}
+
+static void test_prints_and_reads_back(void **state)
+{
+    (void)state;
+    static const msec_t cases[] = { 0, -1, 1, 1795420800123, 951782400000, -62135596800000, 253402300799999 };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf text CLEANUP(buf_done);
+        msec_t back;
+        buf_init(&text, 64);
+        clock_add_iso(&text, cases[i]);
+        assert_int_equal(text.len, 24);
+        assert_true(clock_parse_iso(buf_bytes(&text), &back));
+        assert_int_equal(back, cases[i]);
+    }
+    struct buf text CLEANUP(buf_done);
+    buf_init(&text, 200);
+    clock_add_iso(&text, INT64_MAX);
+    assert_string_equal(text.ptr, "9999-12-31T23:59:59.999Z");
+    buf_clear(&text);
+    clock_add_iso(&text, INT64_MIN);
+    assert_string_equal(text.ptr, "0001-01-01T00:00:00.000Z");
+}
+
+static void test_can_be_set(void **state)
+{
+    (void)state;
+    clock_set(1795420800123);
+    assert_int_equal(clock_now(), 1795420800123);
+    clock_set(0);
+    assert_true(clock_now() > 1700000000000);
+    assert_true(clock_steady() <= clock_steady());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reads_what_postgres_and_providers_print),
+        cmocka_unit_test(test_refuses_everything_else),
+        cmocka_unit_test(test_prints_and_reads_back),
+        cmocka_unit_test(test_can_be_set),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
