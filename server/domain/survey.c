@@ -199,6 +199,20 @@ static void put_comment(json_t *survey, const char *text, msec_t now)
     json_put_str(survey, "state", "commented");
 }
 
+static void answer_back(struct scene *scene, json_t *conversation, const json_t *survey, const json_t *declaration,
+                        const char *key)
+{
+    char author[128];
+    snprintf(author, sizeof(author), "survey:%s", json_str_or(survey, "name", ""));
+    scene_act_as_desk(scene, author, json_str(survey, "rule"));
+    json_t *made = json_object();
+    const char *refused = NULL;
+    struct error error;
+    if (say(scene, conversation, survey, declaration, key, made, &refused, &error) != ERR_NONE)
+        scene->problem = "a text of the survey could not be sent";
+    json_decref(made);
+}
+
 static void record_score(struct scene *scene, json_t *survey, int score, const char *comment)
 {
     struct desk *desk = scene->desk;
@@ -224,20 +238,8 @@ static void record_score(struct scene *scene, json_t *survey, int score, const c
     if (previous > 0 || !conversation || !declaration)
         return;
 
-    char author[128];
-    snprintf(author, sizeof(author), "survey:%s", json_str_or(survey, "name", ""));
-    scene_act_as_desk(scene, author, json_str(survey, "rule"));
-    static const char *const parts[] = { "thanks", "ask_comment" };
-    for (size_t i = 0; i < 2; i++) {
-        if (i == 1 && comment)
-            break;
-        json_t *made = json_object();
-        const char *refused = NULL;
-        struct error error;
-        if (say(scene, conversation, survey, declaration, parts[i], made, &refused, &error) != ERR_NONE)
-            scene->problem = "a text of the survey could not be sent";
-        json_decref(made);
-    }
+    bool asks = json_object_get(declaration, "ask_comment") != NULL && !comment;
+    answer_back(scene, conversation, survey, declaration, asks ? "ask_comment" : "thanks");
 }
 
 /* Did anybody but the survey write to the contact on this channel since then? */
@@ -341,8 +343,11 @@ bool survey_take_message(struct scene *scene)
     } else {
         put_comment(survey, text, scene->now);
     }
-    consume(scene, survey, score > 0 && !rest ? "survey_answer" : "survey_comment");
+    bool is_comment = strcmp(json_str_or(survey, "state", ""), "commented") == 0;
+    consume(scene, survey, is_comment ? "survey_comment" : "survey_answer");
     emit_answered(scene, survey, conversation, previous);
+    if (is_comment && conversation)
+        answer_back(scene, conversation, survey, declaration, "thanks");
     return true;
 }
 
