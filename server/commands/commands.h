@@ -31,11 +31,16 @@ struct command {
 };
 
 extern const struct command command_check;
+extern const struct command command_health;
 extern const struct command command_help;
 extern const struct command command_migrate;
 extern const struct command command_serve;
+extern const struct command command_simulate;
+extern const struct command command_test;
 extern const struct command command_token;
 extern const struct command command_version;
+extern const struct command command_webhook;
+extern const struct command command_why;
 
 /* The table, in the order of `answerd --help`; ends with NULL. */
 extern const struct command *const commands[];

@@ -1,4 +1,14 @@
-/* The configuration of one process: read once from a Lua file, then shared read-only by all threads. */
+/* The configuration of one process: read once from a Lua file, then shared read-only by all threads.
+ *
+ *   http     { listen = "0.0.0.0:8080", tls = { certificate = "…", key = "…" } }
+ *   database { url = env("DATABASE_URL", "") }
+ *   source "stripe" { kind = "stripe", signing_secrets = { env "STRIPE_SIGNING_SECRET" } }
+ *
+ * The file runs in a sandbox of its own. env("NAME") is a variable that must be set and not empty, env("NAME", default)
+ * one that may be missing; file("/run/secrets/NAME") is the content of a file without its last line end. The sections
+ * and their settings are one table (settings.c), which `answerd help configuration` prints. What the settings of a
+ * source mean is the channels' business: commands/source_check.h.
+ */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
@@ -11,6 +21,7 @@ struct source_config {
     char *name; /* as in /webhooks/NAME */
     char *kind; /* a channel kind: "whatsapp", "stripe", … */
     json_t *settings; /* object; secrets resolved; arrays for settings that take several */
+    int line;         /* in the file, for messages */
 };
 
 struct config {
@@ -84,6 +95,17 @@ struct config {
  * All problems found are joined in the error text, one a line, each with file:line and a HINT. */
 err_t config_load(const char *path, bool dev, struct config **ret_config, struct error *reterr) MUST_CHECK;
 void config_free(struct config *config);
+
+/* The same, with each problem as an object {file, line, severity: "error", text, hint} added to the array `problems`. */
+err_t config_read(const char *path, bool dev, json_t *problems, struct config **ret_config, struct error *reterr) MUST_CHECK;
+
+/* Appends one problem as people read it, with a line end: "file:line: error: text" and perhaps a second line "HINT: …". */
+void config_add_problem_text(struct buf *out, const json_t *problem);
+/* The line at or after `from_line` where the file at `path` sets `key`, or `from_line`. */
+int config_line_of_key(const char *path, const char *key, int from_line);
+
+/* Appends the manual of all sections and settings. */
+void config_print_manual(struct buf *out);
 
 const struct source_config *config_source(const struct config *config, const char *name); /* NULL when unknown */
 

@@ -1,0 +1,157 @@
+/* `answerd check`: every problem of configuration and rules, before they run. */
+#include "base/text.h"
+#include "commands/commands.h"
+#include "commands/source_check.h"
+#include "rules/rule_set.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct report {
+    json_t *problems;
+    char version[80]; /* "" when the rules did not load */
+    size_t rule_count;
+};
+
+static void add_problem(struct report *report, const char *file, const struct error *e)
+{
+    static const char mark[] = "\nHINT: ";
+    const char *hint = strstr(e->text, mark);
+    json_t *problem = json_object();
+    json_put_str(problem, "file", file);
+    json_put_int(problem, "line", 0);
+    json_put_str(problem, "severity", "error");
+    json_put_bytes(problem, "text", (struct bytes){ e->text, hint ? (size_t)(hint - e->text) : strlen(e->text) });
+    json_put_str(problem, "hint", hint ? hint + sizeof(mark) - 1 : NULL);
+    json_array_append_new(report->problems, problem);
+}
+
+static size_t count_errors(const struct report *report)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(report->problems); i++)
+        count += strcmp(json_str_or(json_array_get(report->problems, i), "severity", "error"), "error") == 0;
+    return count;
+}
+
+/* `config` is NULL when only rules are looked at. */
+static void check_rules(struct report *report, const char *directory, const struct config *config)
+{
+    struct rule_limits limits = rule_limits_default();
+    if (config) {
+        limits.max_instructions = config->rules.max_instructions;
+        limits.max_memory_bytes = config->rules.max_memory_bytes;
+        limits.max_effects = config->rules.max_effects;
+        limits.max_wall_ms = config->rules.max_wall_ms;
+    }
+    struct rule_sources *sources = NULL;
+    struct rule_set *set = NULL;
+    struct error e;
+    if (rule_sources_read(directory, false, &sources, &e)) {
+        add_problem(report, directory, &e);
+        return;
+    }
+    size_t before = count_errors(report);
+    if (rule_set_load(sources, &limits, report->problems, &set, &e)) {
+        if (count_errors(report) == before)
+            add_problem(report, directory, &e);
+    } else {
+        snprintf(report->version, sizeof(report->version), "%s", rule_set_version(set));
+        report->rule_count = rule_set_count(set);
+    }
+    rule_set_free(set);
+    rule_sources_free(sources);
+}
+
+static void check_all(struct report *report, const char *path, const char *rules, bool dev)
+{
+    struct config *config = NULL;
+    struct error e;
+    size_t before = json_array_size(report->problems);
+    if (config_read(path, dev, report->problems, &config, &e)) {
+        if (json_array_size(report->problems) == before)
+            add_problem(report, path ? path : "answerd.lua", &e);
+        if (rules)
+            check_rules(report, rules, NULL);
+        return;
+    }
+    sources_check(config, report->problems);
+    check_rules(report, rules ? rules : config->rules.directory, config);
+    config_free(config);
+}
+
+static void print_json(const struct report *report, size_t errors)
+{
+    json_t *object = json_object();
+    json_put_bool(object, "ok", errors == 0);
+    json_put_str(object, "rule_set", report->version[0] ? report->version : NULL);
+    json_put_int(object, "rules", (int64_t)report->rule_count);
+    json_put(object, "problems", json_incref(report->problems));
+    char *text = json_dump(object);
+    printf("%s\n", text);
+    free(text);
+    json_decref(object);
+}
+
+static void print_text(const struct report *report, size_t errors)
+{
+    struct buf text;
+    buf_init(&text, (size_t)4 * 1024 * 1024);
+    for (size_t i = 0; i < json_array_size(report->problems); i++)
+        config_add_problem_text(&text, json_array_get(report->problems, i));
+    fwrite(text.ptr ? text.ptr : "", 1, text.len, stdout);
+    buf_done(&text);
+    size_t warnings = json_array_size(report->problems) - errors;
+    if (errors > 0)
+        printf("%zu error%s, %zu warning%s\n", errors, errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+    else
+        printf("ok: %zu rule%s, rule set %s, %zu warning%s\n", report->rule_count, report->rule_count == 1 ? "" : "s",
+               report->version, warnings, warnings == 1 ? "" : "s");
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    const char *config_path = NULL;
+    const char *rules = NULL;
+    bool json = false;
+    bool dev = false;
+    void *const values[] = { &config_path, &rules, &json, &dev };
+    int operands;
+    int exit_code;
+    if (!options_parse(command, argc, argv, values, &operands, &exit_code))
+        return exit_code;
+    if (operands > 0)
+        return command_usage_error(command, "takes no operand, got '%s'", argv[1]);
+    struct report report = { .problems = json_array() };
+    if (rules && !config_path)
+        check_rules(&report, rules, NULL);
+    else
+        check_all(&report, config_path, rules, dev);
+    size_t errors = count_errors(&report);
+    if (json)
+        print_json(&report, errors);
+    else
+        print_text(&report, errors);
+    json_decref(report.problems);
+    return errors > 0 ? EXIT_WRONG : EXIT_OK;
+}
+
+static const struct command_option options_table[] = {
+    { "config", OPTION_TEXT, "FILE", "the configuration; otherwise ./answerd.lua or /etc/answerd/answerd.lua" },
+    { "rules", OPTION_TEXT, "DIR", "only the rules of this folder; with --config, instead of its own rules" },
+    { "json", OPTION_FLAG, NULL, "print one JSON object: ok, rule_set, rules, problems" },
+    { "dev", OPTION_FLAG, NULL, "be as lenient as serve --dev" },
+    { NULL, OPTION_FLAG, NULL, NULL },
+};
+
+const struct command command_check = {
+    .name = "check",
+    .summary = "find what is wrong in the configuration, the sources and the rules",
+    .usage = "[--config FILE] [--rules DIR] [--json]",
+    .details = "Prints each problem as `file:line: error|warning: text`, perhaps with a line `HINT: ...`. The exit status is 1\n"
+               "when there is an error; warnings alone are fine. Needs no database; secrets must be where the configuration\n"
+               "takes them from.",
+    .options = options_table,
+    .run = run,
+};
