@@ -47,7 +47,7 @@ CREATE TABLE event (
     PRIMARY KEY (id, received_at)
 ) PARTITION BY RANGE (received_at);
 CREATE INDEX event_by_type ON event (type, received_at);
-CREATE INDEX event_by_key ON event (source, key);
+CREATE INDEX event_by_key ON event (key, source);
 CREATE INDEX event_by_webhook ON event (webhook_id) WHERE webhook_id IS NOT NULL;
 CREATE INDEX event_by_cause ON event (cause_event) WHERE cause_event IS NOT NULL;
 -- A reminder is not sent when its payment is in the books already, even when the engine has not come to that event yet.
