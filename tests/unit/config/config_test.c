@@ -1,0 +1,267 @@
+#include "config/config.h"
+
+#include "config/settings.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char directory[] = "/tmp/answerd config XXXXXX";
+static char path[200];
+
+static int make_directory(void **state)
+{
+    (void)state;
+    if (!mkdtemp(directory))
+        return -1;
+    snprintf(path, sizeof(path), "%s/answerd.lua", directory);
+    setenv("CONFIG_TEST_SET", "value", 1);
+    setenv("CONFIG_TEST_EMPTY", "", 1);
+    unsetenv("CONFIG_TEST_UNSET");
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    char secret[220];
+    snprintf(secret, sizeof(secret), "%s/secret", directory);
+    unlink(secret);
+    unlink(path);
+    return rmdir(directory);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char full[220];
+    snprintf(full, sizeof(full), "%s/%s", directory, name);
+    FILE *file = fopen(full, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    fclose(file);
+}
+
+static struct config *load(const char *text)
+{
+    struct config *config = NULL;
+    struct error e;
+    write_file("answerd.lua", text);
+    if (config_load(path, false, &config, &e))
+        fail_msg("%s", e.text);
+    return config;
+}
+
+/* The problems of a file as text, one a line. */
+static char *problems_of(const char *text)
+{
+    struct config *config = NULL;
+    struct error e;
+    struct buf out;
+    json_t *problems = json_array();
+    write_file("answerd.lua", text);
+    err_t err = config_read(path, false, problems, &config, &e);
+    if (!err)
+        config_free(config);
+    assert_int_equal(err != ERR_NONE, json_array_size(problems) > 0);
+    buf_init(&out, 100000);
+    for (size_t i = 0; i < json_array_size(problems); i++)
+        config_add_problem_text(&out, json_array_get(problems, i));
+    json_decref(problems);
+    char *result = buf_take(&out);
+    return result ? result : strdup("");
+}
+
+static void expect_problem(const char *text, int line, const char *expected)
+{
+    char *problems = problems_of(text);
+    char place[260];
+    snprintf(place, sizeof(place), "%s:%d: error: ", path, line);
+    if (!strstr(problems, expected) || !strstr(problems, place))
+        fail_msg("%s\ngave:\n%sexpected line %d: %s", text, problems, line, expected);
+    free(problems);
+}
+
+static void standard_values(void **state)
+{
+    (void)state;
+    struct config *config = load("");
+    assert_string_equal(config->http.listen, "0.0.0.0:8080");
+    assert_string_equal(config->http.admin_listen, "127.0.0.1:8081");
+    assert_int_equal(config->http.max_body_bytes, 4 * 1024 * 1024);
+    assert_int_equal(config->http.read_deadline_ms, 10000);
+    assert_string_equal(config->database.url, "");
+    assert_int_equal(config->rules.max_instructions, 1000000);
+    assert_false(config->deliver.allow_private_addresses);
+    assert_int_equal(config->log.level, LOG_INFO);
+    assert_int_equal(config->source_count, 0);
+    char expected[220];
+    snprintf(expected, sizeof(expected), "%s/rules", directory);
+    assert_string_equal(config->rules.directory, expected);
+    config_free(config);
+}
+
+static void all_kinds_of_values(void **state)
+{
+    (void)state;
+    write_file("secret", "top secret\n");
+    struct config *config = load("local function listen(port) return '127.0.0.1:' .. port end\n"
+                                 "http { listen = listen(9000), max_body = '64KiB', idle = '1m30s', max_connections = 7,\n"
+                                 "       max_header = 2048, tls = { certificate = 'a.pem', key = '/b.pem' } }\n"
+                                 "database { url = env('CONFIG_TEST_UNSET', 'postgres:///x') }\n"
+                                 "engine { threads = '3' }\n"
+                                 "deliver { allow_private_addresses = true }\n"
+                                 "rules { directory = '/srv/rules', max_memory = '128MiB' }\n"
+                                 "retention { months = 13 }\n"
+                                 "log { level = 'debug', json = true }\n"
+                                 "source 'a' { kind = 'stripe', signing_secrets = { env 'CONFIG_TEST_SET', file 'secret' } }\n"
+                                 "source \"b-2\" { kind = env('CONFIG_TEST_EMPTY', 'hmac'), nested = { x = 1, y = {} } }\n");
+    assert_string_equal(config->http.listen, "127.0.0.1:9000");
+    assert_int_equal(config->http.max_body_bytes, 65536);
+    assert_int_equal(config->http.max_header_bytes, 2048);
+    assert_int_equal(config->http.idle_ms, 90000);
+    assert_int_equal(config->http.max_connections, 7);
+    assert_string_equal(config->http.tls_key, "/b.pem");
+    assert_string_equal(strrchr(config->http.tls_certificate, '/'), "/a.pem");
+    assert_string_equal(config->database.url, "postgres:///x");
+    assert_int_equal(config->engine.threads, 3);
+    assert_true(config->deliver.allow_private_addresses);
+    assert_string_equal(config->rules.directory, "/srv/rules");
+    assert_int_equal(config->rules.max_memory_bytes, 128 * 1024 * 1024);
+    assert_int_equal(config->retention.months, 13);
+    assert_int_equal(config->log.level, LOG_DEBUG);
+    assert_true(config->log.json);
+    assert_int_equal(config->source_count, 2);
+    const struct source_config *a = config_source(config, "a");
+    assert_string_equal(a->kind, "stripe");
+    assert_int_equal(a->line, 10);
+    assert_string_equal(json_string_value(json_at(a->settings, "signing_secrets.0")), "value");
+    assert_string_equal(json_string_value(json_at(a->settings, "signing_secrets.1")), "top secret");
+    assert_non_null(config_source(config, "b-2"));
+    assert_null(config_source(config, "c"));
+    config_free(config);
+}
+
+static void problems_have_places(void **state)
+{
+    (void)state;
+    expect_problem("http {\n  listen = '0.0.0.0:1',\n  max_bdy = '1MiB',\n}", 3, "unknown setting http.max_bdy\nHINT: did you mean 'max_body'?");
+    expect_problem("\nhttp { tls = { cert = 'x' } }", 2, "unknown setting http.tls.cert");
+    expect_problem("http { tls = 'x' }", 1, "http.tls must be a table");
+    expect_problem("http { tls = { key = 'x' } }", 1, "both a certificate and a key");
+    expect_problem("htpp {}", 1, "'htpp' is not defined\nHINT: did you mean 'http'?");
+    expect_problem("http {}\nhttp {}", 2, "http was set before, in line 1");
+    expect_problem("http 'x'", 1, "http takes a table");
+    expect_problem("http { 'x' }", 1, "names and values");
+    expect_problem("http { listen = 8080 }", 1, "http.listen must be a text");
+    expect_problem("http { listen = '8080' }", 1, "http.listen must be an address and a port");
+    expect_problem("http { listen = 'localhost:99999' }", 1, "must be an address and a port");
+    expect_problem("http { public_url = 'hooks.example.com' }", 1, "must begin with https://");
+    expect_problem("http { max_body = '1MB' }", 1, "must be a size");
+    expect_problem("http { max_body = '1GiB' }", 1, "it may be from 1KiB to 64MiB");
+    expect_problem("http { max_body = -1 }", 1, "out of range");
+    expect_problem("http { idle = 10 }", 1, "must be a duration");
+    expect_problem("http { idle = '10' }", 1, "must be a duration");
+    expect_problem("http { idle = '100h' }", 1, "out of range");
+    expect_problem("engine { threads = 0 }", 1, "it may be from 1 to 64");
+    expect_problem("engine { threads = 1.5 }", 1, "must be a whole number");
+    expect_problem("engine { threads = '2x' }", 1, "must be a whole number");
+    expect_problem("deliver { allow_private_addresses = 'yes' }", 1, "must be true or false");
+    expect_problem("log { level = 'loud' }", 1, "must be debug, info, warn or error");
+    expect_problem("retention { months = 1 }", 1, "at least 3");
+    expect_problem("database { url = env 'CONFIG_TEST_UNSET' }", 1, "CONFIG_TEST_UNSET is not set");
+    expect_problem("database { url = env 'CONFIG_TEST_EMPTY' }", 1, "CONFIG_TEST_EMPTY is empty");
+    expect_problem("database { url = file '/nowhere/secret' }", 1, "cannot read '/nowhere/secret'");
+    expect_problem("database { url = file '/' }", 1, "no ordinary file");
+    expect_problem("source 'x' { }", 1, "has no kind");
+    expect_problem("source 'x' 'y'", 1, "takes a table");
+    expect_problem("\nsource 'x'\n", 2, "source \"x\" has no settings");
+    expect_problem("source 'x' { kind = 'stripe' }\nsource 'x' { kind = 'stripe' }", 2, "was declared before, in line 1");
+    expect_problem("source 'A b' { kind = 'stripe' }", 1, "no name for a source");
+    expect_problem("source '' { kind = 'stripe' }", 1, "no name for a source");
+    expect_problem("source 'x' { kind = 'stripe', f = print }", 1, "a function cannot be stored");
+    expect_problem("local x = = 1", 1, "unexpected symbol");
+    expect_problem("local x = nil\nx.y = 1", 2, "attempt to index");
+    expect_problem("x = 1", 1, "undeclared variable 'x'");
+    expect_problem("io.open('x')", 1, "'io' is not available here");
+    expect_problem("while true do end", 1, "budget");
+    expect_problem("\n\nerror('no')", 3, "no");
+}
+
+static void all_problems_are_told(void **state)
+{
+    (void)state;
+    char *problems = problems_of("http { listn = 'x', idle = 'y' }\nsource 'a' { kind = 'x', s = env 'CONFIG_TEST_UNSET' }\n"
+                                 "source 'b' { kind = 'x', s = env 'CONFIG_TEST_EMPTY' }\nerror('end')");
+    assert_non_null(strstr(problems, "listn"));
+    assert_non_null(strstr(problems, "http.idle"));
+    assert_non_null(strstr(problems, "CONFIG_TEST_UNSET"));
+    assert_non_null(strstr(problems, "CONFIG_TEST_EMPTY"));
+    assert_non_null(strstr(problems, ":4: error: end"));
+    free(problems);
+    struct buf many;
+    struct error e;
+    struct config *config;
+    buf_init(&many, 100000);
+    for (int i = 0; i < 300; i++)
+        buf_addf(&many, "source 'x%d' { kind = 'y', s = env 'CONFIG_TEST_UNSET' }\n", i);
+    write_file("answerd.lua", many.ptr);
+    assert_int_equal(config_load(path, false, &config, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "`answerd check` lists all"));
+    buf_done(&many);
+}
+
+static void missing_files(void **state)
+{
+    (void)state;
+    struct config *config;
+    struct error e;
+    assert_int_equal(config_load("/nowhere/answerd.lua", false, &config, &e), ERR_NOT_FOUND);
+    assert_int_equal(config_load("/", false, &config, &e), ERR_INVALID);
+}
+
+static void sizes(void **state)
+{
+    (void)state;
+    int64_t bytes = 0;
+    assert_true(setting_read_size(BYTES_LITERAL("4MiB"), &bytes));
+    assert_int_equal(bytes, 4 * 1024 * 1024);
+    assert_true(setting_read_size(BYTES_LITERAL("17"), &bytes));
+    assert_int_equal(bytes, 17);
+    static const char *const wrong[] = { "", "MiB", "-1", "1 MiB", "1mb", "1.5MiB", "9999999999GiB", "99999999999999999999" };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        assert_false(setting_read_size(bytes_of(wrong[i]), &bytes));
+}
+
+static void manual_names_every_setting(void **state)
+{
+    (void)state;
+    struct buf manual;
+    buf_init(&manual, 100000);
+    config_print_manual(&manual);
+    for (const struct setting *setting = settings; setting->section; setting++) {
+        assert_non_null(strstr(manual.ptr, setting->name));
+        assert_non_null(strstr(manual.ptr, setting->help));
+    }
+    buf_done(&manual);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(standard_values),
+        cmocka_unit_test(all_kinds_of_values),
+        cmocka_unit_test(problems_have_places),
+        cmocka_unit_test(all_problems_are_told),
+        cmocka_unit_test(missing_files),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(manual_names_every_setting),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
