@@ -359,10 +359,14 @@ function declarations.undeclared(kind, name)
     return string.format("there is no %s '%s'%s", kind, tostring(name), did_you_mean(name, declarations.names(kind)))
 end
 
--- What can only be known when all files have been read.
-function declarations.finish()
+-- What can only be known when all files have been read. When one of them failed, what it declares is not known either:
+-- then nobody is blamed for naming it (`is_complete` is false).
+function declarations.finish(is_complete)
     for at, what in next, waiting do
         problem("error", at, string.format("%s '%s' has no table after it", what.kind, tostring(what.name)))
+    end
+    if not is_complete then
+        return
     end
     for _, name in ipairs(declarations.names("survey")) do
         local survey = declared.survey[name]

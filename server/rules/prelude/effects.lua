@@ -23,11 +23,12 @@ local function running(what)
 end
 
 local function append(run, effect)
+    local file, line = host.where()
     if #run.list >= host.max_effects then
-        run.over = string.format("more than %d effects in one call", host.max_effects)
-        fault("%s", run.over)
+        -- Kept with its place: the rule may catch the error.
+        run.over = string.format("%s:%d: more than %d effects in one call", file or run.file, line or run.line, host.max_effects)
+        error(run.over, 0)
     end
-    local _, line = host.where()
     effect.line = line or run.line
     run.list[#run.list + 1] = effect
 end
@@ -475,11 +476,11 @@ end
 
 local outreach_fields = {
     topic = { type = "text", required = true }, reference = "text", goal = { type = "text", required = true },
-    steps = { type = "table", required = true }, vars = "table", next_attempt = "any",
+    steps = { type = "table", required = true }, vars = "table", next_attempt = "any", grace = "duration",
 }
 local step_fields = {
     after = "duration", template = "text", text = "text", note = "text", assign = "text", channel = "text",
-    quiet = { "respect", "ignore" }, language = "text", buttons = "table",
+    quiet = { "respect", "ignore" }, language = "text", buttons = "table", vars = "table",
 }
 
 function fx:outreach(options)
@@ -503,10 +504,12 @@ function fx:outreach(options)
         else
             kind = exactly_one(what, step, "template", "text", "note")
         end
+        local own = step.vars and variables_of(what, step.vars)
+        local all = setmetatable({}, { __index = function(_, key) return own and own[key] or variables[key] end })
         if kind == "template" then
-            need_variables(what, step.template, need_declared(what, "template", step.template), variables)
+            need_variables(what, step.template, need_declared(what, "template", step.template), all)
         elseif kind == "text" then
-            step.text = message_text(what, step.text, variables)
+            step.text = message_text(what, step.text, all)
         end
         local after = step.after or last
         if after < last then
@@ -516,6 +519,7 @@ function fx:outreach(options)
         steps[position] = {
             after_ms = after, template = step.template, text = step.text, note = step.note, assign = step.assign,
             channel = step.channel, quiet = step.quiet, language = step.language, buttons = buttons_of(what, step.buttons),
+            vars = own,
         }
     end
     if #steps == 0 or #steps > 20 then
@@ -530,7 +534,7 @@ function fx:outreach(options)
     end
     append(run, {
         ["do"] = "outreach", topic = given.topic, reference = given.reference, goal = given.goal, steps = steps,
-        vars = variables, next_attempt = next_attempt and host.iso(next_attempt),
+        vars = variables, next_attempt = next_attempt and host.iso(next_attempt), grace_ms = given.grace,
     })
 end
 

@@ -7,9 +7,10 @@ local event_types = {}
 
 event_types.names = {
     "message.received", "message.edited", "message.deleted", "message.reaction", "message.button", "message.status",
+    "message.sent_elsewhere",
     "conversation.opened", "conversation.reopened", "conversation.assigned", "conversation.tagged",
     "conversation.snoozed", "conversation.resolved",
-    "contact.created", "contact.merged", "contact.opted_out", "contact.opted_in",
+    "contact.created", "contact.merged", "contact.opted_out", "contact.opted_in", "contact.identity_changed",
     "payment.failed", "payment.action_required", "payment.succeeded", "payment.refunded", "payment.disputed",
     "subscription.created", "subscription.updated", "subscription.canceled",
     "order.completed", "survey.answered", "survey.expired", "outreach.recovered", "outreach.exhausted",
@@ -23,19 +24,24 @@ event_types.fields = {
     "id", "type", "source", "provider", "provider_type", "key", "occurred_at", "received_at", "channel",
     "contact", "conversation", "conversations", "contact_id", "conversation_id",
     "message", "status", "payment", "subscription", "order", "template", "body", "survey", "outreach", "timer", "cron",
-    "cause", "window", "raw",
+    "cause", "window", "raw", "topic", "account", "provider_reason", "agent",
 }
 
 -- Fields of the parts: asking for another one gives nil, unless its name is nearly one of these.
 event_types.part_fields = {
     message = { "id", "kind", "text", "media", "location", "contacts", "order", "button", "buttons", "reply_to", "referral",
-                "emoji", "forwarded", "thread", "chat", "edited", "author", "products", "payload" },
-    status = { "message_id", "state", "echo", "error", "pricing", "recipient", "participant" },
+                "emoji", "forwarded", "thread", "chat", "edited", "author", "products", "payload", "attachment", "metadata",
+                "quick_replies" },
+    status = { "message_id", "state", "echo", "error", "pricing", "recipient", "participant", "up_to" },
     payment = { "id", "amount", "currency", "reason", "attempt", "next_attempt", "url", "invoice", "customer",
-                "subscription", "status", "description", "metadata", "method", "code" },
+                "subscription", "status", "description", "metadata", "method", "code", "message", "due_at", "number",
+                "billing_reason", "card_brand", "secondary", "custom", "collection_method", "session", "reference",
+                "dunning_status", "will_retry" },
     subscription = { "id", "status", "previous_status", "cancel_at_period_end", "customer", "plan", "metadata",
-                     "cancel_at", "canceled_at", "current_period_end", "trial_end" },
-    order = { "id", "amount", "currency", "customer", "reference", "payment_status", "metadata", "items" },
+                     "cancel_at", "canceled_at", "ended_at", "current_period_start", "current_period_end", "trial_end",
+                     "next_billing_at", "url", "reason", "feedback", "currency", "invoice" },
+    order = { "id", "amount", "currency", "customer", "reference", "payment_status", "metadata", "items", "url",
+              "invoice", "subscription", "status", "payment", "mode" },
     template = { "name", "language", "status", "reason" },
     survey = { "id", "name", "conversation_id", "contact_id", "episode", "state", "score", "scale", "comment",
                "asked_at", "answered_at", "commented_at", "expires_at" },
@@ -44,7 +50,7 @@ event_types.part_fields = {
     timer = { "name", "data", "due_at", "armed_at" },
     cause = { "event", "rule", "depth" },
     contact = { "id", "name", "language", "timezone", "preferred_channel", "attributes", "opted_out", "opted_out_at",
-                "identities", "channels", "username", "recipient", "created_at", "updated_at" },
+                "identities", "channels", "username", "recipient", "created_at", "updated_at", "parent_user_id", "phones" },
     conversation = { "id", "contact_id", "source", "channel", "identity", "topic", "reference", "state", "priority",
                      "assignee", "tags", "attributes", "opened_at", "updated_at", "last_inbound_at",
                      "last_outbound_at", "first_reply_at", "snoozed_until", "resolved_at", "episode", "previous_id",
@@ -77,6 +83,11 @@ function event_types.wrong(name)
             if string.sub(other, 1, #prefix + 1) == prefix .. "." then
                 return nil
             end
+        end
+    end
+    for _, other in ipairs(event_types.names) do
+        if string.sub(other, 1, #name + 1) == name .. "." then
+            return string.format("'%s' is not an event type; write '%s' or '%s.*'", name, other, name)
         end
     end
     local choices = { table.unpack(event_types.names) }

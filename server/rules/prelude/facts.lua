@@ -6,7 +6,8 @@ local fault, did_you_mean, view, unwrap = support.fault, support.did_you_mean, s
 
 local facts = {}
 
-local time_fields = support.set_of { "next_attempt", "cancel_at", "current_period_end", "trial_end", "snoozed_until" }
+local time_fields = support.set_of { "next_attempt", "cancel_at", "current_period_start", "current_period_end",
+    "trial_end", "snoozed_until", "up_to" }
 
 -- Turns the ISO texts of a row's time fields into numbers, in place.
 local function with_times(row)
@@ -68,7 +69,7 @@ local function add_reading_methods()
     end
 
     function conversation:has_tag(tag)
-        for _, known in ipairs(unwrap(self).tags or {}) do
+        for _, known in ipairs(unwrap(unwrap(self).tags) or {}) do
             if known == tag then
                 return true
             end
@@ -90,7 +91,7 @@ local function add_reading_methods()
 
     -- The first handle of a kind: e.contact:identity("email") is "ada@example.com", or nil.
     function contact:identity(kind)
-        for _, identity in ipairs(unwrap(self).identities or {}) do
+        for _, identity in ipairs(unwrap(unwrap(self).identities) or {}) do
             if type(kind) == "string" and string.sub(identity, 1, #kind + 1) == kind .. ":" then
                 return string.sub(identity, #kind + 2)
             end
@@ -98,9 +99,19 @@ local function add_reading_methods()
         return nil
     end
 
+    -- Is there an address on this channel that messages can go to?
+    function contact:can_reach(channel)
+        for _, known in ipairs(unwrap(unwrap(self).channels) or {}) do
+            if known == channel then
+                return true
+            end
+        end
+        return false
+    end
+
     -- Has the contact asked not to get messages about this topic?
     function contact:has_opted_out(topic)
-        for _, known in ipairs(unwrap(self).opted_out or {}) do
+        for _, known in ipairs(unwrap(unwrap(self).opted_out) or {}) do
             if known == "all" or known == topic then
                 return true
             end
@@ -153,8 +164,19 @@ end
 
 local known_fields = support.set_of(event_types.fields)
 
-local function event_missing(event)
+-- `conversations` are the rows of the contact's open and latest conversations; they are shown when asked for.
+local function event_missing(event, conversations)
+    local shown
     return function(key)
+        if key == "conversations" then
+            if not shown then
+                shown = {}
+                for position, row in ipairs(conversations) do
+                    shown[position] = facts.conversation_view(support.plain(row, "a conversation"), row.id)
+                end
+            end
+            return shown
+        end
         if known_fields[key] or event[key] ~= nil then
             return nil
         end
@@ -185,7 +207,7 @@ function facts.event(event, given)
             event[part] = view(with_times(data), nil, "e." .. part, part_missing[part])
         end
     end
-    return view(event, event_methods, "the event", event_missing(event))
+    return view(event, event_methods, "the event", event_missing(event, given.conversations or {}))
 end
 
 return facts

@@ -118,23 +118,27 @@ function main.add_data(name, value, file)
     data_tables[name] = value
 end
 
+-- A file that could not be run to its end.
+local failed = false
+
 function main.add_problem(severity, file, line, text, hint)
+    failed = true
     support.problem(severity, { file = file, line = line }, text, hint)
 end
 
 -- The end of loading. `sources` is a list of {file, text} of the rule files. Returns the description of all there is.
 function main.finish(sources)
     loading = false
-    declarations.finish()
+    declarations.finish(not failed)
     local data_names = {}
     for name in next, data_tables do
         data_names[name] = true
     end
-    for _, source in ipairs(sources) do
+    for _, source in ipairs(failed and {} or sources) do
         source_check.file(source.file, source.text, data_names)
     end
     for at, name in next, calendar_uses do
-        if not declarations.declared.calendar[name] then
+        if not failed and not declarations.declared.calendar[name] then
             support.problem("error", at, declarations.undeclared("calendar", name))
         end
     end
@@ -189,7 +193,10 @@ end
 -- Anything wrong is an error.
 function main.run(index, event, given)
     local rule = declarations.rules[index]
-    local run = { mode = "when", list = host.array {}, opened = {}, opened_count = 0, conversations = given.conversations or {}, line = rule.line }
+    local run = {
+        mode = "when", list = host.array {}, opened = {}, opened_count = 0, conversations = given.conversations or {}, file = rule.file,
+        line = rule.line,
+    }
     effects.begin(run)
     local e = facts.event(event, given)
     run.event = e

@@ -193,7 +193,7 @@ local function check_outreach(file, options)
     for _, item in ipairs(steps and steps.items or {}) do
         local value = item.table and item.table.fields.template
         local template = check_declared(file, value, "template")
-        if template then
+        if template and not item.table.fields.vars then
             check_variables(file, value.line, value.text, template, options)
         end
     end
