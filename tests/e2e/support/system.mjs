@@ -112,7 +112,7 @@ source "whatsapp" { kind = "whatsapp", phone_number_id = env "WHATSAPP_PHONE_NUM
 source "telegram" { kind = "telegram", bot_token = env "TELEGRAM_BOT_TOKEN", secret_token = env "TELEGRAM_SECRET_TOKEN",
   api_url = "${this.simulateUrl}" }
 source "stripe" { kind = "stripe", signing_secrets = { env "STRIPE_SIGNING_SECRET" } }
-source "support" { kind = "standard_webhooks", secrets = { env "SUPPORT_SIGNING_SECRET" } }
+source "support" { kind = "standard_webhooks", signing_secrets = { env "SUPPORT_SIGNING_SECRET" } }
 ${this.options.config ?? ''}
 `
   }
