@@ -44,5 +44,5 @@ source "stripe" {
 
 source "support" {
   kind = "standard_webhooks",
-  secrets = { secret "SUPPORT_SIGNING_SECRET" },
+  signing_secrets = { secret "SUPPORT_SIGNING_SECRET" },
 }

@@ -95,12 +95,12 @@ test('a resolved ticket asks for a rating; the answers are stored and reopen not
 })
 
 test('a forged webhook gets 401 and leaves only its count', async () => {
-  const before = await system.value('SELECT count(*)::int FROM webhook')
+  const before = await system.value(`SELECT count(*)::int FROM webhook WHERE source = 'stripe'`)
   const forged = stripe.sign({ id: 'evt_forged', object: 'event', type: 'invoice.paid', data: { object: {} } }, { secret: 'whsec_wrong' })
   assert.equal((await system.post('stripe', forged)).status, 401)
   assert.equal((await system.post('nobody', forged)).status, 401)
   await system.untilSql('the count', `SELECT 1 FROM webhook_reject WHERE source = 'stripe' AND count >= 1`)
-  assert.equal(await system.value('SELECT count(*)::int FROM webhook'), before)
+  assert.equal(await system.value(`SELECT count(*)::int FROM webhook WHERE source = 'stripe'`), before)
   assert.equal(await system.value(`SELECT count(*)::int FROM event WHERE key = 'evt_forged'`), 0)
 })
 
