@@ -1,5 +1,5 @@
-/* Chargebee. Its webhooks are not signed: they prove themselves by HTTP Basic only, so the address must be https and the
- * password long. The user name ends at the first colon.
+/* Chargebee. Its webhooks are not signed: they prove themselves by HTTP Basic only, so the address must be https and
+ * the password long. The user name ends at the first colon.
  */
 #include "channel/kinds.h"
 #include "channel/payment.h"

@@ -8,7 +8,7 @@
  * "{timestamp}.{body}" when there is a timestamp header, else "{body}". A signed text without the body would accept any
  * body, and a timestamp that is not signed proves nothing: both are refused as wrong settings.
  *
- * Each request becomes one event `webhook.SOURCE`. Its body is the JSON document, or an object with the fields of a form.
+ * Each request becomes one event `webhook.SOURCE`. Its body is the JSON document, or an object with a form's fields.
  */
 #include "channel/event.h"
 #include "channel/kinds.h"

@@ -1,6 +1,6 @@
-/* Mollie's next-generation webhooks: JSON events, signed "X-Mollie-Signature: sha256=HEX" over the body. For a day after a
- * change of the secret the header comes twice. Classic webhooks (a form with an id, no signature) are refused: anybody
- * could send them.
+/* Mollie's next-generation webhooks: JSON events, signed "X-Mollie-Signature: sha256=HEX" over the body. For a day
+ * after a change of the secret the header comes twice. Classic webhooks (a form with an id, no signature) are refused:
+ * anybody could send them.
  *
  * The entity is embedded only when the webhook was made to do so; otherwise the event names it and no more.
  */

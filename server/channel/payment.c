@@ -177,6 +177,9 @@ void payment_finish(json_t *event, const char *const *reference_keys)
     if (counts && json_int(payment, "attempt", 0) < 1) {
         json_put_int(payment, "attempt", 1);
     }
+    if (json_str(payment, "invoice") == NULL) {
+        json_put_str(payment, "invoice", json_str(payment, "order"));
+    }
     for (; *reference_keys && json_str(payment, "reference") == NULL; reference_keys++) {
         json_put_str(payment, "reference", json_str(payment, *reference_keys));
     }
@@ -197,7 +200,7 @@ void payment_add_events(const struct payment_parser *parser, json_t *events, con
         if (++count > 1) {
             buf_addf(&own_key, ":%u", count);
         }
-        json_t *event = event_add(events, w, parser->provider, t->type, own_key.ptr, occurred_at);
+        json_t *event = event_append(events, w, parser->provider, t->type, own_key.ptr, occurred_at);
         json_put_str(event, "provider_type", provider_type);
         parser->read_contact(event, object);
         t->read(event, object);

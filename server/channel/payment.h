@@ -14,7 +14,8 @@
  *                otherwise. A rule that sends something skips it (`not e.payment.secondary`).
  *   `reference`  what is owed: the invoice, else the order or subscription, else the payment itself. It is the same for
  *                the failure and for the success that settles it, so it is the natural reference of an outreach.
- * `invoice` is set, on secondary events as well, whenever the provider has invoices and names one.
+ * `invoice` is set, on secondary events as well, whenever the provider names one; for providers without invoices it is
+ * the order.
  */
 #ifndef CHANNEL_PAYMENT_H
 #define CHANNEL_PAYMENT_H
@@ -54,7 +55,7 @@ void payment_finish(json_t *event, const char *const *reference_keys);
 /* The usual order: invoice, order, subscription, id. */
 extern const char *const payment_reference_keys[];
 
-/* --- what the parsers of most providers have in common ------------------------------------------------------------- */
+/* --- what the parsers of most providers have in common ------------------------------------------------------------ */
 
 /* What one type of the provider becomes. A type listed twice yields two events, the second with the key "KEY:2". */
 struct payment_type {

@@ -1,9 +1,9 @@
 /* PayPal: the signature, and the kind. Parsing is in paypal_parse.c.
  *
- * Signed is "TRANSMISSION-ID|TRANSMISSION-TIME|WEBHOOK-ID|CRC32" by RSA with SHA-256; the CRC-32 (as in zlib) of the body
- * is printed in decimal. The webhook id is not in the request, it comes from the configuration. The certificate is the
- * operator's too: nothing is fetched while a request waits. PAYPAL-CERT-URL must still be PayPal's, so that a request
- * that points elsewhere is refused whatever it is signed with.
+ * Signed is "TRANSMISSION-ID|TRANSMISSION-TIME|WEBHOOK-ID|CRC32" by RSA with SHA-256; the CRC-32 (as in zlib) of the
+ * body is printed in decimal. The webhook id is not in the request, it comes from the configuration. The certificate is
+ * the operator's too: nothing is fetched while a request waits. PAYPAL-CERT-URL must still be PayPal's, so that a
+ * request that points elsewhere is refused whatever it is signed with.
  */
 #include "channel/kinds.h"
 #include "channel/paypal_parse.h"

@@ -6,8 +6,6 @@ static const char *const reference_keys[] = { "subscription", "invoice", "order"
 
 static void read_person(json_t *event, const json_t *person)
 {
-    json_t *id = json_object_get(person, "payer_id");
-    customer_add_id(event, "paypal", id ? id : json_object_get(person, "account_id"));
     customer_add_email(event, json_str(person, "email_address"));
     customer_add_email(event, json_str(person, "email"));
     customer_add_phone(event, json_str(person, "phone"));
@@ -30,11 +28,16 @@ static void read_contact(json_t *event, const json_t *resource)
 {
     static const char *const people[] = { "payer", "payer.payer_info", "subscriber", "disputed_transactions.0.buyer" };
     for (size_t i = 0; i < ARRAY_LEN(people); i++) {
-        read_person(event, json_at(resource, people[i]));
+        const json_t *person = json_at(resource, people[i]);
+        json_t *id = json_object_get(person, "payer_id");
+        customer_add_id(event, "paypal", id ? id : json_object_get(person, "account_id"));
     }
     static const char *const customs[] = { "custom_id", "custom", "purchase_units.0.custom_id" };
     for (size_t i = 0; i < ARRAY_LEN(customs); i++) {
         (void)customer_add_identity(event, json_string_value(json_at(resource, customs[i])));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(people); i++) {
+        read_person(event, json_at(resource, people[i]));
     }
 }
 

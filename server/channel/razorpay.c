@@ -1,8 +1,8 @@
-/* Razorpay. X-Razorpay-Signature is the HMAC of the body in hex, under a secret that the merchant chose for the webhook.
- * After a change of the secret, retries of older events still carry the old signature: keep both for a day.
+/* Razorpay. X-Razorpay-Signature is the HMAC of the body in hex, under a secret that the merchant chose for it. After a
+ * change of the secret, retries of older events still carry the old signature: keep both for a day.
  *
  * One payment arrives several times: payment.captured with order.paid, invoice.paid, subscription.charged or
- * payment_link.paid; the latter three are secondary. payment.failed may be followed by a success of the same order (late
+ * payment_link.paid; the last three are secondary. payment.failed may be followed by a success of the same order (late
  * authorisation, a second try with UPI), so a rule should wait some minutes; `payment.reference` is the order then.
  */
 #include "channel/kinds.h"

@@ -1,5 +1,5 @@
-/* Shopify. X-Shopify-Hmac-Sha256 is the HMAC of the body in base64, under the app's client secret (or the secret that the
- * admin shows for webhooks made there). The newer "Events" send the same headers without "X-".
+/* Shopify. X-Shopify-Hmac-Sha256 is the HMAC of the body in base64, under the app's client secret (or the secret that
+ * the admin shows for webhooks made there). The newer "Events" send the same headers without "X-".
  *
  * What happened is in the header X-Shopify-Topic and not in the body. Without it, as when a stored body is parsed by
  * hand, a paid order is recognised by its fields; anything else stays as it is.

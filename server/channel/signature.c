@@ -85,8 +85,6 @@ err_t signature_tolerance(const json_t *settings, msec_t fallback, msec_t *ret_t
     msec_t tolerance = 0;
     if (value == NULL || json_is_null(value)) {
         tolerance = fallback;
-    } else if (json_is_integer(value)) {
-        tolerance = json_integer_value(value); /* the configuration has converted it */
     } else if (json_is_string(value)) {
         int64_t parsed = 0;
         if (text_to_duration(bytes_of(json_string_value(value)), &parsed)) {

@@ -1,5 +1,5 @@
-/* Square. x-square-hmacsha256-signature is the HMAC, in base64, of the notification URL followed by the body. The URL is
- * the one registered at Square, byte for byte: behind a proxy only the configuration knows it.
+/* Square. x-square-hmacsha256-signature is the HMAC, in base64, of the notification URL followed by the body. The URL
+ * is the one registered at Square, byte for byte: behind a proxy only the configuration knows it.
  *
  * An invoice is paid by payments that name the same order, so the order is the reference of both.
  */
@@ -238,7 +238,7 @@ static err_t square_parse(const struct webhook *w, const json_t *settings, json_
 
 static const struct channel_setting settings[] = {
     SIGNING_SECRETS_SETTING("the subscription's signature key; one or a list"),
-    { "notification_url", SETTING_TEXT, false, "the URL as registered at Square; default: http.public_url and the path" },
+    { "notification_url", SETTING_TEXT, false, "the URL as registered at Square; default: http.public_url and path" },
     { NULL, SETTING_TEXT, false, NULL },
 };
 

@@ -175,6 +175,20 @@ static const char *invoice_of(const json_t *object)
     return invoice && strncmp(invoice, "in_", 3) == 0 ? invoice : NULL;
 }
 
+/* What Stripe writes into the payment intents that its invoices make. */
+static bool is_made_by_invoice(const json_t *intent)
+{
+    static const char *const descriptions[] = { "Subscription creation", "Subscription update",
+                                                "Payment for Invoice" };
+    const char *description = json_str_or(intent, "description", "");
+    for (size_t i = 0; i < ARRAY_LEN(descriptions); i++) {
+        if (strcmp(description, descriptions[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void put_card(json_t *payment, const json_t *details)
 {
     json_t *card = json_object_at(details, "card");
@@ -204,7 +218,7 @@ void stripe_read_payment_intent(json_t *event, const json_t *intent, const json_
     json_put_str(payment, "status", TEXT_AT(intent, "status"));
     json_put_str(payment, "description", TEXT_AT(intent, "description"));
     payment_put_metadata(payment, json_object_at(intent, "metadata"));
-    if (json_str(payment, "invoice")) {
+    if (json_str(payment, "invoice") || is_made_by_invoice(intent)) {
         json_put_bool(payment, "secondary", true);
     }
     payment_finish(event, payment_reference_keys);

@@ -14,14 +14,16 @@ static const struct {
     { "invoice.paid", "invoice", "payment.succeeded", stripe_read_invoice, false },
     { "invoice.payment_succeeded", "invoice", "payment.succeeded", stripe_read_invoice, true },
     { "payment_intent.payment_failed", "payment_intent", "payment.failed", stripe_read_payment_intent, false },
-    { "payment_intent.requires_action", "payment_intent", "payment.action_required", stripe_read_payment_intent, false },
+    { "payment_intent.requires_action", "payment_intent", "payment.action_required", stripe_read_payment_intent,
+      false },
     { "payment_intent.succeeded", "payment_intent", "payment.succeeded", stripe_read_payment_intent, false },
     { "charge.failed", "charge", "payment.failed", stripe_read_charge, false },
     { "charge.succeeded", "charge", "payment.succeeded", stripe_read_charge, false },
     { "charge.refunded", "charge", "payment.refunded", stripe_read_charge, false },
     { "charge.dispute.created", "dispute", "payment.disputed", stripe_read_dispute, false },
     { "checkout.session.async_payment_succeeded", "checkout.session", "order.completed", stripe_read_session, false },
-    { "checkout.session.async_payment_failed", "checkout.session", "payment.failed", stripe_read_session_failure, true },
+    { "checkout.session.async_payment_failed", "checkout.session", "payment.failed", stripe_read_session_failure,
+      true },
     { "customer.subscription.created", "subscription", "subscription.created", stripe_read_subscription, false },
     { "customer.subscription.updated", "subscription", "subscription.updated", stripe_read_subscription, false },
     { "customer.subscription.paused", "subscription", "subscription.updated", stripe_read_subscription, false },
@@ -66,7 +68,7 @@ err_t stripe_parse(const struct webhook *w, const json_t *settings, json_t *even
     const json_t *previous = json_object_at(data, "previous_attributes");
 
     if (object && is_settled_session(provider_type, object)) {
-        json_t *event = event_add(events, w, "stripe", "order.completed", key.ptr, at);
+        json_t *event = event_append(events, w, "stripe", "order.completed", key.ptr, at);
         json_put_str(event, "provider_type", provider_type);
         stripe_read_session(event, object, previous);
         return ERR_NONE;
@@ -76,7 +78,7 @@ err_t stripe_parse(const struct webhook *w, const json_t *settings, json_t *even
             strcmp(json_str_or(object, "object", types[i].object), types[i].object) != 0) {
             continue;
         }
-        json_t *event = event_add(events, w, "stripe", types[i].type, key.ptr, at);
+        json_t *event = event_append(events, w, "stripe", types[i].type, key.ptr, at);
         json_put_str(event, "provider_type", provider_type);
         types[i].read(event, object, previous);
         if (types[i].secondary) {

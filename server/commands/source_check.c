@@ -164,6 +164,18 @@ static void check_required(struct checking *c, const struct channel_kind *kind)
     }
 }
 
+/* What only the kind itself knows: settings that are right one by one and make no sense together. */
+static void check_together(struct checking *c, const struct channel_kind *kind)
+{
+    struct error e = { .code = ERR_NONE };
+    if (!kind->check || kind->check(c->source->settings, &e) == ERR_NONE)
+        return;
+    char *hint = strstr(e.text, "\nHINT: ");
+    if (hint)
+        *hint = '\0';
+    problem(c, NULL, hint ? hint + strlen("\nHINT: ") : NULL, "source \"%s\": %s", c->source->name, e.text);
+}
+
 bool sources_check(const struct config *config, json_t *problems)
 {
     struct checking c = { .config = config, .problems = problems, .correct = true };
@@ -179,6 +191,7 @@ bool sources_check(const struct config *config, json_t *problems)
                     "source \"%s\": webhooks without verification are refused", c.source->name);
         check_values(&c, kind);
         check_required(&c, kind);
+        check_together(&c, kind);
     }
     return c.correct;
 }

@@ -365,14 +365,15 @@ const struct command command_webhook = {
              "sign KIND --secret S [--at UNIX] [--id ID] [--url U] [FILE|-]\n"
              "register SOURCE [--url U] [--config FILE]",
     .details =
-        "verify prints `valid`, or `invalid: REASON` and exits 1. The body is taken byte by byte, with its last newline.\n"
+        "verify prints `valid`, or `invalid: REASON` and exits 1. The body is taken byte by byte, newlines and all.\n"
         "parse prints the events of one body, one JSON object a line, as they would be stored.\n"
         "sign prints the headers that the provider would send: curl -H @<(answerd webhook sign ...) takes them.\n"
         "register asks the provider to send a source's webhooks here.\n"
         "\n"
-        "--secret is what the kind checks with: the signing secret or key; the app secret (whatsapp, messenger, instagram,\n"
-        "meta); the secret token (telegram); user:password (chargebee); the webhook id (paypal, with --certificate). square\n"
-        "needs --url. hmac is described by its settings: --setting header=X-Signature --setting encoding=base64 ...",
+        "--secret is what the kind checks with: the signing secret or key; the app secret (whatsapp, messenger,\n"
+        "instagram, meta); the secret token (telegram); user:password (chargebee); the webhook id (paypal, with\n"
+        "--certificate). square needs --url. hmac is described by its settings: --setting header=X-Signature\n"
+        "--setting encoding=base64 ...",
     .options = options_table,
     .run = run,
 };

@@ -1,0 +1,487 @@
+/* Verification and signing of the kinds with secrets: what passes, and above all what does not. */
+#include "channel/channel_support.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+
+#define NOW_S (TEST_NOW / 1000)
+#define BODY "{\"id\":\"evt_1\",\"type\":\"x\",\"event_type\":\"x\",\"event\":\"x\",\"name\":\"\xc5\xbb\xc3\xb3\xc5\x82w \xf0\x9f\x98\x80\"}\n"
+
+struct attempt {
+    const char *kind;
+    const char *settings; /* JSON */
+    const char *url;
+    const char *body;
+    size_t body_length; /* 0: the text's */
+    msec_t now;         /* 0: TEST_NOW */
+    struct webhook_header headers[6];
+};
+
+static struct webhook webhook_of(const struct attempt *a)
+{
+    size_t count = 0;
+    while (count < ARRAY_LEN(a->headers) && a->headers[count].name) {
+        count++;
+    }
+    const char *body = a->body ? a->body : BODY;
+    return (struct webhook){ .method = "POST",
+                             .source = "test",
+                             .url = a->url ? a->url : "",
+                             .headers = a->headers,
+                             .header_count = count,
+                             .body = { body, a->body_length ? a->body_length : strlen(body) },
+                             .now = a->now ? a->now : TEST_NOW };
+}
+
+/* NULL when it is genuine, else the reason; valid until the next call. */
+static const char *verdict(const struct attempt *a)
+{
+    static struct error e;
+    e = (struct error){ .code = ERR_NONE };
+    json_t *settings CLEANUP(json_free) = json_loads(a->settings, 0, NULL);
+    assert_non_null(settings);
+    struct webhook w = webhook_of(a);
+    err_t err = channel_find(a->kind)->verify(&w, settings, &e);
+    if (err == ERR_NONE) {
+        return NULL;
+    }
+    assert_true(err == ERR_DENIED || err == ERR_INTERNAL);
+    assert_int_equal(err, e.code);
+    return e.text;
+}
+
+static void expect_valid_line(const struct attempt *a, int line)
+{
+    const char *reason = verdict(a);
+    if (reason) {
+        print_error("line %d: %s: %s\n", line, a->kind, reason);
+        fail();
+    }
+}
+
+static void expect_invalid_line(const struct attempt *a, const char *words, int line)
+{
+    const char *reason = verdict(a);
+    if (reason == NULL || strstr(reason, words) == NULL) {
+        print_error("line %d: %s: '%s' does not say '%s'\n", line, a->kind, reason ? reason : "valid", words);
+        fail();
+    }
+}
+#define VALID(...) expect_valid_line(&(struct attempt){ __VA_ARGS__ }, __LINE__)
+#define INVALID(words, ...) expect_invalid_line(&(struct attempt){ __VA_ARGS__ }, words, __LINE__)
+
+/* The value of one header that `sign` gives; the caller frees it. */
+static char *signed_header(const char *kind, const char *secret, const char *url, const char *name, msec_t now)
+{
+    struct attempt a = { .kind = kind, .url = url, .now = now };
+    struct webhook w = webhook_of(&a);
+    struct buf headers CLEANUP(buf_done);
+    buf_init(&headers, 65536);
+    assert_int_equal(channel_find(kind)->sign(&w, bytes_of(secret), &headers, NULL), ERR_NONE);
+    struct bytes rest = buf_bytes(&headers);
+    while (rest.len > 0) {
+        struct bytes value = text_next_field(&rest, '\n');
+        struct bytes found = text_next_field(&value, ':');
+        if (text_equal_ignore_case(found, bytes_of(name))) {
+            value = text_trim(value);
+            return strndup(value.ptr, value.len);
+        }
+    }
+    fail_msg("%s does not sign %s", kind, name);
+    return NULL;
+}
+
+/* --- all kinds alike -------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *kind, *secret, *setting, *header, *url;
+    bool binds_body;
+} kinds[] = {
+    { "stripe", "whsec_test_secret", "signing_secrets", "Stripe-Signature", "", true },
+    { "paddle", "pdl_ntfset_1_abc", "signing_secrets", "Paddle-Signature", "", true },
+    { "razorpay", "rzp_secret", "signing_secrets", "X-Razorpay-Signature", "", true },
+    { "adyen", "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056", "signing_secrets", "HmacSignature",
+      "", true },
+    { "square", "kS7UiGxmVRMYLuXVZJRIVQ", "signing_secrets", "x-square-hmacsha256-signature", "https://a.example/w",
+      true },
+    { "mollie", "mollie-secret", "signing_secrets", "X-Mollie-Signature", "", true },
+    { "gocardless", "ED7D658C-D8EB", "signing_secrets", "Webhook-Signature", "", true },
+    { "lemonsqueezy", "ls-secret", "signing_secrets", "X-Signature", "", true },
+    { "shopify", "hush", "signing_secrets", "X-Shopify-Hmac-Sha256", "", true },
+};
+
+static char *settings_with(const char *name, const char *first, const char *second)
+{
+    json_t *settings = json_object();
+    json_t *list = json_array();
+    if (first) {
+        json_array_append_new(list, json_string(first));
+    }
+    if (second) {
+        json_array_append_new(list, json_string(second));
+    }
+    json_put(settings, name, list);
+    char *text = json_dump(settings);
+    json_decref(settings);
+    return text;
+}
+
+static void what_is_signed_is_valid_and_nothing_else(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        const char *kind = kinds[i].kind;
+        const char *url = kinds[i].url;
+        char *signature = signed_header(kind, kinds[i].secret, url, kinds[i].header, TEST_NOW);
+        char *right = settings_with(kinds[i].setting, kinds[i].secret, NULL);
+        char *rotated = settings_with(kinds[i].setting, "0123456789abcdef", kinds[i].secret);
+        char *wrong = settings_with(kinds[i].setting, "0123456789abcdef", NULL);
+        char *empty = settings_with(kinds[i].setting, "", NULL);
+        char upper[64];
+        snprintf(upper, sizeof(upper), "%s", kinds[i].header);
+        for (char *c = upper; *c; c++) {
+            *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
+        }
+
+        VALID(.kind = kind, .settings = right, .url = url, .headers = { { kinds[i].header, signature } });
+        VALID(.kind = kind, .settings = right, .url = url, .headers = { { upper, signature } });
+        VALID(.kind = kind, .settings = rotated, .url = url, .headers = { { kinds[i].header, signature } });
+        VALID(.kind = kind, .settings = right, .url = url,
+              .headers = { { kinds[i].header, "nonsense" }, { kinds[i].header, signature } });
+        INVALID("", .kind = kind, .settings = wrong, .url = url, .headers = { { kinds[i].header, signature } });
+        INVALID("no secret", .kind = kind, .settings = empty, .url = url, .headers = { { kinds[i].header, signature } });
+        INVALID("no secret", .kind = kind, .settings = "{}", .url = url, .headers = { { kinds[i].header, signature } });
+        INVALID("missing", .kind = kind, .settings = right, .url = url, .headers = { { "X-Other", signature } });
+        INVALID("", .kind = kind, .settings = right, .url = url, .headers = { { kinds[i].header, "" } });
+        INVALID("", .kind = kind, .settings = right, .url = url, .body = BODY " ",
+                .headers = { { kinds[i].header, signature } });
+
+        /* each character of the signature counts, except perhaps the bits after a base64 text's end */
+        for (size_t at = 0; at + 2 < strlen(signature); at++) {
+            char *changed = strdup(signature);
+            changed[at] = changed[at] == '0' ? '1' : '0';
+            struct attempt a = { .kind = kind, .settings = right, .url = url,
+                                 .headers = { { kinds[i].header, changed } } };
+            if (verdict(&a) == NULL) {
+                fail_msg("%s accepts %s for %s", kind, changed, signature);
+            }
+            free(changed);
+        }
+        for (size_t length = 0; length < strlen(signature); length++) {
+            char *cut = strndup(signature, length);
+            struct attempt a = { .kind = kind, .settings = right, .url = url, .headers = { { kinds[i].header, cut } } };
+            /* padding may go */
+            assert_true(verdict(&a) != NULL || signature[length] == '=');
+            free(cut);
+        }
+        free(signature);
+        free(right);
+        free(rotated);
+        free(wrong);
+        free(empty);
+    }
+}
+
+static void nul_bytes_are_signed_as_well(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"a\":1}\0{\"b\":2}";
+    /* HMAC-SHA256 of "{\"a\":1}" alone must not do for the longer body */
+    unsigned char mac[SHA256_SIZE];
+    struct bytes part = { body, 7 };
+    crypto_hmac(HASH_SHA256, bytes_of("s"), &part, 1, mac);
+    struct buf hex CLEANUP(buf_done);
+    buf_init(&hex, 128);
+    text_encode_hex((struct bytes){ (const char *)mac, sizeof(mac) }, &hex);
+    VALID(.kind = "razorpay", .settings = "{\"signing_secrets\":\"s\"}", .body = body, .body_length = 7,
+          .headers = { { "X-Razorpay-Signature", hex.ptr } });
+    INVALID("matches", .kind = "razorpay", .settings = "{\"signing_secrets\":\"s\"}", .body = body,
+            .body_length = sizeof(body) - 1, .headers = { { "X-Razorpay-Signature", hex.ptr } });
+}
+
+/* --- times ------------------------------------------------------------------------------------------------------------ */
+
+static void old_signatures_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind, *header;
+        msec_t window_ms;
+    } timed[] = { { "stripe", "Stripe-Signature", 300000 }, { "paddle", "Paddle-Signature", 5000 } };
+    for (size_t i = 0; i < ARRAY_LEN(timed); i++) {
+        const char *settings = "{\"signing_secrets\":\"whsec_s\"}";
+        char *signature = signed_header(timed[i].kind, "whsec_s", "", timed[i].header, TEST_NOW);
+        struct webhook_header header = { timed[i].header, signature };
+        VALID(.kind = timed[i].kind, .settings = settings, .now = TEST_NOW + timed[i].window_ms, .headers = { header });
+        VALID(.kind = timed[i].kind, .settings = settings, .now = TEST_NOW + timed[i].window_ms + 999,
+              .headers = { header });
+        INVALID("too old", .kind = timed[i].kind, .settings = settings, .now = TEST_NOW + timed[i].window_ms + 1000,
+                .headers = { header });
+        VALID(.kind = timed[i].kind, .settings = settings, .now = TEST_NOW - 3600000, .headers = { header });
+        VALID(.kind = timed[i].kind, .settings = "{\"signing_secrets\":\"whsec_s\",\"tolerance\":\"1h\"}",
+              .now = TEST_NOW + 3600000, .headers = { header });
+        INVALID("tolerance", .kind = timed[i].kind, .settings = "{\"signing_secrets\":\"whsec_s\",\"tolerance\":\"-\"}",
+                .headers = { header });
+        INVALID("tolerance", .kind = timed[i].kind, .settings = "{\"signing_secrets\":\"whsec_s\",\"tolerance\":0}",
+                .headers = { header });
+        free(signature);
+    }
+}
+
+static void stripe_headers_are_read_strictly(void **state)
+{
+    (void)state;
+    const char *settings = "{\"signing_secrets\":\"whsec_s\"}";
+    char *signature = signed_header("stripe", "whsec_s", "", "Stripe-Signature", TEST_NOW);
+    char *hex = strstr(signature, "v1=") + 3;
+    char header[512];
+
+    snprintf(header, sizeof(header), "v1=%s,t=%" PRId64, hex, NOW_S);
+    VALID(.kind = "stripe", .settings = settings, .headers = { { "Stripe-Signature", header } });
+    snprintf(header, sizeof(header), "t=%" PRId64 ", v0=abc, v1=00, v1=%s, x", NOW_S, hex);
+    VALID(.kind = "stripe", .settings = settings, .headers = { { "Stripe-Signature", header } });
+    snprintf(header, sizeof(header), "t=%" PRId64 ",v0=%s", NOW_S, hex);
+    INVALID("no v1", .kind = "stripe", .settings = settings, .headers = { { "Stripe-Signature", header } });
+    static const char *const times[] = { "t=,", "", "t=abc,", "t=+1795420800,", "t=1795420800.0,", "t=-1,", "t= ,",
+                                         "t=99999999999999999999,", "t=0x6b04,", "T=1795420800," };
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        snprintf(header, sizeof(header), "%sv1=%s", times[i], hex);
+        INVALID("timestamp", .kind = "stripe", .settings = settings, .headers = { { "Stripe-Signature", header } });
+    }
+    free(signature);
+}
+
+/* --- Standard Webhooks ------------------------------------------------------------------------------------------------ */
+
+/* The example of the documentation (docs.svix.com, npm standardwebhooks). */
+#define EXAMPLE                                                                                                        \
+    .settings = "{\"signing_secrets\":[\"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"]}",                                 \
+    .body = "{\"email\":\"test@example.com\",\"username\":\"test_user\"}", .now = 1649367553000
+#define EXAMPLE_SIGNATURE "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw="
+#define EXAMPLE_ID "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk"
+
+static void standard_webhooks(void **state)
+{
+    (void)state;
+#define HEADERS(id, time, signature)                                                                                   \
+    .headers = { { "webhook-id", id }, { "webhook-timestamp", time }, { "webhook-signature", signature } }
+    const char *kind = "standard_webhooks";
+    VALID(.kind = kind, EXAMPLE, HEADERS(EXAMPLE_ID, "1649367553", EXAMPLE_SIGNATURE));
+    VALID(.kind = "svix", EXAMPLE, HEADERS(EXAMPLE_ID, "1649367553", EXAMPLE_SIGNATURE));
+    VALID(.kind = "polar", EXAMPLE, HEADERS(EXAMPLE_ID, "1649367553", EXAMPLE_SIGNATURE));
+    VALID(.kind = kind, EXAMPLE, HEADERS(EXAMPLE_ID, "1649367553", "v2,x v1a,AAAA v1,AAAA " EXAMPLE_SIGNATURE));
+    INVALID("matches", .kind = kind, EXAMPLE, HEADERS("msg_other", "1649367553", EXAMPLE_SIGNATURE));
+    INVALID("matches", .kind = kind, EXAMPLE, HEADERS(EXAMPLE_ID, "1649367554", EXAMPLE_SIGNATURE));
+    INVALID("matches", .kind = kind, EXAMPLE, HEADERS(EXAMPLE_ID, "1649367553", "v2" EXAMPLE_SIGNATURE));
+    INVALID("matches", .kind = kind, EXAMPLE, HEADERS(EXAMPLE_ID, "1649367553", "v1"));
+    INVALID("number", .kind = kind, EXAMPLE, HEADERS(EXAMPLE_ID, "1649367553.0", EXAMPLE_SIGNATURE));
+    INVALID("missing", .kind = kind, EXAMPLE, HEADERS("", "1649367553", EXAMPLE_SIGNATURE));
+    INVALID("missing", .kind = kind, EXAMPLE, .headers = { { "webhook-id", EXAMPLE_ID } });
+    INVALID("too old", .kind = kind, EXAMPLE, HEADERS(EXAMPLE_ID, "1649367252", EXAMPLE_SIGNATURE));
+    INVALID("future", .kind = kind, EXAMPLE, HEADERS(EXAMPLE_ID, "1649367854", EXAMPLE_SIGNATURE));
+    VALID(.kind = "svix", EXAMPLE,
+          .headers = { { "svix-id", EXAMPLE_ID }, { "svix-timestamp", "1649367553" },
+                       { "svix-signature", EXAMPLE_SIGNATURE }, { "webhook-id", "other" },
+                       { "webhook-timestamp", "1" }, { "webhook-signature", "v1,AAAA" } });
+    INVALID("matches", .kind = "svix", EXAMPLE,
+            .headers = { { "svix-id", "other" }, { "svix-timestamp", "1649367553" },
+                         { "svix-signature", EXAMPLE_SIGNATURE }, { "webhook-id", EXAMPLE_ID },
+                         { "webhook-timestamp", "1649367553" }, { "webhook-signature", EXAMPLE_SIGNATURE } });
+    INVALID("usable", .kind = kind, .settings = "{\"signing_secrets\":\"whsec_\"}", .now = 1649367553000,
+            HEADERS(EXAMPLE_ID, "1649367553", EXAMPLE_SIGNATURE));
+    INVALID("usable", .kind = kind, .settings = "{\"signing_secrets\":\"whpk_AAAA\"}", .now = 1649367553000,
+            HEADERS(EXAMPLE_ID, "1649367553", EXAMPLE_SIGNATURE));
+    INVALID("usable", .kind = kind, .settings = "{\"signing_secrets\":\"polar_whs_not base64\"}",
+            .now = 1649367553000, HEADERS(EXAMPLE_ID, "1649367553", EXAMPLE_SIGNATURE));
+}
+
+/* --- others ----------------------------------------------------------------------------------------------------------- */
+
+#define ADYEN_ITEM(psp, reference, signature)                                                                          \
+    "{\"NotificationRequestItem\":{\"pspReference\":\"" psp "\",\"originalReference\":\"\","                           \
+    "\"merchantAccountCode\":\"TestMerchant\",\"merchantReference\":\"" reference "\","                                \
+    "\"amount\":{\"value\":1130,\"currency\":\"EUR\"},\"eventCode\":\"AUTHORISATION\",\"success\":\"true\","           \
+    "\"additionalData\":{\"hmacSignature\":\"" signature "\"}}}"
+#define ADYEN_GOOD ADYEN_ITEM("7914073381342284", "TestPayment-1407325143704", "coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0=")
+#define ADYEN_BODY(items) "{\"live\":\"false\",\"notificationItems\":[" items "]}"
+#define ADYEN_KEY "{\"signing_secrets\":\"44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056\"}"
+
+static void adyen_checks_each_item(void **state)
+{
+    (void)state;
+    VALID(.kind = "adyen", .settings = ADYEN_KEY, .body = ADYEN_BODY(ADYEN_GOOD));
+    VALID(.kind = "adyen", .settings = ADYEN_KEY, .body = ADYEN_BODY(ADYEN_GOOD "," ADYEN_GOOD));
+    INVALID("item 2 does not match", .kind = "adyen", .settings = ADYEN_KEY,
+            .body = ADYEN_BODY(ADYEN_GOOD "," ADYEN_ITEM("x", "y", "coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0=")));
+    INVALID("item 2 is missing", .kind = "adyen", .settings = ADYEN_KEY,
+            .body = ADYEN_BODY(ADYEN_GOOD ",{\"NotificationRequestItem\":{\"pspReference\":\"1\"}}"));
+    INVALID("item 1", .kind = "adyen", .settings = ADYEN_KEY, .body = ADYEN_BODY("null"));
+    INVALID("no notification item", .kind = "adyen", .settings = ADYEN_KEY, .body = ADYEN_BODY(""));
+    INVALID("no notification item", .kind = "adyen", .settings = ADYEN_KEY, .body = "[]");
+    INVALID("not JSON", .kind = "adyen", .settings = ADYEN_KEY, .body = "x");
+    INVALID("hex", .kind = "adyen", .settings = "{\"signing_secrets\":\"no hex\"}", .body = ADYEN_BODY(ADYEN_GOOD));
+    /* values joined as they are, and escaped */
+    VALID(.kind = "adyen", .settings = ADYEN_KEY,
+          .body = ADYEN_BODY(ADYEN_ITEM("7914073381342284", "inv:2026\\\\11:007",
+                                        "vl8KEDbAxzuLyHiclvlVOs3gqUzHn2i2LEAnis0WDGQ=")));
+    VALID(.kind = "adyen", .settings = ADYEN_KEY,
+          .body = ADYEN_BODY(ADYEN_ITEM("7914073381342284", "inv:2026\\\\11:007",
+                                        "Auoqd5dPcYs9XxVYbAJ7lmoOXFV+dfqDZxRcgnxBoDc=")));
+    /* the header form is not satisfied by signed items */
+    INVALID("matches", .kind = "adyen", .settings = ADYEN_KEY, .body = ADYEN_BODY(ADYEN_GOOD),
+            .headers = { { "HmacSignature", "AAAA" } });
+}
+
+static void chargebee_wants_user_and_password(void **state)
+{
+    (void)state;
+    const char *settings = "{\"user\":\"hookuser\",\"password\":[\"old\",\"pa:ss\"]}";
+    VALID(.kind = "chargebee", .settings = settings, .headers = { { "authorization", "Basic aG9va3VzZXI6cGE6c3M=" } });
+    VALID(.kind = "chargebee", .settings = settings, .headers = { { "Authorization", "basic aG9va3VzZXI6b2xk" } });
+    INVALID("does not match", .kind = "chargebee", .settings = settings,
+            .headers = { { "Authorization", "Bearer aG9va3VzZXI6cGE6c3M=" } });
+    INVALID("does not match", .kind = "chargebee", .settings = settings,
+            .headers = { { "Authorization", "Basic aG9va3VzZXI6cGE=" } });
+    INVALID("does not match", .kind = "chargebee", .settings = settings, .headers = { { "Authorization", "Basic" } });
+    INVALID("missing", .kind = "chargebee", .settings = settings, .headers = { { "X", "" } });
+    INVALID("no user", .kind = "chargebee", .settings = "{\"password\":\"x\"}",
+            .headers = { { "Authorization", "Basic Ong=" } });
+    INVALID("no secret", .kind = "chargebee", .settings = "{\"user\":\"u\",\"password\":\"\"}",
+            .headers = { { "Authorization", "Basic dTo=" } });
+}
+
+static void paypal_trusts_no_other_host(void **state)
+{
+    (void)state;
+    static const char *const evil[] = {
+        "http://api.paypal.com/cert",          "https://paypal.com.evil.example/", "https://evilpaypal.com/c",
+        "https://api.paypal.com:8443/c",       "https://a@api.paypal.com/c",       "https://evil.example/api.paypal.com",
+        "https://api.paypal.com\\@evil.example", "https://evil.example#.paypal.com", "https://evil.example?.paypal.com/",
+        "https://.paypal.com",                 "https://",                         "api.paypal.com/c",
+        "https://evil.example%2f.paypal.com/", "//api.paypal.com/c",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(evil); i++) {
+        INVALID("not at paypal.com", .kind = "paypal", .settings = "{\"webhook_id\":\"W\",\"certificate\":\"x\"}",
+                .headers = { { "PAYPAL-TRANSMISSION-ID", "1" }, { "PAYPAL-TRANSMISSION-TIME", "2" },
+                             { "PAYPAL-TRANSMISSION-SIG", "AAAA" }, { "PAYPAL-CERT-URL", evil[i] } });
+    }
+    static const char *const good[] = { "https://api.paypal.com/c", "HTTPS://API.PayPal.com/c", "https://paypal.com" };
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        INVALID("does not match", .kind = "paypal", .settings = "{\"webhook_id\":\"W\",\"certificate\":\"x\"}",
+                .headers = { { "PAYPAL-TRANSMISSION-ID", "1" }, { "PAYPAL-TRANSMISSION-TIME", "2" },
+                             { "PAYPAL-TRANSMISSION-SIG", "AAAA" }, { "PAYPAL-CERT-URL", good[i] } });
+    }
+    INVALID("certificate", .kind = "paypal", .settings = "{\"webhook_id\":\"W\"}",
+            .headers = { { "PAYPAL-TRANSMISSION-ID", "1" }, { "PAYPAL-TRANSMISSION-TIME", "2" },
+                         { "PAYPAL-TRANSMISSION-SIG", "AAAA" }, { "PAYPAL-CERT-URL", good[0] } });
+}
+
+static void classic_mollie_is_refused(void **state)
+{
+    (void)state;
+    INVALID("classic", .kind = "mollie", .settings = "{\"signing_secrets\":\"s\"}", .body = "id=tr_1");
+}
+
+/* --- hmac ------------------------------------------------------------------------------------------------------------- */
+
+static void hmac_follows_its_settings(void **state)
+{
+    (void)state;
+    static const char *const all[] = {
+        "{\"signing_secrets\":\"s\"}",
+        "{\"signing_secrets\":\"s\",\"algorithm\":\"sha1\",\"header\":\"X-Hub-Signature\",\"prefix\":\"sha1=\"}",
+        "{\"signing_secrets\":\"s\",\"algorithm\":\"SHA512\",\"encoding\":\"base64\"}",
+        "{\"signing_secrets\":\"s\",\"timestamp_header\":\"X-Time\"}",
+        "{\"signing_secrets\":\"s\",\"timestamp_header\":\"X-Time\",\"signed\":\"v0:{timestamp}:{body}\",\"prefix\":\"v0=\"}",
+        "{\"signing_secrets\":\"s\",\"timestamp_header\":\"X-Time\",\"time_format\":\"iso\",\"signed\":\"{timestamp}{body}\"}",
+        "{\"signing_secrets\":\"s\",\"id_header\":\"X-Id\",\"signed\":\"{id}|{url}|{body}\"}",
+        "{\"signing_secrets\":\"00ff\",\"secret_encoding\":\"hex\"}",
+        "{\"signing_secrets\":\"AP8=\",\"secret_encoding\":\"base64\"}",
+    };
+    const struct channel_kind *kind = channel_find("hmac");
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        json_t *settings CLEANUP(json_free) = json_loads(all[i], 0, NULL);
+        assert_int_equal(kind->check(settings, NULL), ERR_NONE);
+        struct webhook w = { .source = "s", .url = "https://u", .body = bytes_of(BODY), .now = TEST_NOW };
+        struct buf lines CLEANUP(buf_done);
+        buf_init(&lines, 4096);
+        assert_int_equal(kind->sign_as_configured(&w, settings, bytes_of(json_str(settings, "signing_secrets")), &lines,
+                                                  NULL), ERR_NONE);
+        struct webhook_header headers[3];
+        size_t count = 0;
+        for (char *rest = lines.ptr, *line; (line = strsep(&rest, "\n")) && *line;) {
+            char *value = strstr(line, ": ");
+            *value = '\0';
+            headers[count++] = (struct webhook_header){ line, value + 2 };
+        }
+        w.headers = headers;
+        w.header_count = count;
+        struct error e = { .code = ERR_NONE };
+        if (kind->verify(&w, settings, &e) != ERR_NONE) {
+            fail_msg("%s: %s", all[i], e.text);
+        }
+        w.body.len--;
+        assert_int_equal(kind->verify(&w, settings, NULL), ERR_DENIED);
+        w.body.len++;
+        w.now += 301000;
+        assert_int_equal(kind->verify(&w, settings, NULL), strstr(all[i], "X-Time") ? ERR_DENIED : ERR_NONE);
+        w.now -= 602000;
+        assert_int_equal(kind->verify(&w, settings, NULL), strstr(all[i], "X-Time") ? ERR_DENIED : ERR_NONE);
+    }
+}
+
+static void hmac_refuses_settings_that_prove_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *settings, *words;
+    } wrong[] = {
+        { "{\"algorithm\":\"md5\"}", "sha1, sha256, sha512" },
+        { "{\"algorithm\":5}", "not a text" },
+        { "{\"encoding\":\"base32\"}", "hex, base64" },
+        { "{\"secret_encoding\":\"x\"}", "text, hex, base64" },
+        { "{\"signed\":\"{timestamp}\",\"timestamp_header\":\"T\"}", "no {body}" },
+        { "{\"signed\":\"{body}\",\"timestamp_header\":\"T\"}", "proves nothing" },
+        { "{\"signed\":\"{timestamp}{body}\"}", "timestamp_header is not set" },
+        { "{\"signed\":\"{id}{body}\"}", "id_header is not set" },
+        { "{\"signed\":\"{nonce}{body}\"}", "unknown placeholder" },
+        { "{\"signed\":\"{body}{body}{body}{body}{body}{body}{body}{body}{body}\"}", "too many" },
+        { "{\"header\":\"\"}", "header is empty" },
+        { "{\"tolerance\":\"soon\"}", "tolerance" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        json_t *settings CLEANUP(json_free) = json_loads(wrong[i].settings, 0, NULL);
+        struct error e = { .code = ERR_NONE };
+        assert_int_equal(channel_find("hmac")->check(settings, &e), ERR_INTERNAL);
+        if (strstr(e.text, wrong[i].words) == NULL) {
+            fail_msg("'%s' does not say '%s'", e.text, wrong[i].words);
+        }
+        struct webhook w = { .source = "s", .body = bytes_of("") };
+        assert_int_equal(channel_find("hmac")->verify(&w, settings, NULL), ERR_INTERNAL);
+    }
+}
+
+static int start(void **state)
+{
+    (void)state;
+    crypto_start();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_signed_is_valid_and_nothing_else),
+        cmocka_unit_test(nul_bytes_are_signed_as_well),
+        cmocka_unit_test(old_signatures_are_refused),
+        cmocka_unit_test(stripe_headers_are_read_strictly),
+        cmocka_unit_test(standard_webhooks),
+        cmocka_unit_test(adyen_checks_each_item),
+        cmocka_unit_test(chargebee_wants_user_and_password),
+        cmocka_unit_test(paypal_trusts_no_other_host),
+        cmocka_unit_test(classic_mollie_is_refused),
+        cmocka_unit_test(hmac_follows_its_settings),
+        cmocka_unit_test(hmac_refuses_settings_that_prove_nothing),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}
