@@ -25,7 +25,7 @@ struct connecting {
     pthread_mutex_t lock;
     unsigned owners;
     bool abandoned; /* nobody wants the connection any more */
-    int finished_fd; /* an eventfd that the loop watches */
+    int finished_fd; /* an eventfd that the loop watches and closes; not to be touched once abandoned */
     char *conninfo;
     char *application_name;
     msec_t statement_timeout_ms;
@@ -88,7 +88,6 @@ static void connecting_release(struct connecting *c)
         return;
     if (c->connection)
         PQfinish(c->connection);
-    close(c->finished_fd);
     free(c->conninfo);
     free(c->application_name);
     pthread_mutex_destroy(&c->lock);
@@ -150,6 +149,8 @@ static void stop_connecting(struct pg_async *pg)
     pg->connected = NULL;
     pthread_mutex_lock(&pg->connecting->lock);
     pg->connecting->abandoned = true;
+    /* Here and not by the other thread: epoll forgets the descriptor only at the loop's next turn. */
+    close(pg->connecting->finished_fd);
     pthread_mutex_unlock(&pg->connecting->lock);
     connecting_release(pg->connecting);
     pg->connecting = NULL;
