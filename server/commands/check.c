@@ -149,9 +149,11 @@ const struct command command_check = {
     .name = "check",
     .summary = "find what is wrong in the configuration, the sources and the rules",
     .usage = "[--config FILE] [--rules DIR] [--json]",
-    .details = "Prints each problem as `file:line: error|warning: text`, perhaps with a line `HINT: ...`. The exit status is 1\n"
-               "when there is an error; warnings alone are fine. Needs no database; secrets must be where the configuration\n"
-               "takes them from.",
+    .details =
+        "Prints each problem as `file:line: error|warning: text`, perhaps with a line `HINT: ...`. The exit status is "
+        "1\n"
+        "when there is an error; warnings alone are fine. Needs no database; secrets must be where the configuration\n"
+        "takes them from.",
     .options = options_table,
     .run = run,
 };

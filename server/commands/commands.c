@@ -66,7 +66,8 @@ void command_print_help(const struct command *command)
 
 void command_print_overview(void)
 {
-    printf("answerd: event-driven support automation. Webhooks in, Lua rules decide, messages out, SQL tells the story.\n\n"
+    printf("answerd: event-driven support automation. Webhooks in, Lua rules decide, messages out, SQL tells the "
+           "story.\n\n"
            "Usage: answerd COMMAND [OPTION]...\n\nCommands:\n");
     for (size_t i = 0; commands[i]; i++)
         printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);

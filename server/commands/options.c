@@ -89,7 +89,8 @@ static bool take_option(const struct command *command, int argc, char **argv, in
     }
     if (option->kind != OPTION_FLAG && !text) {
         if (*at + 1 >= argc) {
-            command_usage_error(command, "--%s needs a value: --%s %s", option->name, option->name, option->placeholder);
+            command_usage_error(command, "--%s needs a value: --%s %s", option->name, option->name,
+                                option->placeholder);
             return false;
         }
         text = argv[++*at];

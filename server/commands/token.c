@@ -77,8 +77,8 @@ static int create(const struct command *command, struct pg *pg, const struct tok
     make_token(token, sizeof(token));
     struct bytes text = bytes_of(token);
     crypto_hash(HASH_SHA256, &text, 1, digest);
-    if (token_store_add(pg, options->name, (struct bytes){ (const char *)digest, sizeof(digest) }, scopes, scope_count, &id,
-                        &e))
+    if (token_store_add(pg, options->name, (struct bytes){ (const char *)digest, sizeof(digest) }, scopes, scope_count,
+                        &id, &e))
         return command_failed(command, &e);
     if (options->json) {
         printf("{\"id\":%" PRId64 ",\"token\":\"%s\"}\n", id, token);
@@ -99,7 +99,7 @@ static void print_row(const json_t *token)
         snprintf(scopes + length, sizeof(scopes) - length, "%s%s", i ? "," : "",
                  json_string_value(json_array_get(json_array_at(token, "scopes"), i)));
     }
-    printf("%-10lld %-16s %-24.24s %-24.24s %-8s %s\n", (long long)json_int(token, "id", 0), scopes,
+    printf("%-10lld %-16s %-19.19s  %-19.19s  %-8s %s\n", (long long)json_int(token, "id", 0), scopes,
            json_str_or(token, "created_at", "-"), json_str_or(token, "last_used_at", "never"),
            json_str(token, "revoked_at") ? "revoked" : "", json_str_or(token, "name", ""));
 }
@@ -117,7 +117,7 @@ static int list(const struct command *command, struct pg *pg, const struct token
         return EXIT_OK;
     }
     if (json_array_size(tokens) > 0)
-        printf("%-10s %-16s %-24s %-24s %-8s %s\n", "ID", "SCOPES", "CREATED", "LAST USED", "STATE", "NAME");
+        printf("%-10s %-16s %-19s  %-19s  %-8s %s\n", "ID", "SCOPES", "CREATED", "LAST USED", "STATE", "NAME");
     for (size_t i = 0; i < json_array_size(tokens); i++)
         print_row(json_array_get(tokens, i));
     return EXIT_OK;
@@ -147,7 +147,8 @@ static int run(const struct command *command, int argc, char **argv)
     struct bytes scopes[MAX_SCOPES];
     size_t scope_count = 0;
     if (!creates && !revokes && strcmp(action, "list") != 0)
-        return command_usage_error(command, "%s", operands ? "the action is create, list or revoke" : "an action is needed");
+        return command_usage_error(command, "%s",
+                                   operands ? "the action is create, list or revoke" : "an action is needed");
     if (operands != (revokes ? 2 : 1))
         return command_usage_error(command, "%s takes %s", action, revokes ? "one id" : "no operand");
     if (revokes && !text_to_i64(bytes_of(argv[2]), &id))

@@ -18,8 +18,8 @@
 #include "io/json.h"
 
 struct source_config {
-    char *name; /* as in /webhooks/NAME */
-    char *kind; /* a channel kind: "whatsapp", "stripe", … */
+    char *name;       /* as in /webhooks/NAME */
+    char *kind;       /* a channel kind: "whatsapp", "stripe", … */
     json_t *settings; /* object; secrets resolved; arrays for settings that take several */
     int line;         /* in the file, for messages */
 };
@@ -29,9 +29,9 @@ struct config {
     bool dev; /* --dev: allows sources without verification and relaxed checks */
 
     struct {
-        char *listen;        /* "0.0.0.0:8080" */
-        char *admin_listen;  /* "127.0.0.1:8081" */
-        char *public_url;    /* "https://answerd.example.com", for registration and Square; may be "" */
+        char *listen;       /* "0.0.0.0:8080" */
+        char *admin_listen; /* "127.0.0.1:8081" */
+        char *public_url;   /* "https://answerd.example.com", for registration and Square; may be "" */
         size_t max_body_bytes;
         size_t max_header_bytes;
         size_t max_connections;
@@ -55,7 +55,7 @@ struct config {
     struct {
         size_t threads;
         size_t batch_events;
-        unsigned attempts; /* before an event is parked */
+        unsigned attempts;  /* before an event is parked */
         unsigned max_depth; /* of causes */
         msec_t poll_ms;
     } engine;
@@ -64,7 +64,7 @@ struct config {
         size_t max_in_flight;
         msec_t timeout_ms;
         msec_t poll_ms;
-        msec_t settle_ms;        /* how long an unknown outcome waits for the provider's echo */
+        msec_t settle_ms;             /* how long an unknown outcome waits for the provider's echo */
         bool allow_private_addresses; /* outgoing webhooks to private addresses */
     } deliver;
 
@@ -96,10 +96,12 @@ struct config {
 err_t config_load(const char *path, bool dev, struct config **ret_config, struct error *reterr) MUST_CHECK;
 void config_free(struct config *config);
 
-/* The same, with each problem as an object {file, line, severity: "error", text, hint} added to the array `problems`. */
-err_t config_read(const char *path, bool dev, json_t *problems, struct config **ret_config, struct error *reterr) MUST_CHECK;
+/* The same, with each problem as an object {file, line, severity: "error", text, hint} added to the array `problems`.
+ */
+err_t config_read(const char *path, bool dev, json_t *problems, struct config **ret_config,
+                  struct error *reterr) MUST_CHECK;
 
-/* Appends one problem as people read it, with a line end: "file:line: error: text" and perhaps a second line "HINT: …". */
+/* Appends one problem as people read it: "file:line: error: text" and perhaps a second line "HINT: …". */
 void config_add_problem_text(struct buf *out, const json_t *problem);
 /* The line at or after `from_line` where the file at `path` sets `key`, or `from_line`. */
 int config_line_of_key(const char *path, const char *key, int from_line);

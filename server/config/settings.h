@@ -17,12 +17,12 @@ enum setting_kind {
 
 struct setting {
     const char *section;
-    const char *name;      /* "tls.key" is `tls = { key = … }` */
+    const char *name; /* "tls.key" is `tls = { key = … }` */
     enum setting_kind kind;
-    const char *standard;  /* the value when nothing is said, as it would be written */
-    int64_t least;         /* of numbers, bytes, milliseconds */
+    const char *standard; /* the value when nothing is said, as it would be written */
+    int64_t least;        /* of numbers, bytes, milliseconds */
     int64_t most;
-    size_t offset;         /* of the field in struct config */
+    size_t offset; /* of the field in struct config */
     const char *help;
 };
 
@@ -41,8 +41,8 @@ void settings_set_standard(struct config *config);
 void settings_done(struct config *config);
 
 /* Sets the field from a text, number or boolean (a json_t of that kind). ERR_INVALID says what it must be. */
-err_t setting_set(const struct setting *setting, const json_t *value, struct config *config, struct error *reterr)
-    MUST_CHECK;
+err_t setting_set(const struct setting *setting, const json_t *value, struct config *config,
+                  struct error *reterr) MUST_CHECK;
 
 const struct setting *setting_find(const char *section, const char *name); /* NULL when unknown */
 /* Fills a NULL-terminated list with the names of a section (the first parts of dotted ones), for suggestions. */

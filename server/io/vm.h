@@ -45,7 +45,7 @@ struct vm_budget {
 
 enum vm_verdict {
     VM_DONE,
-    VM_FAILED,           /* an error in the script, or one that a host function raised */
+    VM_FAILED, /* an error in the script, or one that a host function raised */
     VM_OVER_INSTRUCTIONS,
     VM_OVER_TIME,
     VM_OVER_MEMORY,
@@ -55,10 +55,10 @@ struct vm_outcome {
     enum vm_verdict verdict;
     uint64_t instructions; /* counted in steps of 100, plus what C functions charged */
     int64_t micros;
-    char file[128];        /* where it failed: the innermost line of a script; "" and 0 when unknown */
+    char file[128]; /* where it failed: the innermost line of a script; "" and 0 when unknown */
     int line;
-    char error[512];       /* "file:line: text"; empty when done */
-    char traceback[1024];  /* "file:line: in function 'name'" lines, innermost first; empty when done */
+    char error[512];      /* "file:line: text"; empty when done */
+    char traceback[1024]; /* "file:line: in function 'name'" lines, innermost first; empty when done */
 };
 
 /* A state with the sandbox's globals. `max_memory_bytes` is the ceiling of the whole state (at least 1 MiB). `host` is
@@ -67,8 +67,8 @@ struct vm *vm_new(size_t max_memory_bytes, const struct vm_host *host);
 void vm_free(struct vm *vm); /* NULL is fine */
 
 lua_State *vm_lua(struct vm *vm);
-struct vm *vm_of(lua_State *L);      /* in a C function that Lua called */
-void *vm_host_arg(lua_State *L);     /* vm_host.arg */
+struct vm *vm_of(lua_State *L);  /* in a C function that Lua called */
+void *vm_host_arg(lua_State *L); /* vm_host.arg */
 
 /* Makes `function` a global of all environments, read-only to scripts; `arg` is its first upvalue as light userdata
  * (lua_touserdata(L, lua_upvalueindex(1))). For the time before scripts are loaded. */
@@ -103,18 +103,18 @@ void vm_seed(struct vm *vm, uint64_t seed);
 /* The next number of that sequence. */
 uint64_t vm_random(struct vm *vm);
 
-/* Replaces the table at the top of the stack by a read-only view of it, nested tables included. Writing through the view
+/* Replaces the table at the top of the stack by a read-only view of it, nested tables included. Writing through it
  * raises an error; pairs, ipairs, # and the table functions read through it. Other values are left alone. Raises when
  * memory runs out. Values seen before (cycles) become the same view. */
 void vm_freeze(lua_State *L);
 /* When the value at `index` is a view, pushes the table behind it and returns true (for readers in C). */
 bool vm_push_frozen_content(lua_State *L, int index);
 
-/* Makes the function on top of the stack (it stays there; or the functions in a table) a pure one and returns a number for vm_restore(): tables that
- * it and the functions it uses can reach through local variables outside of them become read-only views, and what
- * those variables hold is remembered. Without it a script could keep state, and memory, from one call to the next, and
- * runs would differ between threads. For each function that the host keeps, once, after its file was loaded. Raises
- * like vm_freeze, so call it from a C function that Lua called or in vm_protect(). */
+/* Makes the function on top of the stack, or those in the table there (it stays), pure and returns a number for
+ * vm_restore(): tables that it and the functions it uses can reach through local variables outside of them become
+ * read-only views, and what those variables hold is remembered. Without it a script could keep state, and memory, from
+ * one call to the next, and runs would differ between threads. For each function that the host keeps, once, after its
+ * file was loaded. Raises like vm_freeze, so call it from a C function that Lua called or in vm_protect(). */
 int vm_seal(lua_State *L);
 /* After each call of a sealed function: sets its outside variables back to what they were. True when the call had
  * changed one; its name is then written to `ret_name` (may be NULL). */

@@ -27,15 +27,15 @@ struct vm {
     size_t memory_bytes;
     size_t memory_max;
     size_t memory_settled;
-    size_t denied_bytes;    /* of the last refusal that Lua has not repeated or got over */
-    unsigned denials;       /* during this call */
-    size_t since_clock;     /* bytes and units since the clock was last looked at */
+    size_t denied_bytes; /* of the last refusal that Lua has not repeated or got over */
+    unsigned denials;    /* during this call */
+    size_t since_clock;  /* bytes and units since the clock was last looked at */
 
-    unsigned depth;         /* of nested calls; 0: nothing runs under a budget */
+    unsigned depth; /* of nested calls; 0: nothing runs under a budget */
     uint64_t used;
     uint64_t max_instructions; /* 0: none */
     msec_t max_wall_ms;
-    int64_t deadline_us;    /* 0: none */
+    int64_t deadline_us; /* 0: none */
     enum vm_verdict tripped;
     char trip_file[128];
     int trip_line;
@@ -57,13 +57,13 @@ struct vm {
 };
 
 /* Keys of the registry, by address. */
-extern char vm_key_base;         /* the table behind all environments */
-extern char vm_key_environment;  /* the metatable of all environments */
-extern char vm_key_loaded;       /* libraries by name; false while one loads */
-extern char vm_key_views;        /* weak: table -> its view */
-extern char vm_key_content;      /* in a view's metatable: the table behind it */
-extern char vm_key_sealed;       /* list: function, value, function, value, … */
-extern char vm_key_array;        /* the metatable of JSON arrays */
+extern char vm_key_base;        /* the table behind all environments */
+extern char vm_key_environment; /* the metatable of all environments */
+extern char vm_key_loaded;      /* libraries by name; false while one loads */
+extern char vm_key_views;       /* weak: table -> its view */
+extern char vm_key_content;     /* in a view's metatable: the table behind it */
+extern char vm_key_sealed;      /* list: function, value, function, value, … */
+extern char vm_key_array;       /* the metatable of JSON arrays */
 
 /* Compiles a chunk and gives it an environment; pushes the function. Raises on errors. */
 void vm_load_chunk(lua_State *L, const char *file, struct bytes text);
@@ -79,11 +79,21 @@ void vm_sandbox_open(lua_State *L);
 void vm_text_open(lua_State *L);  /* vm_text.c: the string library; also sets the metatable of texts */
 void vm_table_open(lua_State *L); /* vm_table.c */
 
+/* What vm_text.c and vm_search.c share. */
+int vm_text_too_long(lua_State *L); /* raises */
+struct bytes vm_check_text(lua_State *L, int index);
+/* A position as scripts give it (from 1; negative from the end) as an offset, at least 0. */
+lua_Integer vm_first_offset(lua_Integer position, size_t length);
+int vm_text_find(lua_State *L);
+int vm_text_match(lua_State *L);
+int vm_text_gmatch(lua_State *L);
+int vm_text_gsub(lua_State *L);
+
 /* pairs() and next() in a fixed order (vm_order.c). */
 int vm_pairs(lua_State *L);
 int vm_next(lua_State *L);
 
-/* Like luaL_checkinteger and luaL_optinteger, for counts that cost time. */
+/* Most elements that one call of a table function touches. */
 #define VM_MAX_RANGE 100000
 
 #endif

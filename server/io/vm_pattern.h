@@ -1,8 +1,8 @@
 /* Lua's text patterns with a bound on the work: pure, no Lua state.
  *
  * The syntax and the results are those of Lua 5.4 (reference manual 6.4.1). Lua's own matcher can backtrack for hours
- * inside one C call, which no instruction hook interrupts; this one counts its steps. A pattern is compiled to a list of
- * items without alternatives, so one choice point for each repeated item is enough and nothing recurses.
+ * inside one C call, which no instruction hook interrupts; this one counts its steps. A pattern is compiled to a list
+ * of items without alternatives, so one choice point for each repeated item is enough and nothing recurses.
  */
 #ifndef IO_VM_PATTERN_H
 #define IO_VM_PATTERN_H

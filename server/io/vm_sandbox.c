@@ -222,11 +222,17 @@ static void add_math(lua_State *L)
 static void add_base(lua_State *L, int base)
 {
     static const struct wrapped selection[] = {
-        { "assert", NULL }, { "error", NULL },  { "ipairs", NULL },            { "pcall", NULL },
-        { "select", NULL }, { "type", NULL },   { "tonumber", base_tonumber }, { NULL, NULL },
+        { "assert", NULL },
+        { "error", NULL },
+        { "ipairs", NULL },
+        { "pcall", NULL },
+        { "select", NULL },
+        { "type", NULL },
+        { "tonumber", base_tonumber },
+        { NULL, NULL },
     };
     static const luaL_Reg own[] = {
-        { "array", base_array },   { "next", vm_next },       { "pairs", vm_pairs },        { "print", base_print },
+        { "array", base_array },   { "next", vm_next },       { "pairs", vm_pairs },         { "print", base_print },
         { "random", base_random }, { "require", vm_require }, { "tostring", base_tostring }, { NULL, NULL },
     };
     push_selection(L, luaopen_base, selection);
@@ -281,12 +287,8 @@ static void add_absent_names(struct vm *vm)
 void vm_sandbox_open(lua_State *L)
 {
     static const struct wrapped utf8_selection[] = {
-        { "char", NULL },
-        { "charpattern", NULL },
-        { "codepoint", utf8_codepoint },
-        { "codes", NULL },
-        { "len", charged_text_function },
-        { "offset", charged_text_function },
+        { "char", NULL },  { "charpattern", NULL },          { "codepoint", utf8_codepoint },
+        { "codes", NULL }, { "len", charged_text_function }, { "offset", charged_text_function },
         { NULL, NULL },
     };
     luaL_checkstack(L, 32, NULL);

@@ -30,8 +30,10 @@ bool vm_push_frozen_content(lua_State *L, int index)
 static int refuse_write(lua_State *L)
 {
     const char *key = vm_push_text_of(L, 2, NULL);
-    return luaL_error(L, "'%s' cannot be set: this table is shared, and read-only\n"
-                         "HINT: make a new table inside the function", key);
+    return luaL_error(L,
+                      "'%s' cannot be set: this table is shared, and read-only\n"
+                      "HINT: make a new table inside the function",
+                      key);
 }
 
 static int view_length(lua_State *L)

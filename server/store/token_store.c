@@ -5,8 +5,8 @@
 
 #include <inttypes.h>
 
-err_t token_store_add(struct pg *pg, const char *name, struct bytes digest, const struct bytes *scopes, size_t scope_count,
-                      int64_t *ret_id, struct error *reterr)
+err_t token_store_add(struct pg *pg, const char *name, struct bytes digest, const struct bytes *scopes,
+                      size_t scope_count, int64_t *ret_id, struct error *reterr)
 {
     static const char sql[] = "INSERT INTO api_token (id, name, digest, scopes) VALUES ($1, $2, $3, $4)";
     int64_t id;

@@ -7,8 +7,8 @@
 #include "io/pg.h"
 
 /* `digest` is the SHA-256 of the token as it is sent. */
-err_t token_store_add(struct pg *pg, const char *name, struct bytes digest, const struct bytes *scopes, size_t scope_count,
-                      int64_t *ret_id, struct error *reterr) MUST_CHECK;
+err_t token_store_add(struct pg *pg, const char *name, struct bytes digest, const struct bytes *scopes,
+                      size_t scope_count, int64_t *ret_id, struct error *reterr) MUST_CHECK;
 /* Array of {id, name, scopes, created_at, last_used_at, revoked_at}, oldest first. */
 err_t token_store_list(struct pg *pg, json_t **ret_tokens, struct error *reterr) MUST_CHECK;
 /* ERR_NOT_FOUND: there is none with this id that is in force. */

@@ -77,8 +77,8 @@ static void understood(void **state)
 static void refused(void **state)
 {
     (void)state;
-    static const char *const lines[] = { "--unknown", "--fla", "--flag=yes", "--text", "--number x", "--number=",
-                                         "--since 5", "--since", "-f", "-text", "--=x", "---flag" };
+    static const char *const lines[] = { "--unknown", "--fla",   "--flag=yes", "--text", "--number x", "--number=",
+                                         "--since 5", "--since", "-f",         "-text",  "--=x",       "---flag" };
     for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
         if (parse(lines[i]))
             fail_msg("'%s' was accepted", lines[i]);

@@ -48,10 +48,12 @@ static void expect(const char *text, bool dev, const char *expected)
 static void right_sources(void **state)
 {
     (void)state;
-    expect("source 'w' { kind = 'whatsapp', app_secret = 's', verify_token = 'v', access_token = 'a', phone_number_id = '1' }",
+    expect("source 'w' { kind = 'whatsapp', app_secret = 's', verify_token = 'v', access_token = 'a', phone_number_id "
+           "= '1' }",
            false, NULL);
     expect("source 'w' { kind = 'whatsapp', app_secrets = { 's', 't' }, verify_token = 'v' }", false, NULL);
-    expect("source 's' { kind = 'stripe', signing_secrets = 'whsec_x', tolerance = '5m', per_second = 3 }", false, NULL);
+    expect("source 's' { kind = 'stripe', signing_secrets = 'whsec_x', tolerance = '5m', per_second = 3 }", false,
+           NULL);
     expect("source 's' { kind = 'stripe', signing_secrets = { 'a', 'b' } }", false, NULL);
     expect("source 't' { kind = 'telegram', secret_token = 's', bot_token = '' }", false, NULL);
 }
@@ -67,8 +69,10 @@ static void wrong_sources(void **state)
     expect("source 's' { kind = 'stripe', signing_secrets = { 'a', '' } }", false, "signing_secrets must be");
     expect("source 's' { kind = 'stripe', signing_secrets = 5 }", false, "signing_secrets must be");
     expect("source 's' { kind = 'stripe', signing_secretz = 'a' }", false, "did you mean 'signing_secrets'?");
-    expect("source 's' { kind = 'stripe', signing_secrets = 'a', tolerance = 300 }", false, "tolerance must be a duration");
-    expect("source 's' { kind = 'stripe', signing_secrets = 'a', per_second = 'x' }", false, "per_second must be a number");
+    expect("source 's' { kind = 'stripe', signing_secrets = 'a', tolerance = 300 }", false,
+           "tolerance must be a duration");
+    expect("source 's' { kind = 'stripe', signing_secrets = 'a', per_second = 'x' }", false,
+           "per_second must be a number");
     expect("\n\nsource 's' {\n  kind = 'stripe',\n  signing_secret = 'a' }", false, ":5: error: ");
 }
 

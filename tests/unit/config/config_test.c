@@ -111,17 +111,18 @@ static void all_kinds_of_values(void **state)
 {
     (void)state;
     write_file("secret", "top secret\n");
-    struct config *config = load("local function listen(port) return '127.0.0.1:' .. port end\n"
-                                 "http { listen = listen(9000), max_body = '64KiB', idle = '1m30s', max_connections = 7,\n"
-                                 "       max_header = 2048, tls = { certificate = 'a.pem', key = '/b.pem' } }\n"
-                                 "database { url = env('CONFIG_TEST_UNSET', 'postgres:///x') }\n"
-                                 "engine { threads = '3' }\n"
-                                 "deliver { allow_private_addresses = true }\n"
-                                 "rules { directory = '/srv/rules', max_memory = '128MiB' }\n"
-                                 "retention { months = 13 }\n"
-                                 "log { level = 'debug', json = true }\n"
-                                 "source 'a' { kind = 'stripe', signing_secrets = { env 'CONFIG_TEST_SET', file 'secret' } }\n"
-                                 "source \"b-2\" { kind = env('CONFIG_TEST_EMPTY', 'hmac'), nested = { x = 1, y = {} } }\n");
+    struct config *config =
+        load("local function listen(port) return '127.0.0.1:' .. port end\n"
+             "http { listen = listen(9000), max_body = '64KiB', idle = '1m30s', max_connections = 7,\n"
+             "       max_header = 2048, tls = { certificate = 'a.pem', key = '/b.pem' } }\n"
+             "database { url = env('CONFIG_TEST_UNSET', 'postgres:///x') }\n"
+             "engine { threads = '3' }\n"
+             "deliver { allow_private_addresses = true }\n"
+             "rules { directory = '/srv/rules', max_memory = '128MiB' }\n"
+             "retention { months = 13 }\n"
+             "log { level = 'debug', json = true }\n"
+             "source 'a' { kind = 'stripe', signing_secrets = { env 'CONFIG_TEST_SET', file 'secret' } }\n"
+             "source \"b-2\" { kind = env('CONFIG_TEST_EMPTY', 'hmac'), nested = { x = 1, y = {} } }\n");
     assert_string_equal(config->http.listen, "127.0.0.1:9000");
     assert_int_equal(config->http.max_body_bytes, 65536);
     assert_int_equal(config->http.max_header_bytes, 2048);
@@ -151,7 +152,8 @@ static void all_kinds_of_values(void **state)
 static void problems_have_places(void **state)
 {
     (void)state;
-    expect_problem("http {\n  listen = '0.0.0.0:1',\n  max_bdy = '1MiB',\n}", 3, "unknown setting http.max_bdy\nHINT: did you mean 'max_body'?");
+    expect_problem("http {\n  listen = '0.0.0.0:1',\n  max_bdy = '1MiB',\n}", 3,
+                   "unknown setting http.max_bdy\nHINT: did you mean 'max_body'?");
     expect_problem("\nhttp { tls = { cert = 'x' } }", 2, "unknown setting http.tls.cert");
     expect_problem("http { tls = 'x' }", 1, "http.tls must be a table");
     expect_problem("http { tls = { key = 'x' } }", 1, "both a certificate and a key");
@@ -182,7 +184,8 @@ static void problems_have_places(void **state)
     expect_problem("source 'x' { }", 1, "has no kind");
     expect_problem("source 'x' 'y'", 1, "takes a table");
     expect_problem("\nsource 'x'\n", 2, "source \"x\" has no settings");
-    expect_problem("source 'x' { kind = 'stripe' }\nsource 'x' { kind = 'stripe' }", 2, "was declared before, in line 1");
+    expect_problem("source 'x' { kind = 'stripe' }\nsource 'x' { kind = 'stripe' }", 2,
+                   "was declared before, in line 1");
     expect_problem("source 'A b' { kind = 'stripe' }", 1, "no name for a source");
     expect_problem("source '' { kind = 'stripe' }", 1, "no name for a source");
     expect_problem("source 'x' { kind = 'stripe', f = print }", 1, "a function cannot be stored");
@@ -197,8 +200,9 @@ static void problems_have_places(void **state)
 static void all_problems_are_told(void **state)
 {
     (void)state;
-    char *problems = problems_of("http { listn = 'x', idle = 'y' }\nsource 'a' { kind = 'x', s = env 'CONFIG_TEST_UNSET' }\n"
-                                 "source 'b' { kind = 'x', s = env 'CONFIG_TEST_EMPTY' }\nerror('end')");
+    char *problems =
+        problems_of("http { listn = 'x', idle = 'y' }\nsource 'a' { kind = 'x', s = env 'CONFIG_TEST_UNSET' }\n"
+                    "source 'b' { kind = 'x', s = env 'CONFIG_TEST_EMPTY' }\nerror('end')");
     assert_non_null(strstr(problems, "listn"));
     assert_non_null(strstr(problems, "http.idle"));
     assert_non_null(strstr(problems, "CONFIG_TEST_UNSET"));
@@ -234,7 +238,9 @@ static void sizes(void **state)
     assert_int_equal(bytes, 4 * 1024 * 1024);
     assert_true(setting_read_size(BYTES_LITERAL("17"), &bytes));
     assert_int_equal(bytes, 17);
-    static const char *const wrong[] = { "", "MiB", "-1", "1 MiB", "1mb", "1.5MiB", "9999999999GiB", "99999999999999999999" };
+    static const char *const wrong[] = {
+        "", "MiB", "-1", "1 MiB", "1mb", "1.5MiB", "9999999999GiB", "99999999999999999999"
+    };
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
         assert_false(setting_read_size(bytes_of(wrong[i]), &bytes));
 }

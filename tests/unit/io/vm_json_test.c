@@ -46,7 +46,8 @@ static void from_lua(void **state)
 {
     (void)state;
     static const char *const rows[][2] = {
-        { "return { b = 1, a = { true, false }, c = { x = 'y' } }", "{\"a\":[true,false],\"b\":1,\"c\":{\"x\":\"y\"}}" },
+        { "return { b = 1, a = { true, false }, c = { x = 'y' } }",
+          "{\"a\":[true,false],\"b\":1,\"c\":{\"x\":\"y\"}}" },
         { "return {}", "{}" },
         { "return array {}", "[]" },
         { "return array()", "[]" },
@@ -59,7 +60,8 @@ static void from_lua(void **state)
         { "return 19.0", "19" },
         { "return 1.5", "1.5" },
         { "return nil", "null" },
-        { "return 'a\\0b'", "\"a\xEF\xBF\xBD" "b\"" },
+        { "return 'a\\0b'", "\"a\xEF\xBF\xBD"
+                            "b\"" },
         { "return '\\xff'", "\"\xEF\xBF\xBD\"" },
         { "return { ['\\xff'] = 1 }", "{\"\xEF\xBF\xBD\":1}" },
         { "return { a = { b = { 1, print } } }", "a.b[2]: a function cannot be stored" },
@@ -111,8 +113,18 @@ static void there_and_back(void **state)
 {
     (void)state;
     static const char *const documents[] = {
-        "{}", "[]", "{\"a\":[]}", "{\"a\":{}}", "[[],[[]]]", "{\"n\":-1,\"x\":1.5,\"t\":true,\"f\":false,\"s\":\"\"}",
-        "{\"big\":9223372036854775807}", "[\"\\u20ac\"]", "[1,2,3]", "[null,1]", "\"text\"", "7",
+        "{}",
+        "[]",
+        "{\"a\":[]}",
+        "{\"a\":{}}",
+        "[[],[[]]]",
+        "{\"n\":-1,\"x\":1.5,\"t\":true,\"f\":false,\"s\":\"\"}",
+        "{\"big\":9223372036854775807}",
+        "[\"\\u20ac\"]",
+        "[1,2,3]",
+        "[null,1]",
+        "\"text\"",
+        "7",
     };
     for (size_t i = 0; i < sizeof(documents) / sizeof(documents[0]); i++) {
         json_t *json = json_loads(documents[i], JSON_DECODE_ANY, NULL);

@@ -26,7 +26,8 @@ static const char *const describe =
     "              show(pcall(string.gsub, s, p, r)), show(pcall(string.gsub, s, p, '<%0>', 2)),\n"
     "              show(pcall(string.gsub, s, p, function(a, b) return b or a end)),\n"
     "              show(pcall(string.gsub, s, p, { a = 'A', b = false })) }\n"
-    "local ok = pcall(function() for a, b in string.gmatch(s, p) do out[#out + 1] = tostring(a) .. tostring(b) end end)\n"
+    "local ok = pcall(function() for a, b in string.gmatch(s, p) do out[#out + 1] = tostring(a) .. tostring(b) end "
+    "end)\n"
     "out[#out + 1] = tostring(ok)\n"
     "return table.concat(out, '\\n')\n";
 
@@ -127,8 +128,10 @@ static void known_patterns(void **state)
 static void mistakes_in_patterns(void **state)
 {
     (void)state;
-    static const char *const wrong[] = { "[^", "[", "[]", "[a", "[%", "%", "(", ")", "a)", "%1", "(%1)", "%f", "%fa", "%b", "%ba", "(()" };
-    static const char *const right[] = { "", "]", "[]]", "[^]]", "%]", "()", "(a)%1", "%bab", "%f[a]", "a$b", "^", "$", "*", "a**" };
+    static const char *const wrong[] = { "[^", "[",  "[]",   "[a", "[%",  "%",  "(",   ")",
+                                         "a)", "%1", "(%1)", "%f", "%fa", "%b", "%ba", "(()" };
+    static const char *const right[] = { "",     "]",     "[]]", "[^]]", "%]", "()", "(a)%1",
+                                         "%bab", "%f[a]", "a$b", "^",    "$",  "*",  "a**" };
     struct pattern pattern;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         if (!pattern_compile(bytes_of(wrong[i]), true, &pattern))
@@ -147,9 +150,10 @@ static unsigned draw(unsigned *seed, unsigned below)
 static void random_patterns(void **state)
 {
     (void)state;
-    static const char *const pieces[] = { "a",  "b",  "a*",  "b+",   "a-",   ".-",     ".*",   ".",    "[ab]", "[^a]+", "%a",
-                                          "%d", "(",  ")",   "()",   "(a",   "b)",     "^",    "$",    "%1",   "%b()",  "%f[b]",
-                                          "c?", "%w", "%s*", "[a-c", "[%s]", "[^%w]-", "%%",   "%.",   "x-y",  "%f[%W]" };
+    static const char *const pieces[] = { "a",    "b",     "a*",   "b+",     "a-",   ".-",    ".*",  ".",
+                                          "[ab]", "[^a]+", "%a",   "%d",     "(",    ")",     "()",  "(a",
+                                          "b)",   "^",     "$",    "%1",     "%b()", "%f[b]", "c?",  "%w",
+                                          "%s*",  "[a-c",  "[%s]", "[^%w]-", "%%",   "%.",    "x-y", "%f[%W]" };
     static const char *const replacements[] = { "", "%0", "%1", "<%1>", "%2", "%%", "z" };
     struct pair pair;
     unsigned seed = 7;
@@ -173,28 +177,70 @@ static void other_functions(void **state)
 {
     (void)state;
     static const char *const expressions[] = {
-        "('abc'):sub(2)", "('abc'):sub(-2, -1)", "('abc'):sub(0, 1)", "('abc'):sub(3, 2)", "('abc'):sub(-100, 100)",
-        "('abc'):sub(math.mininteger, math.maxinteger)", "('abc'):byte()", "select('#', ('abc'):byte(1, -1))",
-        "select('#', ('abc'):byte(10))", "('abc'):byte(-1)", "('aB1'):upper() .. ('aB1'):lower()", "('abc'):reverse()",
-        "('ab'):rep(3) .. ('ab'):rep(3, ',') .. ('ab'):rep(0) .. ('ab'):rep(-1)", "string.char(65, 66)", "string.char()",
-        "#'a\\0b'", "string.format('%5d|%-5s|%5.1f|%x|%q|%%|%s', 3, 'a', 2.55, 255, 'a\\nb', nil)",
-        "string.format('%s %s', 1, 1.5)", "string.format('%i', 3.0)", "'10' + 1", "'0x10' * 2", "-'2'", "10 .. ''",
-        "'3' // '2'", "2 ^ '2'", "'7' % 4", "table.concat({1, 2, 3}, '-')", "table.concat({1, 2, 3}, '-', 2, 3)",
-        "table.concat({}, '-')", "table.concat({1, 2.5, 'x'})", "select('#', table.unpack({1, nil, 3}, 1, 3))",
-        "select(2, table.unpack({1, 2, 3}))", "table.pack(1, nil, 3).n",
+        "('abc'):sub(2)",
+        "('abc'):sub(-2, -1)",
+        "('abc'):sub(0, 1)",
+        "('abc'):sub(3, 2)",
+        "('abc'):sub(-100, 100)",
+        "('abc'):sub(math.mininteger, math.maxinteger)",
+        "('abc'):byte()",
+        "select('#', ('abc'):byte(1, -1))",
+        "select('#', ('abc'):byte(10))",
+        "('abc'):byte(-1)",
+        "('aB1'):upper() .. ('aB1'):lower()",
+        "('abc'):reverse()",
+        "('ab'):rep(3) .. ('ab'):rep(3, ',') .. ('ab'):rep(0) .. ('ab'):rep(-1)",
+        "string.char(65, 66)",
+        "string.char()",
+        "#'a\\0b'",
+        "string.format('%5d|%-5s|%5.1f|%x|%q|%%|%s', 3, 'a', 2.55, 255, 'a\\nb', nil)",
+        "string.format('%s %s', 1, 1.5)",
+        "string.format('%i', 3.0)",
+        "'10' + 1",
+        "'0x10' * 2",
+        "-'2'",
+        "10 .. ''",
+        "'3' // '2'",
+        "2 ^ '2'",
+        "'7' % 4",
+        "table.concat({1, 2, 3}, '-')",
+        "table.concat({1, 2, 3}, '-', 2, 3)",
+        "table.concat({}, '-')",
+        "table.concat({1, 2.5, 'x'})",
+        "select('#', table.unpack({1, nil, 3}, 1, 3))",
+        "select(2, table.unpack({1, 2, 3}))",
+        "table.pack(1, nil, 3).n",
         "(function() local t = {1, 2, 3} table.insert(t, 4) table.insert(t, 1, 0) return table.concat(t) end)()",
-        "(function() local t = {1, 2, 3} local x = table.remove(t) local y = table.remove(t, 1) return x .. y .. #t end)()",
-        "tostring(table.remove({}))", "table.concat(table.move({1, 2, 3}, 1, 3, 2))",
-        "table.concat(table.move({1, 2, 3}, 2, 3, 1))", "table.concat(table.move({1, 2}, 1, 2, 1, {}))",
+        "(function() local t = {1, 2, 3} local x = table.remove(t) local y = table.remove(t, 1) return x .. y .. #t "
+        "end)()",
+        "tostring(table.remove({}))",
+        "table.concat(table.move({1, 2, 3}, 1, 3, 2))",
+        "table.concat(table.move({1, 2, 3}, 2, 3, 1))",
+        "table.concat(table.move({1, 2}, 1, 2, 1, {}))",
         "(function() local t = {3, 1, 2} table.sort(t) return table.concat(t) end)()",
         "(function() local t = {3, 1, 2} table.sort(t, function(a, b) return a > b end) return table.concat(t) end)()",
         "(function() local t = {'b', 'a', 'C'} table.sort(t) return table.concat(t) end)()",
-        "tostring(tonumber('0x1p4')) .. tostring(tonumber('z', 36)) .. tostring(tonumber('1e')) .. tostring(tonumber(''))",
-        "tostring(1e15) .. tostring(2^53) .. tostring(-0.0) .. tostring(1/0)", "utf8.len('h\\u{e9}')", "utf8.char(233, 8364)",
-        "utf8.codepoint('\\u{20ac}')", "utf8.offset('a\\u{e9}b', 3)", "math.type(1) .. math.type(1.0)",
-        "math.floor(-1.5) .. math.ceil(-1.5)", "math.max(1, 2.5)", "('x'):find('')", "('x'):find('', 10)", "('a.b'):find('.', 1, true)",
-        "('a.b'):find('.', 2)", "select(2, ('aaa'):gsub('a', 'b', 2))", "('abc'):gsub('', '-')", "('abc'):gsub('%w', '%0%0', -1)",
-        "select('#', ('abc'):match('(a)(b)(x?)'))", "#{n = 1, 2, 3}", "tostring(pcall(error, 'x'))", "type(print)",
+        "tostring(tonumber('0x1p4')) .. tostring(tonumber('z', 36)) .. tostring(tonumber('1e')) .. "
+        "tostring(tonumber(''))",
+        "tostring(1e15) .. tostring(2^53) .. tostring(-0.0) .. tostring(1/0)",
+        "utf8.len('h\\u{e9}')",
+        "utf8.char(233, 8364)",
+        "utf8.codepoint('\\u{20ac}')",
+        "utf8.offset('a\\u{e9}b', 3)",
+        "math.type(1) .. math.type(1.0)",
+        "math.floor(-1.5) .. math.ceil(-1.5)",
+        "math.max(1, 2.5)",
+        "('x'):find('')",
+        "('x'):find('', 10)",
+        "('a.b'):find('.', 1, true)",
+        "('a.b'):find('.', 2)",
+        "select(2, ('aaa'):gsub('a', 'b', 2))",
+        "('abc'):gsub('', '-')",
+        "('abc'):gsub('%w', '%0%0', -1)",
+        "select('#', ('abc'):match('(a)(b)(x?)'))",
+        "#{n = 1, 2, 3}",
+        "tostring(pcall(error, 'x'))",
+        "type(print)",
     };
     lua_State *lua = luaL_newstate();
     luaL_openlibs(lua);

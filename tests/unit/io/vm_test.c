@@ -27,9 +27,10 @@ static bool find_library(const char *name, struct bytes *ret_text, const char **
 {
     (void)arg;
     static const char *const libraries[][2] = {
-        { "numbers", "local cache = {}\nlocal count = 0\n"
-                     "return { double = function(n) return n * 2 end, list = {1, 2, 3},\n"
-                     "  keep = function(k) cache[k] = true end, count = function() count = count + 1 return count end }" },
+        { "numbers",
+          "local cache = {}\nlocal count = 0\n"
+          "return { double = function(n) return n * 2 end, list = {1, 2, 3},\n"
+          "  keep = function(k) cache[k] = true end, count = function() count = count + 1 return count end }" },
         { "broken", "local x = = 1" },
         { "failing", "error('no')" },
         { "circle", "return require('circle')" },
@@ -78,8 +79,8 @@ static void order_is_fixed(void **state)
 {
     (void)state;
     struct vm *vm = open_vm();
-    static const char *const collect =
-        "local function keys(t) local o = {} for k in pairs(t) do o[#o + 1] = tostring(k) end return table.concat(o, ' ') end\n";
+    static const char *const collect = "local function keys(t) local o = {} for k in pairs(t) do o[#o + 1] = "
+                                       "tostring(k) end return table.concat(o, ' ') end\n";
     static const char *const rows[][2] = {
         { "return keys { b = 1, a = 2, [10] = 3, [2] = 4, [1.5] = 5, [-1] = 6, [true] = 7, [false] = 8, B = 9 }",
           "-1 1.5 2 10 B a b false true" },
@@ -87,7 +88,8 @@ static void order_is_fixed(void **state)
         { "return keys { 1, 2, 3 }", "1 2 3" },
         { "return keys { 1, 2, x = 3 }", "1 2 x" },
         { "local t = { a = 1, b = 2, c = 3 } for k in pairs(t) do t[k] = nil t.z = 1 end return keys(t)", "z" },
-        { "local t = { a = 1, b = 2 } local o = '' for k, v in pairs(t) do t.b = nil o = o .. k .. v end return o", "a1" },
+        { "local t = { a = 1, b = 2 } local o = '' for k, v in pairs(t) do t.b = nil o = o .. k .. v end return o",
+          "a1" },
         { "return next({})", "nil" },
         { "return next({ b = 1, a = 2 })", "a" },
         { "return next({ b = 1, a = 2 }, 'a')", "b" },
@@ -141,7 +143,8 @@ static void chance_is_the_hosts(void **state)
     vm_seed(vm, 42);
     assert_string_equal(run(vm, text), first);
     assert_string_equal(run(vm, "for i = 1, 10000 do local n = random(3) assert(n >= 1 and n <= 3) n = random() "
-                                "assert(n >= 0 and n < 1) end return 'ok'"), "ok");
+                                "assert(n >= 0 and n < 1) end return 'ok'"),
+                        "ok");
     assert_non_null(strstr(run(vm, "return random(0)"), "interval is empty"));
     assert_non_null(strstr(run(vm, "math.randomseed(1)"), "nil value"));
     vm_free(vm);
@@ -214,8 +217,12 @@ static void calls_leave_no_state(void **state)
         const char *changed; /* NULL: nothing */
         const char *error;
     } rows[] = {
-        { "count", "count", NULL }, { "count", "count", NULL },         { "replace", "list", NULL },
-        { "none", NULL, NULL },     { "helper", NULL, "is shared, and read-only" }, { "nan", NULL, NULL },
+        { "count", "count", NULL },
+        { "count", "count", NULL },
+        { "replace", "list", NULL },
+        { "none", NULL, NULL },
+        { "helper", NULL, "is shared, and read-only" },
+        { "nan", NULL, NULL },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct vm_outcome outcome;
@@ -256,8 +263,10 @@ static void views(void **state)
     assert_int_equal(vm_protect(vm, push_shared, &json, 1, &e), ERR_NONE);
     vm_add_value(vm, "shared");
     assert_string_equal(run(vm, "return shared.name .. #shared.list .. #shared.list[3].x"), "Ada30");
-    assert_string_equal(run(vm, "local o = '' for k, v in pairs(shared) do o = o .. k end for i, v in ipairs(shared.list) do "
-                                "o = o .. i end return o .. next(shared) .. (table.unpack(shared.list))"), "listname123list1");
+    assert_string_equal(
+        run(vm, "local o = '' for k, v in pairs(shared) do o = o .. k end for i, v in ipairs(shared.list) do "
+                "o = o .. i end return o .. next(shared) .. (table.unpack(shared.list))"),
+        "listname123list1");
     assert_non_null(strstr(run(vm, "shared.name = 'x'"), "read-only"));
     assert_non_null(strstr(run(vm, "shared.list[1] = 'x'"), "read-only"));
     assert_non_null(strstr(run(vm, "shared.list[3].x[1] = 'x'"), "read-only"));
@@ -303,7 +312,8 @@ static void errors_have_places(void **state)
     (void)state;
     struct vm *vm = open_vm();
     struct vm_outcome outcome;
-    load(vm, "local function inner(x)\n  return x.y.z\nend\nlocal function outer()\n  local r = inner({})\n  return r\nend\nlocal q = outer()\n");
+    load(vm, "local function inner(x)\n  return x.y.z\nend\nlocal function outer()\n  local r = inner({})\n  return "
+             "r\nend\nlocal q = outer()\n");
     assert_int_equal(vm_call(vm, 0, 0, NULL, &outcome), VM_FAILED);
     assert_string_equal(outcome.file, "t.lua");
     assert_int_equal(outcome.line, 2);
