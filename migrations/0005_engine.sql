@@ -133,12 +133,19 @@ $$;
 
 -- The one that a contact was merged into, however often.
 CREATE FUNCTION surviving_contacts(ids bigint[]) RETURNS bigint[]
-LANGUAGE sql STABLE
-RETURN (WITH RECURSIVE chain (id, merged_into) AS (
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM contact AS c WHERE c.id = ANY (ids) AND c.merged_into IS NOT NULL) THEN
+        RETURN ARRAY(SELECT c.id FROM contact AS c WHERE c.id = ANY (ids) ORDER BY c.id);
+    END IF;
+    RETURN (WITH RECURSIVE chain (id, merged_into) AS (
             SELECT c.id, c.merged_into FROM contact AS c WHERE c.id = ANY (ids)
              UNION
             SELECT c.id, c.merged_into FROM chain JOIN contact AS c ON c.id = chain.merged_into)
         SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM chain WHERE merged_into IS NULL);
+END
+$$;
 
 -- A number in a document, or NULL when it is something else: a strange document must not fail its batch.
 CREATE FUNCTION document_id(value jsonb) RETURNS bigint
@@ -162,13 +169,20 @@ AS $$
      WHERE ref IS NOT NULL
 $$;
 
+-- The queries below are fenced (OFFSET 0, MATERIALIZED) so that each table is entered by the one index that fits, also when
+-- a plan was made while the tables were still empty.
+
 -- Everybody that these events are about, sorted: whose handle an event carries, who is named by number or by conversation,
 -- who was written the message that a status is about, and whose outreach waits for this very payment.
 CREATE FUNCTION claimed_contacts(positions bigint[]) RETURNS bigint[]
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    ids bigint[];
+BEGIN
     WITH claimed AS MATERIALIZED (
         SELECT e.type, e.source, e.doc, w.also_load
           FROM work AS w
@@ -192,14 +206,17 @@ AS $$
         UNION ALL
         SELECT d.contact_id
           FROM claimed AS c
-          JOIN delivery AS d ON d.id = document_id(c.doc #> '{status,echo}') AND d.created_at > now() - interval '62 days'
+         CROSS JOIN LATERAL (SELECT x.contact_id FROM delivery AS x
+                              WHERE x.id = document_id(c.doc #> '{status,echo}')
+                                AND x.created_at > now() - interval '62 days' OFFSET 0) AS d
          WHERE c.doc ? 'status'
         UNION ALL
         SELECT m.contact_id
           FROM claimed AS c
-          JOIN message AS m ON m.provider_message_id = c.doc #>> '{status,message_id}' AND m.source = c.source
-                           AND m.created_at > now() - interval '62 days'
-         WHERE c.doc ? 'status'
+         CROSS JOIN LATERAL (SELECT x.contact_id, x.source FROM message AS x
+                              WHERE x.provider_message_id = c.doc #>> '{status,message_id}'
+                                AND x.created_at > now() - interval '62 days' OFFSET 0) AS m
+         WHERE c.doc ? 'status' AND m.source = c.source
         UNION ALL
         SELECT o.contact_id
           FROM claimed AS c
@@ -209,7 +226,9 @@ AS $$
           JOIN outreach AS o ON o.reference = r.reference AND o.reference <> '' AND o.state = 'active'
          WHERE c.doc ?| ARRAY['payment', 'subscription', 'order']
     )
-    SELECT surviving_contacts(coalesce((SELECT array_agg(DISTINCT contact_id) FROM found), '{}'))
+    SELECT array_agg(DISTINCT contact_id) INTO ids FROM found WHERE contact_id IS NOT NULL;
+    RETURN surviving_contacts(coalesce(ids, '{}'));
+END
 $$;
 
 -- Claims up to `max_events` events (or the one at `only_position`) for the caller's transaction. One row, or none when
@@ -261,26 +280,31 @@ COMMENT ON FUNCTION engine_claim(integer, bigint) IS
     'Claims the next events for this transaction, and locks and reads everything known about the people they are about.';
 
 CREATE FUNCTION claimed_work(positions bigint[]) RETURNS json
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
-    SELECT coalesce(json_agg(json_build_object(
+BEGIN
+    RETURN (SELECT coalesce(json_agg(json_build_object(
                'position', w.position, 'attempts', w.attempts, 'suspect', w.suspect,
                'event', e.doc || jsonb_build_object('id', e.id, 'type', e.type, 'source', e.source, 'key', e.key,
                                                     'lane', e.lane, 'received_at', e.received_at, 'occurred_at', e.occurred_at))
                ORDER BY w.position), '[]')
       FROM work AS w
       JOIN event AS e ON e.id = w.event_id AND e.received_at = w.event_received_at
-     WHERE w.position = ANY (positions)
+     WHERE w.position = ANY (positions));
+END
 $$;
 
 CREATE FUNCTION claimed_cases(positions bigint[], ids bigint[]) RETURNS json
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
-    WITH claimed AS MATERIALIZED (
+BEGIN
+    RETURN (WITH claimed AS MATERIALIZED (
         SELECT e.type, e.source, e.doc
           FROM work AS w
           JOIN event AS e ON e.id = w.event_id AND e.received_at = w.event_received_at
@@ -292,12 +316,15 @@ AS $$
         SELECT m.id, m.created_at
           FROM claimed AS c
          CROSS JOIN LATERAL document_message_refs(c.type, c.doc) AS r (ref)
-          JOIN message AS m ON m.provider_message_id = r.ref AND m.source = c.source AND m.created_at > now() - interval '62 days'
-         WHERE c.doc ?| ARRAY['status', 'message']
+         CROSS JOIN LATERAL (SELECT x.id, x.created_at, x.source FROM message AS x
+                              WHERE x.provider_message_id = r.ref AND x.created_at > now() - interval '62 days' OFFSET 0) AS m
+         WHERE c.doc ?| ARRAY['status', 'message'] AND m.source = c.source
         UNION
         SELECT d.message_id, d.message_created_at
           FROM claimed AS c
-          JOIN delivery AS d ON d.id = document_id(c.doc #> '{status,echo}') AND d.created_at > now() - interval '62 days'
+         CROSS JOIN LATERAL (SELECT x.message_id, x.message_created_at FROM delivery AS x
+                              WHERE x.id = document_id(c.doc #> '{status,echo}')
+                                AND x.created_at > now() - interval '62 days' OFFSET 0) AS d
          WHERE c.doc ? 'status' AND d.message_id IS NOT NULL
     ), messages AS MATERIALIZED (
         SELECT coalesce((surviving_contacts(ARRAY[m.contact_id]))[1], m.contact_id) AS contact_id,
@@ -306,7 +333,7 @@ AS $$
                      WHERE d.message_id = m.id AND d.created_at >= m.created_at - interval '1 day'
                      ORDER BY d.id DESC LIMIT 1)), 'null'))) AS rows
           FROM referred AS r
-          JOIN message AS m ON m.id = r.id AND m.created_at = r.created_at
+         CROSS JOIN LATERAL (SELECT x.* FROM message AS x WHERE x.id = r.id AND x.created_at = r.created_at OFFSET 0) AS m
          GROUP BY 1
     )
     SELECT coalesce(json_agg(json_build_object(
@@ -314,25 +341,24 @@ AS $$
         'identities', coalesce((SELECT json_agg(i ORDER BY i.created_at, i.identity) FROM identity AS i WHERE i.contact_id = c.id), '[]'),
         'addresses', coalesce((SELECT json_agg(a) FROM address AS a WHERE a.contact_id = c.id), '[]'),
         'conversations', coalesce((
-            SELECT json_agg(v ORDER BY v.id)
-              FROM (SELECT o.* FROM conversation AS o WHERE o.contact_id = c.id AND o.state <> 'resolved'
-                     UNION ALL
-                    (SELECT r.* FROM conversation AS r
-                      WHERE r.contact_id = c.id AND r.state = 'resolved' AND r.updated_at > now() - interval '30 days'
-                      ORDER BY r.updated_at DESC LIMIT 5)
-                     UNION
-                    SELECT n.* FROM conversation AS n JOIN named ON named.id = n.id WHERE n.contact_id = c.id) AS v), '[]'),
+            SELECT json_agg(v.row ORDER BY v.id)
+              FROM (SELECT x AS row, x.id, x.state, x.updated_at,
+                           count(*) FILTER (WHERE x.state = 'resolved') OVER (ORDER BY x.updated_at DESC) AS nth_resolved
+                      FROM conversation AS x WHERE x.contact_id = c.id) AS v
+             WHERE v.state <> 'resolved' OR (v.nth_resolved <= 5 AND v.updated_at > now() - interval '30 days')
+                OR v.id IN (SELECT named.id FROM named)), '[]'),
         'surveys', coalesce((
             SELECT json_agg(s ORDER BY s.id) FROM survey AS s
              WHERE s.contact_id = c.id AND s.asked_at > now() - interval '30 days' AND s.state <> 'canceled'), '[]'),
         'outreaches', coalesce((
             SELECT json_agg(o ORDER BY o.id)
               FROM (SELECT a.* FROM outreach AS a WHERE a.contact_id = c.id AND a.state = 'active'
-                     UNION
+                     UNION ALL
                     (SELECT e.* FROM outreach AS e WHERE e.contact_id = c.id AND e.state <> 'active'
                       ORDER BY e.started_at DESC LIMIT 5)) AS o), '[]'),
         'timers', coalesce((SELECT json_agg(t ORDER BY t.due_at, t.id) FROM timer AS t WHERE t.contact_id = c.id), '[]'),
         'messages', coalesce((SELECT m.rows FROM messages AS m WHERE m.contact_id = c.id), '[]')) ORDER BY c.id), '[]')
       FROM contact AS c
-     WHERE c.id = ANY (ids)
+     WHERE c.id = ANY (ids));
+END
 $$;
