@@ -4,7 +4,7 @@ rule {
   name = "payment-recovery",
   doc  = "Write to the customer, on the channel they prefer, when a payment fails.",
   on   = { "payment.failed", "payment.action_required" },
-  when = function(e) return not e.payment.secondary and (e.payment.attempt or 1) == 1 end,
+  when = function(e) return e.contact and not e.payment.secondary and (e.payment.attempt or 1) == 1 end,
   run  = function(e, fx)
     local pay = e.payment
     local steps = { { after = "0s", template = "payment_failed" } }

@@ -1,0 +1,82 @@
+local function failed(extra)
+  local payment = {
+    invoice = "in_1", amount = 1900, currency = "usd", attempt = 1, url = "https://pay.example.com/in_1",
+  }
+  for key, value in pairs(extra or {}) do
+    payment[key] = value
+  end
+  return { payment = payment }
+end
+
+test("writes at once, in free words while the window is open", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:event("payment.failed", failed())
+  t:expect_sent {
+    template = "payment_failed", to = "whatsapp:15550100", approved = false,
+    text = "Hi Ada, we noticed a payment issue with your subscription. Can we help resolve this?",
+  }
+  t:expect_outreach { state = "active", reference = "in_1" }
+end)
+
+test("uses the approved template when the window is closed", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100", window = "closed" }
+  t:event("payment.failed", failed())
+  t:expect_sent { approved = true, approved_name = "payment_failed_v1", parameters = { "Ada" } }
+end)
+
+test("writes on the channel that the customer prefers", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100", telegram = "42", prefer = "telegram" }
+  t:event("payment.failed", failed())
+  t:expect_sent { template = "payment_failed", channel = "telegram" }
+end)
+
+test("reminds after a day, unless it was paid", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:event("payment.failed", failed())
+  t:expect_sent { template = "payment_failed" }
+  t:advance("23h")
+  t:expect_nothing()
+  t:event("payment.succeeded", { payment = { invoice = "in_1" } })
+  t:expect_outreach { state = "recovered" }
+  t:advance("72h")
+  t:expect_nothing()
+  t:expect_conversation { state = "resolved", tags = { "recovered" } }
+end)
+
+test("reminds after a day, and asks a person after three", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:event("payment.failed", failed())
+  t:expect_sent { template = "payment_failed" }
+  t:advance("24h")
+  t:expect_sent { template = "payment_reminder", contains = { "$19.00", "https://pay.example.com/in_1" } }
+  t:advance("48h")
+  t:expect_nothing()
+  t:expect_conversation { topic = "billing", assignee = "billing" }
+end)
+
+test("tells it once: not for the second attempt, not for the same failure seen twice", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:event("payment.failed", failed())
+  t:expect_sent { template = "payment_failed" }
+  t:event("payment.failed", failed { attempt = 2 })
+  t:event("payment.failed", failed { secondary = true })
+  t:event("payment.action_required", failed())
+  t:expect_nothing()
+  t:expect_outreach { count = 1 }
+end)
+
+test("keeps a conversation open in which the customer has answered", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:event("payment.failed", failed())
+  t:expect_sent { template = "payment_failed" }
+  t:advance("1h")
+  t:message("Which card did you use?")
+  t:event("payment.succeeded", { payment = { invoice = "in_1" } })
+  t:expect_conversation { topic = "billing", state = "open", tags = { "recovered" } }
+end)
+
+test("does not write to who has opted out", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100", opted_out = "all" }
+  t:event("payment.failed", failed())
+  t:expect_nothing()
+end)
