@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "channel/channel.h"
 #include "ingest/id_blocks.h"
 #include "io/loop.h"
 #include "store/store.h"
@@ -195,6 +196,7 @@ static void fill_row(struct batcher *b, struct entry *entry, struct ingest_row *
         .headers_json = entry->item.headers_json,
         .body = entry->item.body,
         .problem = entry->item.problem,
+        .parser = CHANNEL_PARSER_VERSION,
         .events = entry->item.events,
     };
     json_array_foreach(entry->item.events, index, event)
@@ -204,7 +206,7 @@ static void fill_row(struct batcher *b, struct entry *entry, struct ingest_row *
 }
 
 /* How many entries of the queue go together, and how many ids they need. */
-static size_t plan(const struct batcher *b, const struct queue *from, size_t max_rows, size_t *ret_ids)
+static size_t plan(const struct queue *from, size_t max_rows, size_t *ret_ids)
 {
     size_t count = 0;
     size_t bytes = 0;
@@ -216,7 +218,6 @@ static size_t plan(const struct batcher *b, const struct queue *from, size_t max
         *ret_ids += ids_needed(entry);
         count++;
     }
-    (void)b;
     return count;
 }
 
@@ -228,7 +229,7 @@ static void pump(struct batcher *b)
     b->in_flight_alone = b->alone.count > 0;
     struct queue *from = b->in_flight_alone ? &b->alone : &b->waiting;
     size_t ids;
-    size_t count = plan(b, from, b->in_flight_alone ? 1 : b->settings.batch_rows, &ids);
+    size_t count = plan(from, b->in_flight_alone ? 1 : b->settings.batch_rows, &ids);
     if (count == 0)
         return;
     if (id_blocks_left(&b->ids) < ids) {

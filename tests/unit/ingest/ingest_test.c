@@ -1,0 +1,502 @@
+/* The whole actor against a real PostgreSQL, named by ANSWERD_TEST_DATABASE; without it the cases are skipped. The
+ * database is migrated when it is not; each case uses sources of its own. */
+#include "ingest/ingest.h"
+
+#include "support.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/macros.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "io/crypto.h"
+#include "store/store.h"
+
+#define SECRET "hush-hush"
+
+static const char *conninfo;
+static struct pg *pg;
+static struct config config;
+static struct ingest *ingest;
+static atomic_int nudges;
+
+/* --- the actor -------------------------------------------------------------------------------------------------- */
+
+static void stored(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&nudges, 1);
+}
+
+static struct source_config source_of(const char *name, const char *kind, const char *settings)
+{
+    struct source_config source = { .name = memory_text(name), .kind = memory_text(kind) };
+    assert_int_equal(json_parse(bytes_of(settings), &source.settings, NULL), ERR_NONE);
+    return source;
+}
+
+static int connect_database(void **state)
+{
+    (void)state;
+    conninfo = getenv("ANSWERD_TEST_DATABASE");
+    if (!conninfo)
+        return 0;
+    const struct pg_settings settings = { .conninfo = conninfo, .application_name = "ingest_test" };
+    struct error e;
+    size_t migrations_applied;
+    if (pg_open(&settings, &pg, &e) != ERR_NONE || store_migrate(pg, NULL, NULL, &migrations_applied, &e) != ERR_NONE ||
+        store_make_partitions(pg, &e) != ERR_NONE) {
+        print_error("%s\n", e.text);
+        return -1;
+    }
+    return 0;
+}
+
+static int disconnect_database(void **state)
+{
+    (void)state;
+    pg_close(pg);
+    return 0;
+}
+
+/* Names differ for each run, because keys and rows of former runs stay. */
+static char hmac_name[64];
+static char telegram_name[64];
+static char whatsapp_name[64];
+
+static int start_ingest(void **state)
+{
+    (void)state;
+    if (!pg)
+        return 0;
+    static unsigned run;
+    uint32_t random = crypto_random_u32();
+    snprintf(hmac_name, sizeof(hmac_name), "hmac-%x-%u", random, run);
+    snprintf(telegram_name, sizeof(telegram_name), "telegram-%x-%u", random, run);
+    snprintf(whatsapp_name, sizeof(whatsapp_name), "whatsapp-%x-%u", random, run++);
+    config = (struct config){ .path = NULL };
+    config.http.listen = memory_text("127.0.0.1:0");
+    config.http.public_url = memory_text("https://desk.example/");
+    config.http.max_body_bytes = 100000;
+    config.http.max_header_bytes = 16384;
+    config.http.max_connections = 500;
+    config.http.read_deadline_ms = 3000;
+    config.http.idle_ms = 5000;
+    config.http.tls_certificate = memory_text("");
+    config.http.tls_key = memory_text("");
+    config.database.url = memory_text(conninfo);
+    config.ingest.threads = 2;
+    config.ingest.batch_rows = 64;
+    config.ingest.queue_rows = 1000;
+    config.ingest.commit_deadline_ms = 5000;
+    config.source_count = 3;
+    config.sources = memory_new(3 * sizeof(*config.sources));
+    config.sources[0] = source_of(hmac_name, "hmac", "{\"signing_secrets\":[\"" SECRET "\"],\"id\":\"id\"}");
+    config.sources[1] = source_of(telegram_name, "telegram", "{\"secret_token\":\"tele-secret\",\"bot_token\":\"1:x\"}");
+    config.sources[2] = source_of(whatsapp_name, "whatsapp", "{\"app_secret\":\"" SECRET "\",\"verify_token\":\"vt\"}");
+    struct error e;
+    if (ingest_new(&config, stored, NULL, &ingest, &e) != ERR_NONE) {
+        print_error("%s\n", e.text);
+        return -1;
+    }
+    for (int i = 0; i < 200 && !ingest_is_healthy(ingest); i++)
+        usleep(20 * 1000);
+    return ingest_is_healthy(ingest) ? 0 : -1;
+}
+
+static int stop_ingest(void **state)
+{
+    (void)state;
+    if (!pg)
+        return 0;
+    ingest_free(ingest);
+    for (size_t i = 0; i < config.source_count; i++) {
+        free(config.sources[i].name);
+        free(config.sources[i].kind);
+        json_decref(config.sources[i].settings);
+    }
+    free(config.sources);
+    free(config.http.listen);
+    free(config.http.public_url);
+    free(config.http.tls_certificate);
+    free(config.http.tls_key);
+    free(config.database.url);
+    return 0;
+}
+
+/* --- requests --------------------------------------------------------------------------------------------------- */
+
+static int open_client(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)ingest_port(ingest)),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Reads one answer with its body; returns the status, or 0 when there is none. */
+static int read_answer(int fd, char *answer, size_t size)
+{
+    size_t length = 0;
+    for (;;) {
+        answer[length] = '\0';
+        const char *end = strstr(answer, "\r\n\r\n");
+        if (end) {
+            const char *header = strstr(answer, "Content-Length: ");
+            size_t body = header ? (size_t)strtoul(header + 16, NULL, 10) : 0;
+            if (length >= (size_t)(end - answer) + 4 + body)
+                return (int)strtol(answer + 9, NULL, 10);
+        }
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        if (poll(&p, 1, 10000) <= 0)
+            return 0;
+        ssize_t got = recv(fd, answer + length, size - 1 - length, 0);
+        if (got <= 0)
+            return 0;
+        length += (size_t)got;
+    }
+}
+
+static int ask(const char *request, char *answer, size_t size)
+{
+    int fd = open_client();
+    assert_true(fd >= 0);
+    assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+    int status = read_answer(fd, answer, size);
+    close(fd);
+    return status;
+}
+
+static void signed_request(char *out, size_t size, const char *source, const char *secret, const char *body)
+{
+    unsigned char mac[SHA256_SIZE];
+    const struct bytes part = bytes_of(body);
+    crypto_hmac(HASH_SHA256, bytes_of(secret), &part, 1, mac);
+    struct buf hex CLEANUP(buf_done);
+    buf_init(&hex, 100);
+    text_encode_hex((struct bytes){ (const char *)mac, sizeof(mac) }, &hex);
+    snprintf(out, size,
+             "POST /webhooks/%s HTTP/1.1\r\nHost: h\r\nX-Signature: %s\r\nX-Note: kept\r\nCookie: secret=1\r\n"
+             "Authorization: Bearer abc\r\nContent-Length: %zu\r\n\r\n%s",
+             source, hex.ptr, strlen(body), body);
+}
+
+static int post(const char *source, const char *secret, const char *body)
+{
+    char request[16384];
+    char answer[4096];
+    signed_request(request, sizeof(request), source, secret, body);
+    return ask(request, answer, sizeof(answer));
+}
+
+static int64_t number(const char *sql, const char *source)
+{
+    const struct pg_value value = PG_VALUE_TEXT(source);
+    struct pg_result *r CLEANUP(pg_result_free) = NULL;
+    struct error e;
+    if (pg_run(pg, sql, &value, 1, &r, &e) != ERR_NONE)
+        fail_msg("%s: %s", sql, e.text);
+    return pg_int8(r, 0, 0);
+}
+
+static const char webhooks_sql[] = "SELECT count(*) FROM webhook WHERE source = $1";
+static const char events_sql[] = "SELECT count(*) FROM event WHERE source = $1";
+static const char work_sql[] = "SELECT count(*) FROM work JOIN event ON event.id = event_id WHERE source = $1";
+
+/* --- cases ------------------------------------------------------------------------------------------------------ */
+
+static void need_database(void)
+{
+    if (!pg)
+        skip();
+}
+
+static void test_genuine_and_again(void **state)
+{
+    (void)state;
+    need_database();
+    int before = atomic_load(&nudges);
+    assert_int_equal(post(hmac_name, SECRET, "{\"id\":\"e1\",\"n\":1}"), 200);
+    assert_int_equal(post(hmac_name, SECRET, "{\"id\":\"e1\",\"n\":1}"), 200);
+    assert_int_equal(post(hmac_name, SECRET, "{\"id\":\"e2\"}"), 200);
+    assert_int_equal(number(webhooks_sql, hmac_name), 3);
+    assert_int_equal(number(events_sql, hmac_name), 2);
+    assert_int_equal(number(work_sql, hmac_name), 2);
+    assert_int_equal(atomic_load(&nudges), before + 2);
+    assert_int_equal(number("SELECT count(DISTINCT lane) FROM event WHERE source = $1", hmac_name), 1);
+}
+
+static void test_forged_leaves_its_count(void **state)
+{
+    (void)state;
+    need_database();
+    char forged[4096];
+    char unknown[4096];
+    char request[4096];
+    for (int i = 0; i < 3; i++) {
+        signed_request(request, sizeof(request), hmac_name, "wrong", "{\"id\":\"f\"}");
+        assert_int_equal(ask(request, forged, sizeof(forged)), 401);
+    }
+    signed_request(request, sizeof(request), "nobody", SECRET, "{}");
+    assert_int_equal(ask(request, unknown, sizeof(unknown)), 401);
+    /* The same but for the date. */
+    assert_string_equal(strstr(forged, "Content-Length"), strstr(unknown, "Content-Length"));
+    assert_int_equal(number(webhooks_sql, hmac_name), 0);
+    struct error e;
+    assert_int_equal(ingest_flush_rejects(ingest, pg, &e), ERR_NONE);
+    assert_int_equal(ingest_flush_rejects(ingest, pg, &e), ERR_NONE);
+    assert_int_equal(number("SELECT sum(count) FROM webhook_reject WHERE source = $1", hmac_name), 3);
+    assert_int_equal(number("SELECT count(*) FROM webhook_reject WHERE source = $1", "nobody"), 0);
+    assert_true(number("SELECT sum(count) FROM webhook_reject WHERE source = $1", "(unknown)") >= 1);
+}
+
+static void test_paths_and_methods(void **state)
+{
+    (void)state;
+    need_database();
+    char request[1024];
+    char answer[4096];
+    static const char *const missing[] = { "/", "/webhooks", "/webhooks/", "/webhooks/a/b", "/healthz", "/metrics", "//webhooks/x" };
+    for (size_t i = 0; i < ARRAY_LEN(missing); i++) {
+        snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", missing[i]);
+        assert_int_equal(ask(request, answer, sizeof(answer)), 404);
+    }
+    static const char *const methods[] = { "GET", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW" };
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+        snprintf(request, sizeof(request), "%s /webhooks/%s HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", methods[i], hmac_name);
+        assert_int_equal(ask(request, answer, sizeof(answer)), 405);
+        assert_non_null(strstr(answer, "Allow: POST\r\n"));
+    }
+    snprintf(request, sizeof(request), "PUT /webhooks/%s HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", whatsapp_name);
+    assert_int_equal(ask(request, answer, sizeof(answer)), 405);
+    assert_non_null(strstr(answer, "Allow: GET, POST\r\n"));
+    snprintf(request, sizeof(request), "POST /webhooks/%s HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n", hmac_name);
+    assert_int_equal(ask(request, answer, sizeof(answer)), 413);
+}
+
+static void test_handshake(void **state)
+{
+    (void)state;
+    need_database();
+    char request[1024];
+    char answer[4096];
+    static const char form[] = "GET /webhooks/%s?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=%s HTTP/1.1\r\nHost: h\r\n\r\n";
+    snprintf(request, sizeof(request), form, whatsapp_name, "vt");
+    assert_int_equal(ask(request, answer, sizeof(answer)), 200);
+    assert_non_null(strstr(answer, "\r\n\r\n1158201444"));
+    assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n1158201444");
+    assert_non_null(strstr(answer, "Content-Type: text/plain"));
+    snprintf(request, sizeof(request), form, whatsapp_name, "wrong");
+    assert_int_equal(ask(request, answer, sizeof(answer)), 403);
+    assert_null(strstr(answer, "1158201444"));
+    snprintf(request, sizeof(request), "GET /webhooks/%s HTTP/1.1\r\nHost: h\r\n\r\n", whatsapp_name);
+    assert_int_equal(ask(request, answer, sizeof(answer)), 403);
+}
+
+static void test_headers_without_secrets(void **state)
+{
+    (void)state;
+    need_database();
+    char request[1024];
+    char answer[4096];
+    static const char body[] = "{\"update_id\":1,\"message\":{\"message_id\":1,\"date\":1763884800,\"chat\":{\"id\":42,\"type\":\"private\"},"
+                               "\"from\":{\"id\":42,\"is_bot\":false,\"first_name\":\"A\"},\"text\":\"hi\\u0000\"}}";
+    snprintf(request, sizeof(request),
+             "POST /webhooks/%s HTTP/1.1\r\nHost: h\r\nX-Telegram-Bot-Api-Secret-Token: tele-secret\r\nX-Echo: tele-secret\r\n"
+             "X-Twice: a\r\nX-Twice: b\r\nContent-Length: %zu\r\n\r\n%s",
+             telegram_name, strlen(body), body);
+    assert_int_equal(ask(request, answer, sizeof(answer)), 200);
+    assert_int_equal(post(hmac_name, SECRET, "{}"), 200);
+    assert_int_equal(number("SELECT count(*) FROM webhook WHERE source = $1 AND headers::text LIKE '%tele-secret%'", telegram_name), 0);
+    assert_int_equal(number("SELECT count(*) FROM webhook WHERE source = $1 AND headers->>'x-twice' = 'a, b'", telegram_name), 1);
+    assert_int_equal(number("SELECT count(*) FROM webhook WHERE source = $1 AND headers ?| array['cookie', 'authorization']", hmac_name), 0);
+    assert_int_equal(number("SELECT count(*) FROM webhook WHERE source = $1 AND headers ?& array['x-note', 'x-signature']", hmac_name), 1);
+    assert_int_equal(number("SELECT lane FROM event WHERE source = $1", telegram_name), lane_of("telegram:42"));
+}
+
+static void test_unparsed_is_kept(void **state)
+{
+    (void)state;
+    need_database();
+    char request[1024];
+    char answer[4096];
+    snprintf(request, sizeof(request),
+             "POST /webhooks/%s HTTP/1.1\r\nHost: h\r\nX-Telegram-Bot-Api-Secret-Token: tele-secret\r\nContent-Length: 8\r\n\r\nnot json",
+             telegram_name);
+    assert_int_equal(ask(request, answer, sizeof(answer)), 200);
+    assert_int_equal(number("SELECT count(*) FROM webhook WHERE source = $1 AND problem IS NOT NULL AND body = 'not json'::bytea", telegram_name), 1);
+    assert_int_equal(number(events_sql, telegram_name), 0);
+}
+
+/* --- many at once ----------------------------------------------------------------------------------------------- */
+
+struct sender {
+    pthread_t thread;
+    int number;
+    int requests;
+    int accepted;
+    int busy;
+    int failed;
+    int other;
+};
+
+static atomic_bool stop_sending;
+
+static void *send_many(void *arg)
+{
+    struct sender *s = arg;
+    int fd = -1;
+    for (int i = 0; i < s->requests && !atomic_load(&stop_sending); i++) {
+        char body[128];
+        char request[2048];
+        char answer[4096];
+        snprintf(body, sizeof(body), "{\"id\":\"m-%d-%d\"%s}", s->number, i, s->number == 3 && i == 2 ? ",\"x\":\"POISON\"" : "");
+        signed_request(request, sizeof(request), hmac_name, SECRET, body);
+        if (fd < 0)
+            fd = open_client();
+        if (fd < 0)
+            break;
+        bool sent = send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request);
+        int status = sent ? read_answer(fd, answer, sizeof(answer)) : 0;
+        s->accepted += status == 200;
+        s->busy += status == 503 && strstr(answer, "Retry-After: ") != NULL;
+        s->failed += status == 500;
+        s->other += status != 200 && status != 503 && status != 500;
+        if (status == 0 || strstr(answer, "Connection: close")) {
+            close(fd);
+            fd = -1;
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+    return NULL;
+}
+
+#define SENDERS 24
+
+static void start_senders(struct sender *senders, int requests)
+{
+    atomic_store(&stop_sending, false);
+    for (int i = 0; i < SENDERS; i++) {
+        senders[i] = (struct sender){ .number = i, .requests = requests };
+        assert_int_equal(pthread_create(&senders[i].thread, NULL, send_many, &senders[i]), 0);
+    }
+}
+
+static struct sender join_senders(struct sender *senders)
+{
+    struct sender sum = { .number = 0 };
+    for (int i = 0; i < SENDERS; i++) {
+        pthread_join(senders[i].thread, NULL);
+        sum.accepted += senders[i].accepted;
+        sum.busy += senders[i].busy;
+        sum.failed += senders[i].failed;
+        sum.other += senders[i].other;
+    }
+    return sum;
+}
+
+static void test_a_poison_row_costs_only_itself(void **state)
+{
+    (void)state;
+    need_database();
+    struct error e;
+    /* A stand-in for whatever PostgreSQL may refuse one day. */
+    assert_int_equal(pg_script(pg,
+                               "CREATE OR REPLACE FUNCTION refuse_poison() RETURNS trigger LANGUAGE plpgsql AS "
+                               "$$ BEGIN IF position('POISON' IN convert_from(NEW.body, 'UTF8')) > 0 THEN "
+                               "RAISE EXCEPTION 'poison' USING ERRCODE = '22000'; END IF; RETURN NEW; END $$;"
+                               "CREATE OR REPLACE TRIGGER refuse_poison BEFORE INSERT ON webhook FOR EACH ROW EXECUTE FUNCTION "
+                               "refuse_poison()",
+                               &e),
+                     ERR_NONE);
+    struct sender senders[SENDERS];
+    start_senders(senders, 20);
+    struct sender sum = join_senders(senders);
+    assert_int_equal(pg_script(pg, "DROP TRIGGER refuse_poison ON webhook; DROP FUNCTION refuse_poison()", &e), ERR_NONE);
+    assert_int_equal(sum.failed, 1);
+    assert_int_equal(sum.accepted, SENDERS * 20 - 1);
+    assert_int_equal(sum.other + sum.busy, 0);
+    assert_int_equal(number(webhooks_sql, hmac_name), SENDERS * 20 - 1);
+    assert_int_equal(number(events_sql, hmac_name), SENDERS * 20 - 1);
+}
+
+static void kill_connections(void)
+{
+    struct error e;
+    struct pg_result *r CLEANUP(pg_result_free) = NULL;
+    assert_int_equal(pg_run(pg, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'answerd ingest' "
+                                "AND datname = current_database()",
+                            NULL, 0, &r, &e),
+                     ERR_NONE);
+}
+
+static void test_nothing_acknowledged_is_lost_when_connections_break(void **state)
+{
+    (void)state;
+    need_database();
+    struct sender senders[SENDERS];
+    start_senders(senders, 200);
+    for (int i = 0; i < 5; i++) {
+        usleep(150 * 1000);
+        kill_connections();
+    }
+    struct sender sum = join_senders(senders);
+    print_message("accepted=%d busy=%d failed=%d other=%d\n", sum.accepted, sum.busy, sum.failed, sum.other);
+    assert_int_equal(sum.failed + sum.other, 0);
+    assert_true(sum.busy > 0);
+    assert_true(sum.accepted > SENDERS * 10);
+    assert_true(number(events_sql, hmac_name) >= sum.accepted);
+    /* It is back by itself. */
+    for (int i = 0; i < 200 && !ingest_is_healthy(ingest); i++)
+        usleep(20 * 1000);
+    assert_int_equal(post(hmac_name, SECRET, "{\"id\":\"after\"}"), 200);
+}
+
+static void test_drain_loses_no_answer(void **state)
+{
+    (void)state;
+    need_database();
+    struct sender senders[SENDERS];
+    start_senders(senders, 100000);
+    usleep(500 * 1000);
+    ingest_drain(ingest);
+    atomic_store(&stop_sending, true);
+    struct sender sum = join_senders(senders);
+    print_message("accepted=%d busy=%d other=%d\n", sum.accepted, sum.busy, sum.other);
+    assert_true(sum.accepted > 100);
+    assert_int_equal(sum.failed, 0);
+    /* What was stored was also answered, and the other way round; only a request that was never read may end in a reset. */
+    assert_int_equal(number(events_sql, hmac_name), sum.accepted);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, start_ingest, stop_ingest)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_genuine_and_again),
+        CASE(test_forged_leaves_its_count),
+        CASE(test_paths_and_methods),
+        CASE(test_handshake),
+        CASE(test_headers_without_secrets),
+        CASE(test_unparsed_is_kept),
+        CASE(test_a_poison_row_costs_only_itself),
+        CASE(test_nothing_acknowledged_is_lost_when_connections_break),
+        CASE(test_drain_loses_no_answer),
+    };
+    return cmocka_run_group_tests(tests, connect_database, disconnect_database);
+}
