@@ -27,7 +27,7 @@ static void put_key(json_t *event, const char *key)
 }
 
 json_t *event_append(json_t *events, const struct webhook *w, const char *provider, const char *type, const char *key,
-                  msec_t occurred_at)
+                     msec_t occurred_at)
 {
     json_t *event = json_object();
     json_put_str(event, "type", type);

@@ -11,7 +11,7 @@
 /* Appends an event and returns it, borrowed from `events`, for the caller to complete. `key` is what makes it unique
  * within the source; a long one is replaced by its hash. `occurred_at` <= 0 means the time of the webhook. */
 json_t *event_append(json_t *events, const struct webhook *w, const char *provider, const char *type, const char *key,
-                  msec_t occurred_at);
+                     msec_t occurred_at);
 
 /* Appends `webhook.SOURCE` with the provider's own element. `body` is borrowed and referenced, not copied. */
 json_t *event_add_unknown(json_t *events, const struct webhook *w, const char *provider, const char *provider_type,

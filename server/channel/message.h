@@ -7,11 +7,10 @@
  *   contact            {identities […], former_identities […], name, language, username, recipient, …}
  *                      identities[0] is the primary handle; `recipient` is what the provider wants as an address.
  *                      former_identities were this contact's until now and are given up (contact.identity_changed).
- *   message            {id, kind, text, media, location, contacts, order, button {id, text}, buttons, reply_to, referral,
- *                       emoji, removed, forwarded, thread, chat, flow, error, direction, callback_query_id, command, …}
- *                      `id` of an edited or deleted message is that of the original; `reply_to` of a reaction is the
- *                      message reacted to, `removed` says that it was taken back; `direction` is "out" for what was
- *                      sent by us with another tool (message.sent_elsewhere)
+ *   message            {id, kind, text, media, location, contacts, order, button {id, text}, buttons, reply_to,
+ * referral, emoji, removed, forwarded, thread, chat, flow, error, direction, callback_query_id, command, …} `id` of an
+ * edited or deleted message is that of the original; `reply_to` of a reaction is the message reacted to, `removed` says
+ * that it was taken back; `direction` is "out" for what was sent by us with another tool (message.sent_elsewhere)
  *   status             {message_id, state, echo, error {code, title, detail}, pricing, participant}
  *   template           {name, language, status (lower case), reason, detail}
  *   topic, provider_reason          contact.opted_out, contact.opted_in
@@ -72,8 +71,8 @@ err_t message_recipient(const json_t *request, const char *identity_prefix, cons
 /* The length as providers count it: UTF-16 code units. */
 size_t message_length(const char *text);
 /* ERR_INVALID "the WHAT has N characters, PROVIDER allows MOST". */
-err_t message_check_length(const char *provider, const char *what, const char *text, size_t most, struct error *reterr)
-    MUST_CHECK;
+err_t message_check_length(const char *provider, const char *what, const char *text, size_t most,
+                           struct error *reterr) MUST_CHECK;
 
 /* Appends a line "text: url" for each link: for providers that have no link buttons beside others. */
 void message_add_links(const struct message_form *form, struct buf *text);

@@ -43,7 +43,8 @@ static const struct channel_setting settings_of_instagram[] = {
     { "access_token", SETTING_SECRET, false, "the account's token; without it this source only receives" },
     { "account_id", SETTING_TEXT, false, "the Instagram account that messages are sent from; default me" },
     { "app_id", SETTING_TEXT, false, "our app, to tell echoes of our own messages from those of other tools" },
-    { "api_url", SETTING_TEXT, false, "default https://graph.instagram.com; https://graph.facebook.com with a page's token" },
+    { "api_url", SETTING_TEXT, false,
+      "default https://graph.instagram.com; https://graph.facebook.com with a page's token" },
     { "api_version", SETTING_TEXT, false, "default " DEFAULT_GRAPH_VERSION },
     { NULL, SETTING_TEXT, false, NULL },
 };

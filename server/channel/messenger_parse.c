@@ -60,14 +60,15 @@ static json_t *put_object(json_t *event, const char *key)
     return object;
 }
 
-/* --- messages ------------------------------------------------------------------------------------------------------ */
+/* --- messages ------------------------------------------------------------------------------------------------------
+ */
 
 static const struct {
     const char *theirs, *ours;
 } attachment_kinds[] = {
-    { "image", "image" },     { "video", "video" },       { "audio", "audio" },     { "file", "document" },
-    { "sticker", "sticker" }, { "location", "location" }, { "reel", "share" },      { "ig_reel", "share" },
-    { "post", "share" },      { "ig_post", "share" },     { "share", "share" },     { "fallback", "share" },
+    { "image", "image" },       { "video", "video" },       { "audio", "audio" }, { "file", "document" },
+    { "sticker", "sticker" },   { "location", "location" }, { "reel", "share" },  { "ig_reel", "share" },
+    { "post", "share" },        { "ig_post", "share" },     { "share", "share" }, { "fallback", "share" },
     { "template", "template" },
 };
 
@@ -324,14 +325,14 @@ static const struct {
     const char *key;
     void (*handle)(const struct item *i, const json_t *content);
 } handlers[] = {
-    { "message", on_message },   { "postback", on_postback },     { "reaction", on_reaction },
-    { "delivery", on_delivery }, { "message_edit", on_edit },     { "read", on_read },
+    { "message", on_message },   { "postback", on_postback }, { "reaction", on_reaction },
+    { "delivery", on_delivery }, { "message_edit", on_edit }, { "read", on_read },
 };
 
 /* Elements that we keep as they are; the first key that is there names them. */
 static const char *const kept_types[] = {
-    "optin", "referral", "pass_thread_control", "take_thread_control", "request_thread_control", "app_roles",
-    "account_linking", "policy_enforcement", "game_play", "messaging_feedback",
+    "optin",     "referral",        "pass_thread_control", "take_thread_control", "request_thread_control",
+    "app_roles", "account_linking", "policy_enforcement",  "game_play",           "messaging_feedback",
 };
 
 static void parse_item(const struct meta_entry *entry, const char *provider, json_t *element)

@@ -25,7 +25,8 @@ static err_t put_media(json_t *message, const struct message_form *form, const c
             continue;
         }
         json_t *payload = json_object();
-        json_put_str(payload, form->media_id ? "attachment_id" : "url", form->media_id ? form->media_id : form->media_url);
+        json_put_str(payload, form->media_id ? "attachment_id" : "url",
+                     form->media_id ? form->media_id : form->media_url);
         json_t *attachment = json_object();
         json_put_str(attachment, "type", types[i].theirs);
         json_put(attachment, "payload", payload);
@@ -115,8 +116,7 @@ static err_t put_text(json_t *message, const struct message_form *form, bool is_
     if (is_instagram && text.len > MOST_INSTAGRAM_BYTES) {
         return fail(reterr, ERR_INVALID, "the text has %zu bytes, instagram allows %d", text.len, MOST_INSTAGRAM_BYTES);
     }
-    return is_instagram ? ERR_NONE
-                        : message_check_length("messenger", "text", text.ptr, MOST_MESSENGER_TEXT, reterr);
+    return is_instagram ? ERR_NONE : message_check_length("messenger", "text", text.ptr, MOST_MESSENGER_TEXT, reterr);
 }
 
 static err_t render(const json_t *request, bool approved, bool is_instagram, const json_t *settings,
@@ -161,7 +161,8 @@ static err_t render(const json_t *request, bool approved, bool is_instagram, con
     }
     json_put_str(message, "metadata", form.echo);
     return outgoing_graph(out, settings, is_instagram ? "https://graph.instagram.com" : "https://graph.facebook.com",
-                          setting_or(settings, is_instagram ? "account_id" : "page_id", "me"), "messages", body, reterr);
+                          setting_or(settings, is_instagram ? "account_id" : "page_id", "me"), "messages", body,
+                          reterr);
 }
 
 err_t messenger_render(const json_t *request, bool approved, const json_t *settings, struct outgoing_request *out,

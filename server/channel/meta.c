@@ -27,8 +27,8 @@ static bool signature_matches(struct bytes value, void *arg)
     buf_init(&given, HASH_MAX_SIZE);
 
     if (value.len < prefix.len || !text_equal_ignore_case((struct bytes){ value.ptr, prefix.len }, prefix) ||
-        !text_decode_hex((struct bytes){ value.ptr + prefix.len, value.len - prefix.len }, &given) || given.overflowed ||
-        given.len != SHA256_SIZE) {
+        !text_decode_hex((struct bytes){ value.ptr + prefix.len, value.len - prefix.len }, &given) ||
+        given.overflowed || given.len != SHA256_SIZE) {
         check->malformed = true;
         return false;
     }
@@ -108,8 +108,9 @@ err_t meta_verify(const struct webhook *w, const json_t *settings, struct error 
             return ERR_NONE;
         }
     }
-    return fail(reterr, ERR_DENIED, check.malformed ? "X-Hub-Signature-256 is not 'sha256=' and 64 hex digits"
-                                                    : "the signature does not match the body");
+    return fail(reterr, ERR_DENIED,
+                check.malformed ? "X-Hub-Signature-256 is not 'sha256=' and 64 hex digits"
+                                : "the signature does not match the body");
 }
 
 err_t meta_sign(const struct webhook *w, struct bytes secret, struct buf *headers, struct error *reterr)

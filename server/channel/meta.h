@@ -31,14 +31,15 @@ json_t *meta_add_unknown(const struct meta_entry *entry, const char *provider, c
 
 /* What one error code of the Graph API means for a send. */
 struct meta_error_class {
-    int64_t first, last;  /* codes */
-    int64_t subcode;      /* 0: any */
+    int64_t first, last; /* codes */
+    int64_t subcode;     /* 0: any */
     enum send_verdict verdict;
     msec_t retry_after_ms; /* -1: by the schedule */
 };
 
 /* Judges an answer of the Graph API. The first class that fits decides; a code that none names is refused. Sets the
- * verdict and code, and the provider's words as the reason. `id_path` is where the message's id is ("messages.0.id"). */
+ * verdict and code, and the provider's words as the reason. `id_path` is where the message's id is ("messages.0.id").
+ */
 void meta_classify(const struct http_exchange *exchange, const char *id_path, const struct meta_error_class *classes,
                    size_t count, struct send_result *result);
 

@@ -13,8 +13,8 @@ struct secret_list {
 
 /* The texts found under the NULL-terminated `names` of the settings, each one text or a list; empty ones are left out.
  * ERR_DENIED when there is none. `settings` may be NULL. */
-err_t secrets_read(const json_t *settings, const char *const *names, struct secret_list *ret_list, struct error *reterr)
-    MUST_CHECK;
+err_t secrets_read(const json_t *settings, const char *const *names, struct secret_list *ret_list,
+                   struct error *reterr) MUST_CHECK;
 
 /* Calls `matches` for each value of the header, which may have arrived several times, until one says yes. */
 bool header_any(const struct webhook *w, const char *name, bool (*matches)(struct bytes value, void *arg), void *arg);

@@ -81,8 +81,8 @@ static const struct {
     const char *field, *kind;
 } media_fields[] = {
     { "animation", "video" }, /* before document: an animation comes with both */
-    { "video", "video" },       { "video_note", "video" }, { "voice", "audio" },   { "audio", "audio" },
-    { "live_photo", "image" },  { "sticker", "sticker" },  { "document", "document" },
+    { "video", "video" },      { "video_note", "video" }, { "voice", "audio" },       { "audio", "audio" },
+    { "live_photo", "image" }, { "sticker", "sticker" },  { "document", "document" },
 };
 
 static bool put_media(json_t *doc, const json_t *message)
@@ -152,8 +152,8 @@ static void put_location(json_t *doc, const json_t *place, const json_t *venue)
 
 /* Content without a form of ours: the kind is Telegram's name, the object is kept under it. */
 static const char *const plain_fields[] = {
-    "poll",  "dice", "game",     "checklist", "story",        "paid_media", "invoice",
-    "gift", "unique_gift", "giveaway", "rich_message", "web_app_data",
+    "poll",    "dice", "game",        "checklist", "story",        "paid_media",
+    "invoice", "gift", "unique_gift", "giveaway",  "rich_message", "web_app_data",
 };
 
 static bool put_plain(json_t *doc, const json_t *message)

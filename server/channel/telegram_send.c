@@ -80,9 +80,9 @@ static const struct {
     const char *kind, *method, *key;
     bool has_caption;
 } media_methods[] = {
-    { "image", "sendPhoto", "photo", true },          { "video", "sendVideo", "video", true },
-    { "audio", "sendAudio", "audio", true },          { "document", "sendDocument", "document", true },
-    { "sticker", "sendSticker", "sticker", false },   { "animation", "sendAnimation", "animation", true },
+    { "image", "sendPhoto", "photo", true },        { "video", "sendVideo", "video", true },
+    { "audio", "sendAudio", "audio", true },        { "document", "sendDocument", "document", true },
+    { "sticker", "sendSticker", "sticker", false }, { "animation", "sendAnimation", "animation", true },
     { "voice", "sendVoice", "voice", true },
 };
 

@@ -38,13 +38,24 @@ static bool same(const char *a, const char *b)
     return a && b && strcmp(a, b) == 0;
 }
 
+static bool same_number(const char *a, const char *b)
+{
+    struct buf first CLEANUP(buf_done);
+    struct buf second CLEANUP(buf_done);
+    buf_init(&first, LONGEST_HANDLE);
+    buf_init(&second, LONGEST_HANDLE);
+    event_phone_digits(a, &first);
+    event_phone_digits(b, &second);
+    return same(a, b) || (first.len > 0 && bytes_equal(buf_bytes(&first), buf_bytes(&second)));
+}
+
 /* The envelope's card of a person. A single card belongs to a single element that names nobody. */
 static const json_t *find_card(const struct whatsapp_change *change, const struct whatsapp_person *person)
 {
     size_t index;
     json_t *card;
     json_array_foreach (change->contacts, index, card) {
-        if (same(json_str(card, "user_id"), person->user_id) || same(json_str(card, "wa_id"), person->number)) {
+        if (same(json_str(card, "user_id"), person->user_id) || same_number(json_str(card, "wa_id"), person->number)) {
             return card;
         }
     }
@@ -239,8 +250,9 @@ static err_t registration(const char *url, const json_t *settings, struct outgoi
     const char *account = json_str(settings, "business_account_id");
     const char *verify_token = json_str(settings, "verify_token");
     if (account == NULL || *account == '\0') {
-        return fail(reterr, ERR_INVALID,
-                    "the source has no business_account_id\nHINT: set it, or enter the URL in the Meta app's dashboard");
+        return fail(
+            reterr, ERR_INVALID,
+            "the source has no business_account_id\nHINT: set it, or enter the URL in the Meta app's dashboard");
     }
     if (strlen(url) > 200) {
         return fail(reterr, ERR_INVALID, "the URL is longer than the 200 characters that Meta allows");

@@ -22,7 +22,7 @@ void whatsapp_parse_preference(const struct whatsapp_change *change, json_t *pre
     buf_init(&key, 128);
     event_key_of_element(&key, change->field, preference);
     json_t *event = event_append(change->entry->events, change->entry->w, WHATSAPP,
-                              is_stop ? "contact.opted_out" : "contact.opted_in", key.ptr, at);
+                                 is_stop ? "contact.opted_out" : "contact.opted_in", key.ptr, at);
     whatsapp_put_contact(event, change, &person);
     /* The only category today is "marketing_messages"; our topics have shorter names. */
     const char *category = json_str_or(preference, "category", "marketing_messages");
@@ -47,7 +47,8 @@ void whatsapp_parse_user_id_update(const struct whatsapp_change *change, json_t 
     struct buf key CLEANUP(buf_done);
     buf_init(&key, 128);
     event_key_of_element(&key, "user_id_update", update);
-    json_t *event = event_append(change->entry->events, change->entry->w, WHATSAPP, "contact.identity_changed", key.ptr, at);
+    json_t *event =
+        event_append(change->entry->events, change->entry->w, WHATSAPP, "contact.identity_changed", key.ptr, at);
     json_put_str(event, "provider_reason", "user_id_update");
     whatsapp_put_contact(event, change, &person);
     whatsapp_put_former(event, &former);
@@ -82,7 +83,7 @@ void whatsapp_parse_template_status(const struct whatsapp_change *change, const 
     event_key_of_element(&key, context.ptr, value);
 
     json_t *event = event_append(change->entry->events, change->entry->w, WHATSAPP, "template.status", key.ptr,
-                              change->entry->time);
+                                 change->entry->time);
     json_t *doc = json_object();
     json_put(event, "template", doc);
     json_put_str(doc, "name", name);

@@ -21,8 +21,11 @@ static void put_media(json_t *doc, const json_t *content)
     static const struct {
         const char *ours, *theirs;
     } texts[] = {
-        { "id", "id" },         { "url", "url" },           { "mime_type", "mime_type" },
-        { "sha256", "sha256" }, { "file_name", "filename" },
+        { "id", "id" },
+        { "url", "url" },
+        { "mime_type", "mime_type" },
+        { "sha256", "sha256" },
+        { "file_name", "filename" },
     };
     json_t *media = json_object();
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
@@ -65,9 +68,9 @@ static const struct {
     const char *type;
     void (*put)(json_t *doc, const json_t *content);
 } contents[] = {
-    { "text", put_text },         { "image", put_media },       { "video", put_media },
-    { "audio", put_media },       { "document", put_media },    { "sticker", put_media },
-    { "location", put_location }, { "order", put_order },       { "unsupported", put_unsupported },
+    { "text", put_text },         { "image", put_media },    { "video", put_media },
+    { "audio", put_media },       { "document", put_media }, { "sticker", put_media },
+    { "location", put_location }, { "order", put_order },    { "unsupported", put_unsupported },
 };
 
 /* Sets the kind and what it holds. A type that is new to us is still something that the customer sent. */
@@ -258,8 +261,8 @@ static void add_system(const struct reading *r)
         keep(r, "messages.system");
         return;
     }
-    json_t *event = event_append(r->change->entry->events, r->change->entry->w, WHATSAPP, "contact.identity_changed", r->id,
-                              r->at);
+    json_t *event =
+        event_append(r->change->entry->events, r->change->entry->w, WHATSAPP, "contact.identity_changed", r->id, r->at);
     json_put_str(event, "provider_reason", type);
     /* Only what is replaced is given up. */
     struct whatsapp_person person = {
@@ -289,8 +292,12 @@ static const struct {
     const char *type;
     void (*add)(const struct reading *r);
 } special_types[] = {
-    { "interactive", add_interactive }, { "button", add_template_button }, { "reaction", add_reaction },
-    { "revoke", add_deleted },          { "edit", add_edited },            { "system", add_system },
+    { "interactive", add_interactive },
+    { "button", add_template_button },
+    { "reaction", add_reaction },
+    { "revoke", add_deleted },
+    { "edit", add_edited },
+    { "system", add_system },
 };
 
 static void parse_one(const struct whatsapp_change *change, json_t *message, bool is_echo)

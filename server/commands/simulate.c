@@ -84,12 +84,13 @@ const struct command command_simulate = {
     .name = "simulate",
     .summary = "play the providers for development and tests",
     .usage = "[--config FILE] [--listen ADDRESS] [--target URL] [--faults SPEC] [--delay TIME]",
-    .details = "Accepts sends to WhatsApp, Telegram, Messenger and Instagram as strictly as they do, and posts signed status\n"
-               "webhooks to the target. Set api_url of the sources to http://ADDRESS. Sends nothing anywhere else.\n"
-               "\n"
-               "Faults: rate_limit pair_limit server_error refuse drop_answer bad_gateway slow duplicate reorder batch\n"
-               "late_status no_status fail_status; also at run time: POST /control/faults. GET /control/sent lists what was\n"
-               "accepted, POST /control/say lets a customer write. server/simulate/README.md describes it all.",
+    .details =
+        "Accepts sends to WhatsApp, Telegram, Messenger and Instagram as strictly as they do, and posts signed status\n"
+        "webhooks to the target. Set api_url of the sources to http://ADDRESS. Sends nothing anywhere else.\n"
+        "\n"
+        "Faults: rate_limit pair_limit server_error refuse drop_answer bad_gateway slow duplicate reorder batch\n"
+        "late_status no_status fail_status; also at run time: POST /control/faults. GET /control/sent lists what was\n"
+        "accepted, POST /control/say lets a customer write. server/simulate/README.md describes it all.",
     .options = options_table,
     .run = run,
 };

@@ -56,9 +56,10 @@ static void get_hooks(struct simulator *s, struct http_request *request, json_t 
 static void get_state(struct simulator *s, struct http_request *request, json_t *body)
 {
     (void)body;
-    answer_json(request, 200, json_pack("{s:I,s:I,s:I,s:o}", "sent", (json_int_t)json_array_size(s->sent), "hooks",
-                                        (json_int_t)json_array_size(s->hooks), "webhooks_waiting",
-                                        (json_int_t)poster_waiting(s->poster), "faults", fault_list_json(&s->faults)));
+    answer_json(request, 200,
+                json_pack("{s:I,s:I,s:I,s:o}", "sent", (json_int_t)json_array_size(s->sent), "hooks",
+                          (json_int_t)json_array_size(s->hooks), "webhooks_waiting",
+                          (json_int_t)poster_waiting(s->poster), "faults", fault_list_json(&s->faults)));
 }
 
 /* --- steering ----------------------------------------------------------------------------------------------------- */
@@ -152,7 +153,8 @@ static void post_bytes(struct simulator *s, struct http_request *request, const 
 }
 
 /* Takes `body` over. */
-static void post_json(struct simulator *s, struct http_request *request, const struct source_config *source, json_t *body)
+static void post_json(struct simulator *s, struct http_request *request, const struct source_config *source,
+                      json_t *body)
 {
     struct buf text CLEANUP(buf_done);
     buf_init(&text, SIZE_MAX);
@@ -166,11 +168,15 @@ static const struct source_config *source_of(struct simulator *s, struct http_re
                                              const char *fallback_kind)
 {
     const char *name = json_str(body, "source");
-    const struct source_config *source =
-        name ? config_source(s->config, name) : fallback_kind ? source_of_kind(s, fallback_kind) : NULL;
+    const struct source_config *source = name            ? config_source(s->config, name)
+                                         : fallback_kind ? source_of_kind(s, fallback_kind)
+                                                         : NULL;
     if (source == NULL) {
         struct error e = { .code = ERR_NONE };
-        fail(&e, ERR_NOT_FOUND, "the configuration has no source '%.60s'", name ? name : fallback_kind ? fallback_kind : "");
+        fail(&e, ERR_NOT_FOUND, "the configuration has no source '%.60s'",
+             name            ? name
+             : fallback_kind ? fallback_kind
+                             : "");
         answer_error(request, &e);
     }
     return source;
@@ -219,11 +225,10 @@ static const struct {
     const char *method, *name;
     void (*handle)(struct simulator *s, struct http_request *request, json_t *body);
 } routes[] = {
-    { "GET", "sent", get_sent },           { "GET", "hooks", get_hooks },
-    { "GET", "state", get_state },         { "POST", "faults", post_faults },
-    { "DELETE", "faults", delete_faults }, { "POST", "templates", post_templates },
-    { "POST", "reset", post_reset },       { "POST", "say", post_say },
-    { "POST", "stripe", post_stripe },     { "POST", "webhook", post_webhook },
+    { "GET", "sent", get_sent },         { "GET", "hooks", get_hooks },         { "GET", "state", get_state },
+    { "POST", "faults", post_faults },   { "DELETE", "faults", delete_faults }, { "POST", "templates", post_templates },
+    { "POST", "reset", post_reset },     { "POST", "say", post_say },           { "POST", "stripe", post_stripe },
+    { "POST", "webhook", post_webhook },
 };
 
 bool control_side(struct simulator *s, struct http_request *request, const char *path)

@@ -6,11 +6,20 @@
 #include <stdio.h>
 
 static const char *const names[FAULT_KIND_COUNT + 1] = {
-    [FAULT_RATE_LIMIT] = "rate_limit",   [FAULT_PAIR_LIMIT] = "pair_limit",   [FAULT_SERVER_ERROR] = "server_error",
-    [FAULT_REFUSE] = "refuse",           [FAULT_DROP_ANSWER] = "drop_answer", [FAULT_BAD_GATEWAY] = "bad_gateway",
-    [FAULT_SLOW] = "slow",               [FAULT_DUPLICATE] = "duplicate",     [FAULT_REORDER] = "reorder",
-    [FAULT_BATCH] = "batch",             [FAULT_LATE_STATUS] = "late_status", [FAULT_NO_STATUS] = "no_status",
-    [FAULT_FAIL_STATUS] = "fail_status", [FAULT_KIND_COUNT] = NULL,
+    [FAULT_RATE_LIMIT] = "rate_limit",
+    [FAULT_PAIR_LIMIT] = "pair_limit",
+    [FAULT_SERVER_ERROR] = "server_error",
+    [FAULT_REFUSE] = "refuse",
+    [FAULT_DROP_ANSWER] = "drop_answer",
+    [FAULT_BAD_GATEWAY] = "bad_gateway",
+    [FAULT_SLOW] = "slow",
+    [FAULT_DUPLICATE] = "duplicate",
+    [FAULT_REORDER] = "reorder",
+    [FAULT_BATCH] = "batch",
+    [FAULT_LATE_STATUS] = "late_status",
+    [FAULT_NO_STATUS] = "no_status",
+    [FAULT_FAIL_STATUS] = "fail_status",
+    [FAULT_KIND_COUNT] = NULL,
 };
 
 const char *fault_name(enum fault_kind kind)

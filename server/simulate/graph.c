@@ -38,8 +38,9 @@ json_t *graph_error(int code, const char *details)
 {
     char message[64];
     snprintf(message, sizeof(message), "(#%d) simulated", code);
-    return json_pack("{s:{s:s,s:s,s:i,s:{s:s,s:s},s:s}}", "error", "message", message, "type", "OAuthException", "code", code,
-                     "error_data", "messaging_product", "whatsapp", "details", details, "fbtrace_id", "Asimulated");
+    return json_pack("{s:{s:s,s:s,s:i,s:{s:s,s:s},s:s}}", "error", "message", message, "type", "OAuthException", "code",
+                     code, "error_data", "messaging_product", "whatsapp", "details", details, "fbtrace_id",
+                     "Asimulated");
 }
 
 int graph_status_of(int code)

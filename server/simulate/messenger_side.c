@@ -55,7 +55,8 @@ static const char *find_problem(const json_t *body, bool is_instagram)
         return "more than 13 quick replies";
     }
     json_array_foreach (replies, index, reply) {
-        if (json_str(reply, "title") == NULL || strlen(json_str(reply, "title")) > 80 || json_str(reply, "payload") == NULL) {
+        if (json_str(reply, "title") == NULL || strlen(json_str(reply, "title")) > 80 ||
+            json_str(reply, "payload") == NULL) {
             return "a quick reply without title or payload";
         }
     }
@@ -63,7 +64,8 @@ static const char *find_problem(const json_t *body, bool is_instagram)
 }
 
 /* One messaging element between the account and a person, in its envelope; `what` is taken over. */
-static json_t *envelope(const struct source_config *source, const char *person, bool from_us, const char *key, json_t *what)
+static json_t *envelope(const struct source_config *source, const char *person, bool from_us, const char *key,
+                        json_t *what)
 {
     const char *account = account_of(source);
     msec_t now = clock_now();
@@ -82,8 +84,8 @@ static void accept(struct simulator *s, struct http_request *request, const stru
     struct fault fault;
     char id[64];
     snprintf(id, sizeof(id), "m_SIM%lld", (long long)simulator_number(s));
-    record_send(s, &(struct accepted_send){
-                       .source = source, .to = person, .message_id = id, .echo = metadata, .body = body });
+    record_send(
+        s, &(struct accepted_send){ .source = source, .to = person, .message_id = id, .echo = metadata, .body = body });
     if (!fault_take(&s->faults, source->name, FAULT_NO_STATUS, FAULT_NO_STATUS, &fault)) {
         json_t *echo = json_pack("{s:s,s:b}", "mid", id, "is_echo", 1);
         json_put_str(echo, "text", json_str(message, "text"));
@@ -93,7 +95,8 @@ static void accept(struct simulator *s, struct http_request *request, const stru
             json_t *delivery = json_pack("{s:[s],s:I}", "mids", id, "watermark", (json_int_t)clock_now());
             post_status(s, source, envelope(source, person, false, "delivery", delivery), 2 * s->delay_ms);
         }
-        json_t *read = is_messenger ? json_pack("{s:I}", "watermark", (json_int_t)clock_now()) : json_pack("{s:s}", "mid", id);
+        json_t *read =
+            is_messenger ? json_pack("{s:I}", "watermark", (json_int_t)clock_now()) : json_pack("{s:s}", "mid", id);
         post_status(s, source, envelope(source, person, false, "read", read), 3 * s->delay_ms);
     }
     answer_accepted(s, request, source->name, json_pack("{s:s,s:s}", "recipient_id", person, "message_id", id));

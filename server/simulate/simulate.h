@@ -1,5 +1,5 @@
-/* The providers' side, for development and tests: accepts what answerd sends, as strictly as the providers do, and posts
- * signed webhooks back. One thread, one loop; nothing is kept on disk, and nothing is sent but to `target`.
+/* The providers' side, for development and tests: accepts what answerd sends, as strictly as the providers do, and
+ * posts signed webhooks back. One thread, one loop; nothing is kept on disk, and nothing is sent but to `target`.
  *
  * The control API is described in README.md.
  */
@@ -18,8 +18,8 @@ struct simulate_settings {
     msec_t delay_ms;             /* between the steps that a status goes through */
 };
 
-err_t simulator_new(const struct simulate_settings *settings, struct simulator **ret_simulator, struct error *reterr)
-    MUST_CHECK;
+err_t simulator_new(const struct simulate_settings *settings, struct simulator **ret_simulator,
+                    struct error *reterr) MUST_CHECK;
 void simulator_run(struct simulator *simulator);  /* until simulator_stop() */
 void simulator_stop(struct simulator *simulator); /* any thread, also a signal handler */
 void simulator_free(struct simulator *simulator);

@@ -184,8 +184,9 @@ static void handle(struct http_request *request, void *arg)
         return;
     }
     log_info("request for nobody", "method=%s", http_method(request));
-    answer_json(request, 404, json_pack("{s:{s:s,s:s,s:i}}", "error", "message", "no source of the configuration has this address",
-                                        "type", "OAuthException", "code", 100));
+    answer_json(request, 404,
+                json_pack("{s:{s:s,s:s,s:i}}", "error", "message", "no source of the configuration has this address",
+                          "type", "OAuthException", "code", 100));
 }
 
 static void header_into(const char *name, const char *value, void *arg)

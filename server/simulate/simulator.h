@@ -18,12 +18,12 @@ struct simulator {
     struct http_server *server;
     struct poster *poster;
     struct fault_list faults;
-    struct held_answer *held;    /* answers that wait, for "slow" */
+    struct held_answer *held; /* answers that wait, for "slow" */
     struct loop_timer *hold_timer;
-    json_t *sent;                /* array: what was accepted, in order */
-    json_t *hooks;               /* array: what came to /hook/NAME */
-    json_t *templates;           /* object: source -> list of approved names; a source without one accepts any */
-    int64_t last_number;         /* of sent messages and of ids that the providers' side makes up */
+    json_t *sent;        /* array: what was accepted, in order */
+    json_t *hooks;       /* array: what came to /hook/NAME */
+    json_t *templates;   /* object: source -> list of approved names; a source without one accepts any */
+    int64_t last_number; /* of sent messages and of ids that the providers' side makes up */
 };
 
 int64_t simulator_number(struct simulator *s); /* never the same twice, also not over restarts within a second */
@@ -43,15 +43,16 @@ void answer_later(struct simulator *s, struct http_request *request, int status,
 void answer_broken(struct http_request *request);
 void held_answers_free(struct simulator *s);
 
-/* --- what every provider's side does with a send that it accepts --------------------------------------------------- */
+/* --- what every provider's side does with a send that it accepts ---------------------------------------------------
+ */
 
 struct accepted_send {
     const struct source_config *source;
-    const char *method;     /* of the Bot API; NULL elsewhere */
-    const char *to;         /* as it was given */
+    const char *method; /* of the Bot API; NULL elsewhere */
+    const char *to;     /* as it was given */
     const char *message_id;
-    const char *echo;       /* may be NULL */
-    json_t *body;           /* borrowed */
+    const char *echo; /* may be NULL */
+    json_t *body;     /* borrowed */
 };
 /* Records it for /control/sent and logs a line. */
 void record_send(struct simulator *s, const struct accepted_send *send);

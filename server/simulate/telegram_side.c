@@ -21,7 +21,9 @@ static void refuse(struct http_request *request, const struct fault *fault)
         answer_json(request, 429, body);
         return;
     }
-    int code = fault->kind == FAULT_SERVER_ERROR ? 500 : (int)(fault->number >= 400 && fault->number <= 599 ? fault->number : 400);
+    int code = fault->kind == FAULT_SERVER_ERROR
+                   ? 500
+                   : (int)(fault->number >= 400 && fault->number <= 599 ? fault->number : 400);
     const char *description = code == 403   ? "Forbidden: bot was blocked by the user"
                               : code == 401 ? "Unauthorized"
                               : code >= 500 ? "Internal Server Error"
@@ -69,9 +71,9 @@ static const char *keyboard_problem(const json_t *body)
 static const struct {
     const char *method, *field;
 } senders[] = {
-    { "sendMessage", "text" },   { "sendPhoto", "photo" },         { "sendVideo", "video" }, { "sendAudio", "audio" },
-    { "sendVoice", "voice" },    { "sendDocument", "document" },   { "sendSticker", "sticker" },
-    { "sendAnimation", "animation" },
+    { "sendMessage", "text" },    { "sendPhoto", "photo" },         { "sendVideo", "video" },
+    { "sendAudio", "audio" },     { "sendVoice", "voice" },         { "sendDocument", "document" },
+    { "sendSticker", "sticker" }, { "sendAnimation", "animation" },
 };
 
 static const char *send_problem(const json_t *body, const char *field)
@@ -83,7 +85,8 @@ static const char *send_problem(const json_t *body, const char *field)
         return "Bad Request: chat_id is empty";
     }
     if (content == NULL || *content == '\0') {
-        return strcmp(field, "text") == 0 ? "Bad Request: message text is empty" : "Bad Request: there is no file in the request";
+        return strcmp(field, "text") == 0 ? "Bad Request: message text is empty"
+                                          : "Bad Request: there is no file in the request";
     }
     if (strcmp(field, "text") == 0 && units(content) > 4096) {
         return "Bad Request: message is too long";
@@ -108,8 +111,8 @@ static void accept(struct simulator *s, struct http_request *request, const stru
     /* Message ids are 32 bits at Telegram. */
     int64_t number = simulator_number(s) % 2000000000 + 1;
     snprintf(id, sizeof(id), "%lld", (long long)number);
-    record_send(s, &(struct accepted_send){
-                       .source = source, .method = method, .to = to, .message_id = id, .body = body });
+    record_send(
+        s, &(struct accepted_send){ .source = source, .method = method, .to = to, .message_id = id, .body = body });
     json_t *result = json_pack("{s:I,s:I,s:{s:O,s:s}}", "message_id", (json_int_t)number, "date",
                                (json_int_t)(clock_now() / 1000), "chat", "id", chat, "type", "private");
     if (strcmp(field, "text") == 0) {
@@ -125,7 +128,8 @@ static const char *webhook_problem(const json_t *body)
     if (*url && strncmp(url, "https://", 8) != 0) {
         return "Bad Request: bad webhook: An HTTPS URL must be provided for webhook";
     }
-    if (strlen(token) > 256 || token[strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")]) {
+    if (strlen(token) > 256 ||
+        token[strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")]) {
         return "Bad Request: secret token contains unallowed characters";
     }
     return NULL;
@@ -138,17 +142,21 @@ static bool other_method(struct http_request *request, const char *method, const
     if (strcmp(method, "setWebhook") == 0) {
         problem = webhook_problem(body);
     } else if (strcmp(method, "answerCallbackQuery") == 0) {
-        problem = json_str(body, "callback_query_id") ? NULL : "Bad Request: query is too old and response timeout expired or query ID is invalid";
+        problem = json_str(body, "callback_query_id")
+                      ? NULL
+                      : "Bad Request: query is too old and response timeout expired or query ID is invalid";
     } else if (strcmp(method, "getMe") == 0) {
-        answer_json(request, 200, json_pack("{s:b,s:{s:i,s:b,s:s,s:s}}", "ok", 1, "result", "id", 4242, "is_bot", 1, "first_name",
-                                            "Simulated", "username", "simulated_bot"));
+        answer_json(request, 200,
+                    json_pack("{s:b,s:{s:i,s:b,s:s,s:s}}", "ok", 1, "result", "id", 4242, "is_bot", 1, "first_name",
+                              "Simulated", "username", "simulated_bot"));
         return true;
     } else if (strcmp(method, "deleteWebhook") != 0 && strcmp(method, "sendChatAction") != 0 &&
                strcmp(method, "deleteMessage") != 0 && strcmp(method, "setMessageReaction") != 0) {
         return false;
     }
     log_info("bot method", "method=%s problem='%s'", method, problem ? problem : "");
-    answer_json(request, problem ? 400 : 200, problem ? bot_error(400, problem) : json_pack("{s:b,s:b}", "ok", 1, "result", 1));
+    answer_json(request, problem ? 400 : 200,
+                problem ? bot_error(400, problem) : json_pack("{s:b,s:b}", "ok", 1, "result", 1));
     return true;
 }
 

@@ -24,11 +24,13 @@ static json_t *status_of(const struct report *r, const char *state, msec_t at, i
     json_put_str(status, "recipient_user_id", r->user_id);
     json_put_str(status, "biz_opaque_callback_data", r->echo);
     if (error >= 0) {
-        json_put(status, "errors", json_pack("[{s:I,s:s,s:s,s:{s:s}}]", "code", (json_int_t)error, "title", "Simulated failure",
-                                             "message", "Simulated failure", "error_data", "details", "failed on purpose"));
+        json_put(status, "errors",
+                 json_pack("[{s:I,s:s,s:s,s:{s:s}}]", "code", (json_int_t)error, "title", "Simulated failure",
+                           "message", "Simulated failure", "error_data", "details", "failed on purpose"));
     } else {
-        json_put(status, "pricing", json_pack("{s:b,s:s,s:s,s:s}", "billable", 1, "pricing_model", "PMP", "type", "regular",
-                                              "category", r->category));
+        json_put(status, "pricing",
+                 json_pack("{s:b,s:s,s:s,s:s}", "billable", 1, "pricing_model", "PMP", "type", "regular", "category",
+                           r->category));
     }
     return status;
 }
@@ -36,10 +38,11 @@ static json_t *status_of(const struct report *r, const char *state, msec_t at, i
 /* An envelope around a list of statuses, which is taken over. */
 static json_t *envelope(const struct source_config *source, json_t *statuses)
 {
-    return json_pack("{s:s,s:[{s:s,s:[{s:s,s:{s:s,s:{s:s,s:s},s:o}}]}]}", "object", "whatsapp_business_account", "entry", "id",
-                     json_str_or(source->settings, "business_account_id", "102290129340398"), "changes", "field", "messages",
-                     "value", "messaging_product", "whatsapp", "metadata", "display_phone_number", "15550783881",
-                     "phone_number_id", json_str_or(source->settings, "phone_number_id", "0"), "statuses", statuses);
+    return json_pack("{s:s,s:[{s:s,s:[{s:s,s:{s:s,s:{s:s,s:s},s:o}}]}]}", "object", "whatsapp_business_account",
+                     "entry", "id", json_str_or(source->settings, "business_account_id", "102290129340398"), "changes",
+                     "field", "messages", "value", "messaging_product", "whatsapp", "metadata", "display_phone_number",
+                     "15550783881", "phone_number_id", json_str_or(source->settings, "phone_number_id", "0"),
+                     "statuses", statuses);
 }
 
 static void post_one(struct simulator *s, const struct report *r, const char *state, int64_t error, msec_t after_ms)
@@ -109,8 +112,9 @@ static void accept(struct simulator *s, struct http_request *request, const stru
         .echo = json_str(body, "biz_opaque_callback_data"),
         .category = is_template ? "utility" : "service",
     };
-    record_send(s, &(struct accepted_send){
-                       .source = source, .to = to ? to : user_id, .message_id = id, .echo = report.echo, .body = body });
+    record_send(s,
+                &(struct accepted_send){
+                    .source = source, .to = to ? to : user_id, .message_id = id, .echo = report.echo, .body = body });
     json_t *contact = json_object();
     json_put_str(contact, "input", to ? to : user_id);
     json_put_str(contact, to ? "wa_id" : "user_id", to ? to + 1 : user_id);
@@ -118,7 +122,8 @@ static void accept(struct simulator *s, struct http_request *request, const stru
     if (is_template) {
         json_put_str(message, "message_status", "accepted");
     }
-    json_t *answer = json_pack("{s:s,s:[o],s:[o]}", "messaging_product", "whatsapp", "contacts", contact, "messages", message);
+    json_t *answer =
+        json_pack("{s:s,s:[o],s:[o]}", "messaging_product", "whatsapp", "contacts", contact, "messages", message);
     if (strcmp(json_str_or(body, "type", "text"), "reaction") == 0) {
         post_one(s, &report, "sent", -1, s->delay_ms);
     } else {

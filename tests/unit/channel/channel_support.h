@@ -27,7 +27,8 @@ static inline char *text_at(const json_t *json, const char *path)
     return json_is_string(value) ? strdup(json_string_value(value)) : json_dump(value);
 }
 
-static inline void expect_at_line(const json_t *json, const char *path, const char *expected, const char *file, int line)
+static inline void expect_at_line(const json_t *json, const char *path, const char *expected, const char *file,
+                                  int line)
 {
     char *text = text_at(json, path);
     if (strcmp(text, expected) != 0) {
@@ -44,9 +45,7 @@ static inline void expect_at_line(const json_t *json, const char *path, const ch
 /* The events of a body; new reference. Fails the test when it cannot be parsed. */
 static inline json_t *events_of(const char *kind, const json_t *settings, const char *body)
 {
-    struct webhook w = {
-        .method = "POST", .source = kind, .url = "", .body = bytes_of(body), .now = TEST_NOW
-    };
+    struct webhook w = { .method = "POST", .source = kind, .url = "", .body = bytes_of(body), .now = TEST_NOW };
     struct error e = { .code = ERR_NONE };
     json_t *events = json_array();
     if (channel_find(kind)->parse(&w, settings, events, &e) != ERR_NONE) {
@@ -57,7 +56,8 @@ static inline json_t *events_of(const char *kind, const json_t *settings, const 
 }
 
 /* The JSON body of the call for a request given as JSON; new reference. `ret_url` may be NULL; the caller frees it. */
-static inline json_t *body_of(const char *kind, const char *settings, bool approved, const char *request, char **ret_url)
+static inline json_t *body_of(const char *kind, const char *settings, bool approved, const char *request,
+                              char **ret_url)
 {
     json_t *parsed_settings CLEANUP(json_free) = json_loads(settings, 0, NULL);
     json_t *parsed CLEANUP(json_free) = json_loads(request, 0, NULL);

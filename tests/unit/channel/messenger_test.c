@@ -1,7 +1,7 @@
 #include "channel/channel_support.h"
 
 #define ITEM(content)                                                                                                  \
-    "{\"object\":\"page\",\"entry\":[{\"id\":\"1\",\"time\":1795420790000,\"messaging\":[{\"sender\":{\"id\":\"7\"},"      \
+    "{\"object\":\"page\",\"entry\":[{\"id\":\"1\",\"time\":1795420790000,\"messaging\":[{\"sender\":{\"id\":\"7\"},"  \
     "\"recipient\":{\"id\":\"1\"},\"timestamp\":1795420700000," content "}]}]}"
 
 struct expectation {
@@ -26,41 +26,63 @@ static void check(const char *kind, const char *body, const struct expectation *
 static void reads_each_element(void **state)
 {
     (void)state;
-    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"text\":\"hi\",\"reply_to\":{\"mid\":\"m0\"}}"), { "type", "message.received" }, { "key", "m1" },
-          { "message.text", "hi" }, { "message.kind", "text" }, { "message.reply_to", "m0" }, { "contact.identities", "[\"messenger:7\"]" },
-          { "contact.recipient", "7" }, { "account", "1" }, { "occurred_at", "2026-11-23T07:58:20.000Z" });
-    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"text\":\"Red\",\"quick_reply\":{\"payload\":\"R\"}}"), { "type", "message.button" },
-          { "message.button", "{\"id\":\"R\",\"text\":\"Red\"}" });
-    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"attachments\":[{\"type\":\"image\",\"payload\":{\"url\":\"https://a\"}},{\"type\":\"file\",\"payload\":{\"url\":\"https://b\"}}]}"),
-          { "message.kind", "image" }, { "message.media.url", "https://a" }, { "message.attachments.1.kind", "document" });
-    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"is_deleted\":true}"), { "type", "message.deleted" }, { "message.id", "m1" }, { "key", "m1:deleted" });
-    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"is_echo\":true,\"text\":\"t\",\"metadata\":\"77\"}"), { "type", "message.status" },
-          { "status", "{\"message_id\":\"m1\",\"state\":\"sent\",\"echo\":\"77\"}" }, { "contact.identities", "[\"messenger:1\"]" });
-    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"is_echo\":true,\"text\":\"t\"}"), { "type", "message.sent_elsewhere" }, { "message.direction", "out" });
-    CHECK(ITEM("\"postback\":{\"mid\":\"m2\",\"title\":\"Start\",\"payload\":\"GO\",\"referral\":{\"ref\":\"r\"}}"), { "type", "message.button" },
-          { "key", "m2" }, { "message.button.id", "GO" }, { "message.referral.ref", "r" });
-    CHECK(ITEM("\"reaction\":{\"reaction\":\"love\",\"emoji\":\"x\",\"action\":\"unreact\",\"mid\":\"m1\"}"), { "type", "message.reaction" },
-          { "message.reply_to", "m1" }, { "message.removed", "true" });
-    CHECK(ITEM("\"message_edit\":{\"mid\":\"m1\",\"text\":\"new\",\"num_edit\":2}"), { "type", "message.edited" }, { "key", "m1:edit:2" });
+    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"text\":\"hi\",\"reply_to\":{\"mid\":\"m0\"}}"),
+          { "type", "message.received" }, { "key", "m1" }, { "message.text", "hi" }, { "message.kind", "text" },
+          { "message.reply_to", "m0" }, { "contact.identities", "[\"messenger:7\"]" }, { "contact.recipient", "7" },
+          { "account", "1" }, { "occurred_at", "2026-11-23T07:58:20.000Z" });
+    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"text\":\"Red\",\"quick_reply\":{\"payload\":\"R\"}}"),
+          { "type", "message.button" }, { "message.button", "{\"id\":\"R\",\"text\":\"Red\"}" });
+    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"attachments\":[{\"type\":\"image\",\"payload\":{\"url\":\"https://"
+               "a\"}},{\"type\":\"file\",\"payload\":{\"url\":\"https://b\"}}]}"),
+          { "message.kind", "image" }, { "message.media.url", "https://a" },
+          { "message.attachments.1.kind", "document" });
+    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"is_deleted\":true}"), { "type", "message.deleted" },
+          { "message.id", "m1" }, { "key", "m1:deleted" });
+    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"is_echo\":true,\"text\":\"t\",\"metadata\":\"77\"}"),
+          { "type", "message.status" }, { "status", "{\"message_id\":\"m1\",\"state\":\"sent\",\"echo\":\"77\"}" },
+          { "contact.identities", "[\"messenger:1\"]" });
+    CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"is_echo\":true,\"text\":\"t\"}"), { "type", "message.sent_elsewhere" },
+          { "message.direction", "out" });
+    CHECK(ITEM("\"postback\":{\"mid\":\"m2\",\"title\":\"Start\",\"payload\":\"GO\",\"referral\":{\"ref\":\"r\"}}"),
+          { "type", "message.button" }, { "key", "m2" }, { "message.button.id", "GO" },
+          { "message.referral.ref", "r" });
+    CHECK(ITEM("\"reaction\":{\"reaction\":\"love\",\"emoji\":\"x\",\"action\":\"unreact\",\"mid\":\"m1\"}"),
+          { "type", "message.reaction" }, { "message.reply_to", "m1" }, { "message.removed", "true" });
+    CHECK(ITEM("\"message_edit\":{\"mid\":\"m1\",\"text\":\"new\",\"num_edit\":2}"), { "type", "message.edited" },
+          { "key", "m1:edit:2" });
     CHECK(ITEM("\"read\":{\"watermark\":\"1795420600000\"}"), { "type", "message.status" }, { "status.state", "read" },
           { "status.up_to", "2026-11-23T07:56:40.000Z" });
-    CHECK(ITEM("\"delivery\":{\"mids\":[\"m9\"],\"watermark\":1}"), { "key", "m9:delivered" }, { "status.message_id", "m9" });
-    CHECK(ITEM("\"optin\":{\"type\":\"x\"}"), { "type", "webhook.messenger" }, { "provider_type", "optin" }, { "contact.identities.0", "messenger:7" });
-    CHECK("{\"object\":\"page\",\"entry\":[{\"standby\":[{\"sender\":{\"id\":\"7\"},\"message\":{\"mid\":\"m\"}}]}]}", { "provider_type", "standby" });
-    CHECK("{\"object\":\"page\",\"entry\":[{\"changes\":[{\"field\":\"feed\",\"value\":{}}]}]}", { "provider_type", "feed" });
-    CHECK("{\"field\":\"messages\",\"value\":{\"sender\":{\"id\":\"7\"},\"recipient\":{\"id\":\"1\"},\"message\":{\"mid\":\"m\",\"text\":\"test\"}}}",
+    CHECK(ITEM("\"delivery\":{\"mids\":[\"m9\"],\"watermark\":1}"), { "key", "m9:delivered" },
+          { "status.message_id", "m9" });
+    CHECK(ITEM("\"optin\":{\"type\":\"x\"}"), { "type", "webhook.messenger" }, { "provider_type", "optin" },
+          { "contact.identities.0", "messenger:7" });
+    CHECK("{\"object\":\"page\",\"entry\":[{\"standby\":[{\"sender\":{\"id\":\"7\"},\"message\":{\"mid\":\"m\"}}]}]}",
+          { "provider_type", "standby" });
+    CHECK("{\"object\":\"page\",\"entry\":[{\"changes\":[{\"field\":\"feed\",\"value\":{}}]}]}",
+          { "provider_type", "feed" });
+    CHECK("{\"field\":\"messages\",\"value\":{\"sender\":{\"id\":\"7\"},\"recipient\":{\"id\":\"1\"},\"message\":{"
+          "\"mid\":\"m\",\"text\":\"test\"}}}",
           { "type", "message.received" }, { "message.text", "test" });
 }
 
 static void reads_instagram(void **state)
 {
     (void)state;
-    const struct expectation story[] = { { "provider", "instagram" }, { "contact.identities", "[\"instagram:S-1\"]" }, { "message.story.url", "https://s" },
+    const struct expectation story[] = { { "provider", "instagram" },
+                                         { "contact.identities", "[\"instagram:S-1\"]" },
+                                         { "message.story.url", "https://s" },
                                          { "occurred_at", "2021-09-08T06:34:04.000Z" } };
-    check("instagram", "{\"object\":\"instagram\",\"entry\":[{\"messaging\":[{\"sender\":{\"id\":\"S-1\"},\"recipient\":{\"id\":\"2\"},\"timestamp\":\"2021-09-08T06:34:04+0000\","
-          "\"message\":{\"mid\":\"m\",\"text\":\"t\",\"reply_to\":{\"story\":{\"id\":\"1\",\"url\":\"https://s\"}}}}]}]}", story, ARRAY_LEN(story));
+    check(
+        "instagram",
+        "{\"object\":\"instagram\",\"entry\":[{\"messaging\":[{\"sender\":{\"id\":\"S-1\"},\"recipient\":{\"id\":\"2\"}"
+        ",\"timestamp\":\"2021-09-08T06:34:04+0000\","
+        "\"message\":{\"mid\":\"m\",\"text\":\"t\",\"reply_to\":{\"story\":{\"id\":\"1\",\"url\":\"https://s\"}}}}]}]}",
+        story, ARRAY_LEN(story));
     const struct expectation seen[] = { { "key", "m:read" }, { "status.state", "read" } };
-    check("instagram", "{\"object\":\"instagram\",\"entry\":[{\"messaging\":[{\"sender\":{\"id\":\"7\"},\"read\":{\"mid\":\"m\"}}]}]}", seen, ARRAY_LEN(seen));
+    check(
+        "instagram",
+        "{\"object\":\"instagram\",\"entry\":[{\"messaging\":[{\"sender\":{\"id\":\"7\"},\"read\":{\"mid\":\"m\"}}]}]}",
+        seen, ARRAY_LEN(seen));
 }
 
 #define SETTINGS "{\"access_token\":\"T\",\"api_url\":\"http://sim\",\"page_id\":\"55\",\"account_id\":\"66\"}"
@@ -70,29 +92,42 @@ static void renders_messages(void **state)
 {
     (void)state;
     char *url = NULL;
-    json_t *body = body_of("messenger", SETTINGS, false, "{" TO "\"free\":{\"text\":\"hi\",\"buttons\":[{\"id\":\"a\",\"text\":\"A\"}]}}", &url);
+    json_t *body = body_of("messenger", SETTINGS, false,
+                           "{" TO "\"free\":{\"text\":\"hi\",\"buttons\":[{\"id\":\"a\",\"text\":\"A\"}]}}", &url);
     assert_string_equal(url, "http://sim/v25.0/55/messages");
     free(url);
     expect_at(body, "recipient.id", "7");
     expect_at(body, "messaging_type", "RESPONSE");
-    expect_at(body, "message", "{\"text\":\"hi\",\"quick_replies\":[{\"content_type\":\"text\",\"title\":\"A\",\"payload\":\"a\"}],\"metadata\":\"77\"}");
+    expect_at(body, "message",
+              "{\"text\":\"hi\",\"quick_replies\":[{\"content_type\":\"text\",\"title\":\"A\",\"payload\":\"a\"}],"
+              "\"metadata\":\"77\"}");
     json_decref(body);
-    body = body_of("messenger", SETTINGS, false, "{" TO "\"free\":{\"text\":\"pay\",\"buttons\":[{\"text\":\"Pay\",\"url\":\"https://p\"},{\"id\":\"l\",\"text\":\"Later\"}]}}", NULL);
-    expect_at(body, "message.attachment.payload.buttons", "[{\"type\":\"web_url\",\"title\":\"Pay\",\"url\":\"https://p\"},{\"type\":\"postback\",\"title\":\"Later\",\"payload\":\"l\"}]");
+    body = body_of("messenger", SETTINGS, false,
+                   "{" TO "\"free\":{\"text\":\"pay\",\"buttons\":[{\"text\":\"Pay\",\"url\":\"https://"
+                          "p\"},{\"id\":\"l\",\"text\":\"Later\"}]}}",
+                   NULL);
+    expect_at(body, "message.attachment.payload.buttons",
+              "[{\"type\":\"web_url\",\"title\":\"Pay\",\"url\":\"https://"
+              "p\"},{\"type\":\"postback\",\"title\":\"Later\",\"payload\":\"l\"}]");
     expect_at(body, "message.quick_replies", "-");
     json_decref(body);
-    body = body_of("instagram", SETTINGS, false, "{" TO "\"free\":{\"text\":\"pay\",\"buttons\":[{\"text\":\"Pay\",\"url\":\"https://p\"}]}}", &url);
+    body = body_of("instagram", SETTINGS, false,
+                   "{" TO "\"free\":{\"text\":\"pay\",\"buttons\":[{\"text\":\"Pay\",\"url\":\"https://p\"}]}}", &url);
     assert_string_equal(url, "http://sim/v25.0/66/messages");
     free(url);
     expect_at(body, "message.text", "pay\nPay: https://p");
     expect_at(body, "messaging_type", "-");
     json_decref(body);
-    expect_not_rendered("messenger", SETTINGS, false, "{" TO "\"free\":{\"text\":\"x\",\"media\":{\"kind\":\"image\",\"url\":\"https://a\"}}}", "text and media");
+    expect_not_rendered("messenger", SETTINGS, false,
+                        "{" TO "\"free\":{\"text\":\"x\",\"media\":{\"kind\":\"image\",\"url\":\"https://a\"}}}",
+                        "text and media");
     expect_not_rendered("messenger", SETTINGS, true, "{" TO "\"approved\":{\"name\":\"t\"}}", "approved");
 
     assert_int_equal(judged("messenger", 200, "{\"recipient_id\":\"7\",\"message_id\":\"m1\"}").verdict, SEND_ACCEPTED);
-    assert_int_equal(judged("messenger", 400, "{\"error\":{\"code\":10,\"error_subcode\":2018278}}").verdict, SEND_REFUSED);
-    assert_int_equal(judged("messenger", 400, "{\"error\":{\"code\":10,\"error_subcode\":1893063}}").verdict, SEND_CHANNEL_DOWN);
+    assert_int_equal(judged("messenger", 400, "{\"error\":{\"code\":10,\"error_subcode\":2018278}}").verdict,
+                     SEND_REFUSED);
+    assert_int_equal(judged("messenger", 400, "{\"error\":{\"code\":10,\"error_subcode\":1893063}}").verdict,
+                     SEND_CHANNEL_DOWN);
     assert_int_equal(judged("instagram", 400, "{\"error\":{\"code\":613}}").verdict, SEND_RETRY);
     assert_int_equal(judged("messenger", 400, "{\"error\":{\"code\":551}}").verdict, SEND_UNREACHABLE);
 }

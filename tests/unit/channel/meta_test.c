@@ -9,7 +9,8 @@ static err_t verify(const char *settings, const char *body, const char *const *s
     struct webhook_header headers[4];
     size_t count = 0;
     for (; signatures[count]; count++) {
-        headers[count] = (struct webhook_header){ count % 2 ? "x-hub-signature-256" : "X-Hub-Signature-256", signatures[count] };
+        headers[count] =
+            (struct webhook_header){ count % 2 ? "x-hub-signature-256" : "X-Hub-Signature-256", signatures[count] };
     }
     struct webhook w = { .method = "POST", .headers = headers, .header_count = count, .body = bytes_of(body) };
     return channel_find("whatsapp")->verify(&w, parsed, e);
@@ -96,8 +97,10 @@ static void a_body_that_a_proxy_unescaped_still_verifies(void **state)
     (void)state;
     char *signature = signature_of("s", "{\"t\":\"na\\u00efve \\ud83d\\ude00\"}");
     const char *const signatures[] = { signature, NULL };
-    assert_int_equal(verify("{\"app_secret\":\"s\"}", "{\"t\":\"na\xc3\xafve \xf0\x9f\x98\x80\"}", signatures, NULL), ERR_NONE);
-    assert_int_equal(verify("{\"app_secret\":\"s\"}", "{\"t\":\"na\xc3\xafve \xf0\x9f\x98\x81\"}", signatures, NULL), ERR_DENIED);
+    assert_int_equal(verify("{\"app_secret\":\"s\"}", "{\"t\":\"na\xc3\xafve \xf0\x9f\x98\x80\"}", signatures, NULL),
+                     ERR_NONE);
+    assert_int_equal(verify("{\"app_secret\":\"s\"}", "{\"t\":\"na\xc3\xafve \xf0\x9f\x98\x81\"}", signatures, NULL),
+                     ERR_DENIED);
     assert_int_equal(verify("{\"app_secret\":\"s\"}", "{\"t\":\"na\xffve\"}", signatures, NULL), ERR_DENIED);
     free(signature);
 }
@@ -138,11 +141,15 @@ static void the_handshake_answers_the_challenge(void **state)
 static void the_kind_meta_reads_all_three_products(void **state)
 {
     (void)state;
-    json_t *page = events_of("meta", NULL, "{\"object\":\"page\",\"entry\":[{\"id\":\"1\",\"messaging\":[{\"sender\":{\"id\":\"7\"},"
-                                           "\"recipient\":{\"id\":\"1\"},\"timestamp\":1795420799000,\"message\":{\"mid\":\"m\",\"text\":\"x\"}}]}]}");
+    json_t *page = events_of(
+        "meta", NULL,
+        "{\"object\":\"page\",\"entry\":[{\"id\":\"1\",\"messaging\":[{\"sender\":{\"id\":\"7\"},"
+        "\"recipient\":{\"id\":\"1\"},\"timestamp\":1795420799000,\"message\":{\"mid\":\"m\",\"text\":\"x\"}}]}]}");
     expect_at(page, "0.provider", "messenger");
     json_decref(page);
-    json_t *instagram = events_of("meta", NULL, "{\"object\":\"instagram\",\"entry\":[{\"messaging\":[{\"sender\":{\"id\":\"7\"},\"message\":{\"mid\":\"m\"}}]}]}");
+    json_t *instagram = events_of("meta", NULL,
+                                  "{\"object\":\"instagram\",\"entry\":[{\"messaging\":[{\"sender\":{\"id\":\"7\"},"
+                                  "\"message\":{\"mid\":\"m\"}}]}]}");
     expect_at(instagram, "0.contact.identities.0", "instagram:7");
     json_decref(instagram);
 }

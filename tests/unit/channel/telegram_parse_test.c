@@ -1,10 +1,13 @@
 #include "channel/channel_support.h"
 
-#define ADA "{\"id\":4711,\"is_bot\":false,\"first_name\":\"Ada\",\"last_name\":\"L\",\"username\":\"ada\",\"language_code\":\"en\"}"
+#define ADA                                                                                                            \
+    "{\"id\":4711,\"is_bot\":false,\"first_name\":\"Ada\",\"last_name\":\"L\",\"username\":\"ada\",\"language_code\":" \
+    "\"en\"}"
 #define PRIVATE "{\"id\":4711,\"type\":\"private\",\"first_name\":\"Ada\"}"
 #define GROUP "{\"id\":-1001234567890,\"type\":\"supergroup\",\"title\":\"G\"}"
 #define UPDATE(kind, body) "{\"update_id\":9007199254740993,\"" kind "\":" body "}"
-#define MESSAGE(content) UPDATE("message", "{\"message_id\":5,\"date\":1795420700,\"from\":" ADA ",\"chat\":" PRIVATE "," content "}")
+#define MESSAGE(content)                                                                                               \
+    UPDATE("message", "{\"message_id\":5,\"date\":1795420700,\"from\":" ADA ",\"chat\":" PRIVATE "," content "}")
 
 struct expectation {
     const char *path, *value;
@@ -31,19 +34,28 @@ static void reads_messages(void **state)
     CHECK(MESSAGE("\"text\":\"hi\",\"reply_to_message\":{\"message_id\":4}"), { "type", "message.received" },
           { "key", "9007199254740993" }, { "occurred_at", "2026-11-23T07:58:20.000Z" }, { "message.id", "5" },
           { "message.kind", "text" }, { "message.text", "hi" }, { "message.reply_to", "4" }, { "message.chat", "-" },
-          { "contact", "{\"identities\":[\"telegram:4711\"],\"name\":\"Ada L\",\"username\":\"ada\",\"language\":\"en\",\"recipient\":\"4711\"}" });
-    CHECK(MESSAGE("\"text\":\"/start@my_bot abc-1\""), { "message.command", "start" }, { "message.command_arguments", "abc-1" });
+          { "contact", "{\"identities\":[\"telegram:4711\"],\"name\":\"Ada "
+                       "L\",\"username\":\"ada\",\"language\":\"en\",\"recipient\":\"4711\"}" });
+    CHECK(MESSAGE("\"text\":\"/start@my_bot abc-1\""), { "message.command", "start" },
+          { "message.command_arguments", "abc-1" });
     CHECK(MESSAGE("\"text\":\"/\""), { "message.command", "-" });
-    CHECK(MESSAGE("\"photo\":[{\"file_id\":\"s\",\"width\":90,\"height\":60},{\"file_id\":\"b\",\"width\":1280,\"height\":960,\"file_size\":7},{\"file_id\":\"m\",\"width\":320,\"height\":240}],\"caption\":\"pic\",\"media_group_id\":\"g\""),
-          { "message.kind", "image" }, { "message.text", "pic" }, { "message.media.id", "b" }, { "message.media.size", "7" },
-          { "message.album", "g" });
-    CHECK(MESSAGE("\"animation\":{\"file_id\":\"a\"},\"document\":{\"file_id\":\"a\"}"), { "message.kind", "video" }, { "message.media.animated", "true" });
-    CHECK(MESSAGE("\"voice\":{\"file_id\":\"v\",\"duration\":3}"), { "message.kind", "audio" }, { "message.media.voice", "true" });
-    CHECK(MESSAGE("\"document\":{\"file_id\":\"d\",\"file_name\":\"a.pdf\",\"mime_type\":\"application/pdf\"}"), { "message.kind", "document" },
-          { "message.media.file_name", "a.pdf" });
-    CHECK(MESSAGE("\"sticker\":{\"file_id\":\"s\",\"emoji\":\"x\"}"), { "message.kind", "sticker" }, { "message.emoji", "x" });
-    CHECK(MESSAGE("\"location\":{\"latitude\":1.5,\"longitude\":2}"), { "message.kind", "location" }, { "message.location.latitude", "1.5" });
-    CHECK(MESSAGE("\"venue\":{\"title\":\"T\",\"address\":\"A\",\"location\":{\"latitude\":1,\"longitude\":2}},\"location\":{\"latitude\":1,\"longitude\":2}"),
+    CHECK(MESSAGE("\"photo\":[{\"file_id\":\"s\",\"width\":90,\"height\":60},{\"file_id\":\"b\",\"width\":1280,"
+                  "\"height\":960,\"file_size\":7},{\"file_id\":\"m\",\"width\":320,\"height\":240}],\"caption\":"
+                  "\"pic\",\"media_group_id\":\"g\""),
+          { "message.kind", "image" }, { "message.text", "pic" }, { "message.media.id", "b" },
+          { "message.media.size", "7" }, { "message.album", "g" });
+    CHECK(MESSAGE("\"animation\":{\"file_id\":\"a\"},\"document\":{\"file_id\":\"a\"}"), { "message.kind", "video" },
+          { "message.media.animated", "true" });
+    CHECK(MESSAGE("\"voice\":{\"file_id\":\"v\",\"duration\":3}"), { "message.kind", "audio" },
+          { "message.media.voice", "true" });
+    CHECK(MESSAGE("\"document\":{\"file_id\":\"d\",\"file_name\":\"a.pdf\",\"mime_type\":\"application/pdf\"}"),
+          { "message.kind", "document" }, { "message.media.file_name", "a.pdf" });
+    CHECK(MESSAGE("\"sticker\":{\"file_id\":\"s\",\"emoji\":\"x\"}"), { "message.kind", "sticker" },
+          { "message.emoji", "x" });
+    CHECK(MESSAGE("\"location\":{\"latitude\":1.5,\"longitude\":2}"), { "message.kind", "location" },
+          { "message.location.latitude", "1.5" });
+    CHECK(MESSAGE("\"venue\":{\"title\":\"T\",\"address\":\"A\",\"location\":{\"latitude\":1,\"longitude\":2}},"
+                  "\"location\":{\"latitude\":1,\"longitude\":2}"),
           { "message.location.name", "T" }, { "message.location.address", "A" });
     CHECK(MESSAGE("\"poll\":{\"id\":\"1\",\"question\":\"q\"}"), { "message.kind", "poll" }, { "message.text", "q" });
     CHECK(MESSAGE("\"dice\":{\"emoji\":\"d\",\"value\":6}"), { "message.kind", "dice" }, { "message.dice.value", "6" });
@@ -59,45 +71,67 @@ static void a_shared_card_proves_a_number_only_when_it_is_ones_own(void **state)
           { "message.contacts.0.phones.0.phone", "+48 600 100 200" });
     CHECK(MESSAGE("\"contact\":{\"phone_number\":\"48600100200\",\"first_name\":\"Eve\",\"user_id\":666}"),
           { "contact.identities", "[\"telegram:4711\"]" });
-    CHECK(MESSAGE("\"contact\":{\"phone_number\":\"48600100200\",\"first_name\":\"Eve\"}"), { "contact.identities", "[\"telegram:4711\"]" });
+    CHECK(MESSAGE("\"contact\":{\"phone_number\":\"48600100200\",\"first_name\":\"Eve\"}"),
+          { "contact.identities", "[\"telegram:4711\"]" });
 }
 
 static void keeps_groups_and_people_apart(void **state)
 {
     (void)state;
-#define IN_GROUP(from, content) UPDATE("message", "{\"message_id\":5,\"date\":1795420700,\"from\":" from ",\"chat\":" GROUP "," content "}")
+#define IN_GROUP(from, content)                                                                                        \
+    UPDATE("message", "{\"message_id\":5,\"date\":1795420700,\"from\":" from ",\"chat\":" GROUP "," content "}")
     CHECK(IN_GROUP(ADA, "\"text\":\"hi\",\"message_thread_id\":3"), { "contact.identities", "[\"telegram:4711\"]" },
-          { "contact.recipient", "4711" }, { "message.chat", "-1001234567890" }, { "message.chat_title", "G" }, { "message.thread", "3" });
-    CHECK(IN_GROUP("{\"id\":1,\"is_bot\":true}", "\"text\":\"beep\""), { "type", "webhook.telegram" }, { "contact", "-" });
+          { "contact.recipient", "4711" }, { "message.chat", "-1001234567890" }, { "message.chat_title", "G" },
+          { "message.thread", "3" });
+    CHECK(IN_GROUP("{\"id\":1,\"is_bot\":true}", "\"text\":\"beep\""), { "type", "webhook.telegram" },
+          { "contact", "-" });
     CHECK(IN_GROUP(ADA, "\"text\":\"x\",\"sender_chat\":{\"id\":-5}"), { "type", "webhook.telegram" });
-    CHECK(IN_GROUP(ADA, "\"new_chat_members\":[]"), { "type", "webhook.telegram" }, { "provider_type", "message.new_chat_members" });
-    CHECK(UPDATE("business_message", "{\"message_id\":5,\"date\":1795420700,\"business_connection_id\":\"b\",\"from\":{\"id\":1,\"is_bot\":false},\"chat\":" PRIVATE ",\"text\":\"by the owner\"}"),
-          { "type", "message.sent_elsewhere" }, { "contact.identities", "[\"telegram:4711\"]" }, { "message.direction", "out" });
+    CHECK(IN_GROUP(ADA, "\"new_chat_members\":[]"), { "type", "webhook.telegram" },
+          { "provider_type", "message.new_chat_members" });
+    CHECK(UPDATE("business_message", "{\"message_id\":5,\"date\":1795420700,\"business_connection_id\":\"b\",\"from\":{"
+                                     "\"id\":1,\"is_bot\":false},\"chat\":" PRIVATE ",\"text\":\"by the owner\"}"),
+          { "type", "message.sent_elsewhere" }, { "contact.identities", "[\"telegram:4711\"]" },
+          { "message.direction", "out" });
 }
 
 static void reads_edits_taps_and_reactions(void **state)
 {
     (void)state;
-    CHECK(UPDATE("edited_message", "{\"message_id\":5,\"date\":1795420700,\"edit_date\":1795420750,\"from\":" ADA ",\"chat\":" PRIVATE ",\"text\":\"new\"}"),
-          { "type", "message.edited" }, { "message.id", "5" }, { "message.text", "new" }, { "occurred_at", "2026-11-23T07:59:10.000Z" });
-    CHECK(UPDATE("callback_query", "{\"id\":\"cb1\",\"from\":" ADA ",\"chat_instance\":\"1\",\"data\":\"y:1\",\"message\":{\"message_id\":55,\"chat\":" PRIVATE ",\"date\":0,"
-                 "\"reply_markup\":{\"inline_keyboard\":[[{\"text\":\"No\",\"callback_data\":\"n:1\"}],[{\"text\":\"Yes\",\"callback_data\":\"y:1\"}]]}}}"),
-          { "type", "message.button" }, { "message.button", "{\"id\":\"y:1\",\"text\":\"Yes\"}" }, { "message.callback_query_id", "cb1" },
-          { "message.reply_to", "55" }, { "contact.identities.0", "telegram:4711" }, { "occurred_at", "2026-11-23T08:00:00.000Z" });
-    CHECK(UPDATE("callback_query", "{\"id\":\"cb1\",\"from\":" ADA ",\"data\":\"d\",\"inline_message_id\":\"i\"}"), { "message.text", "d" });
-    CHECK(UPDATE("message_reaction", "{\"chat\":" PRIVATE ",\"message_id\":77,\"user\":" ADA ",\"date\":1795420700,\"old_reaction\":[{\"type\":\"emoji\",\"emoji\":\"a\"}],"
+    CHECK(UPDATE("edited_message", "{\"message_id\":5,\"date\":1795420700,\"edit_date\":1795420750,\"from\":" ADA
+                                   ",\"chat\":" PRIVATE ",\"text\":\"new\"}"),
+          { "type", "message.edited" }, { "message.id", "5" }, { "message.text", "new" },
+          { "occurred_at", "2026-11-23T07:59:10.000Z" });
+    CHECK(UPDATE("callback_query",
+                 "{\"id\":\"cb1\",\"from\":" ADA
+                 ",\"chat_instance\":\"1\",\"data\":\"y:1\",\"message\":{\"message_id\":55,\"chat\":" PRIVATE
+                 ",\"date\":0,"
+                 "\"reply_markup\":{\"inline_keyboard\":[[{\"text\":\"No\",\"callback_data\":\"n:1\"}],[{\"text\":"
+                 "\"Yes\",\"callback_data\":\"y:1\"}]]}}}"),
+          { "type", "message.button" }, { "message.button", "{\"id\":\"y:1\",\"text\":\"Yes\"}" },
+          { "message.callback_query_id", "cb1" }, { "message.reply_to", "55" },
+          { "contact.identities.0", "telegram:4711" }, { "occurred_at", "2026-11-23T08:00:00.000Z" });
+    CHECK(UPDATE("callback_query", "{\"id\":\"cb1\",\"from\":" ADA ",\"data\":\"d\",\"inline_message_id\":\"i\"}"),
+          { "message.text", "d" });
+    CHECK(UPDATE("message_reaction",
+                 "{\"chat\":" PRIVATE ",\"message_id\":77,\"user\":" ADA
+                 ",\"date\":1795420700,\"old_reaction\":[{\"type\":\"emoji\",\"emoji\":\"a\"}],"
                  "\"new_reaction\":[{\"type\":\"emoji\",\"emoji\":\"a\"},{\"type\":\"emoji\",\"emoji\":\"b\"}]}"),
-          { "type", "message.reaction" }, { "message.reply_to", "77" }, { "message.emoji", "b" }, { "message.removed", "-" });
-    CHECK(UPDATE("message_reaction", "{\"chat\":" PRIVATE ",\"message_id\":77,\"user\":" ADA ",\"old_reaction\":[{\"type\":\"emoji\",\"emoji\":\"a\"}],\"new_reaction\":[]}"),
+          { "type", "message.reaction" }, { "message.reply_to", "77" }, { "message.emoji", "b" },
+          { "message.removed", "-" });
+    CHECK(UPDATE("message_reaction", "{\"chat\":" PRIVATE ",\"message_id\":77,\"user\":" ADA
+                                     ",\"old_reaction\":[{\"type\":\"emoji\",\"emoji\":\"a\"}],\"new_reaction\":[]}"),
           { "message.emoji", "a" }, { "message.removed", "true" });
 }
 
 static void a_block_is_an_opt_out(void **state)
 {
     (void)state;
-#define MEMBER(chat, before, now) UPDATE("my_chat_member", "{\"chat\":" chat ",\"from\":" ADA ",\"date\":1795420700,\"old_chat_member\":{\"status\":\"" before "\"},\"new_chat_member\":{\"status\":\"" now "\"}}")
-    CHECK(MEMBER(PRIVATE, "member", "kicked"), { "type", "contact.opted_out" }, { "topic", "all" }, { "provider_reason", "blocked" },
-          { "contact.identities.0", "telegram:4711" });
+#define MEMBER(chat, before, now)                                                                                      \
+    UPDATE("my_chat_member",                                                                                           \
+           "{\"chat\":" chat ",\"from\":" ADA ",\"date\":1795420700,\"old_chat_member\":{\"status\":\"" before         \
+           "\"},\"new_chat_member\":{\"status\":\"" now "\"}}")
+    CHECK(MEMBER(PRIVATE, "member", "kicked"), { "type", "contact.opted_out" }, { "topic", "all" },
+          { "provider_reason", "blocked" }, { "contact.identities.0", "telegram:4711" });
     CHECK(MEMBER(PRIVATE, "kicked", "member"), { "type", "contact.opted_in" }, { "topic", "all" });
     CHECK(MEMBER(GROUP, "member", "kicked"), { "type", "webhook.telegram" }, { "provider_type", "my_chat_member" });
 }
@@ -105,19 +139,27 @@ static void a_block_is_an_opt_out(void **state)
 static void keeps_every_other_update(void **state)
 {
     (void)state;
-    CHECK(UPDATE("poll_answer", "{\"poll_id\":\"1\",\"user\":" ADA ",\"option_ids\":[0,2]}"), { "type", "webhook.telegram" },
-          { "provider_type", "poll_answer" }, { "contact.identities.0", "telegram:4711" }, { "body.option_ids", "[0,2]" });
+    CHECK(UPDATE("poll_answer", "{\"poll_id\":\"1\",\"user\":" ADA ",\"option_ids\":[0,2]}"),
+          { "type", "webhook.telegram" }, { "provider_type", "poll_answer" },
+          { "contact.identities.0", "telegram:4711" }, { "body.option_ids", "[0,2]" });
     CHECK(UPDATE("pre_checkout_query", "{\"id\":\"1\",\"from\":" ADA "}"), { "provider_type", "pre_checkout_query" });
     CHECK(UPDATE("tomorrows_kind", "[1]"), { "provider_type", "tomorrows_kind" }, { "body", "[1]" });
     CHECK("{\"update_id\":7}", { "type", "webhook.telegram" }, { "key", "7" });
-    CHECK("{\"message\":{\"message_id\":1,\"chat\":" PRIVATE ",\"from\":" ADA ",\"text\":\"x\"}}", { "type", "message.received" });
-    CHECK(UPDATE("message", "{\"message_id\":[],\"chat\":7,\"from\":\"x\",\"text\":{}}"), { "type", "webhook.telegram" });
-    CHECK(MESSAGE("\"successful_payment\":{\"currency\":\"USD\",\"total_amount\":1900,\"telegram_payment_charge_id\":\"ch\"}"),
+    CHECK("{\"message\":{\"message_id\":1,\"chat\":" PRIVATE ",\"from\":" ADA ",\"text\":\"x\"}}",
+          { "type", "message.received" });
+    CHECK(UPDATE("message", "{\"message_id\":[],\"chat\":7,\"from\":\"x\",\"text\":{}}"),
+          { "type", "webhook.telegram" });
+    CHECK(MESSAGE("\"successful_payment\":{\"currency\":\"USD\",\"total_amount\":1900,\"telegram_payment_charge_id\":"
+                  "\"ch\"}"),
           { "type", "payment.succeeded" }, { "payment", "{\"id\":\"ch\",\"amount\":1900,\"currency\":\"usd\"}" });
 
-    const struct expectation deleted[] = { { "type", "message.deleted" }, { "key", "9007199254740993" }, { "message.id", "1" } };
-    check(UPDATE("deleted_business_messages", "{\"chat\":" PRIVATE ",\"message_ids\":[1,2]}"), 2, deleted, ARRAY_LEN(deleted));
-    json_t *events = events_of("telegram", NULL, UPDATE("deleted_business_messages", "{\"chat\":" PRIVATE ",\"message_ids\":[1,2]}"));
+    const struct expectation deleted[] = { { "type", "message.deleted" },
+                                           { "key", "9007199254740993" },
+                                           { "message.id", "1" } };
+    check(UPDATE("deleted_business_messages", "{\"chat\":" PRIVATE ",\"message_ids\":[1,2]}"), 2, deleted,
+          ARRAY_LEN(deleted));
+    json_t *events = events_of("telegram", NULL,
+                               UPDATE("deleted_business_messages", "{\"chat\":" PRIVATE ",\"message_ids\":[1,2]}"));
     expect_at(events, "1.key", "9007199254740993:2");
     json_decref(events);
 }
@@ -129,10 +171,14 @@ static void checks_the_token(void **state)
         const char *settings, *token;
         err_t expected;
     } cases[] = {
-        { "{\"secret_token\":\"Abc_1\"}", "Abc_1", ERR_NONE },   { "{\"secret_token\":[\"old\",\"new\"]}", "new", ERR_NONE },
-        { "{\"secret_token\":\"Abc_1\"}", "Abc_2", ERR_DENIED }, { "{\"secret_token\":\"Abc_1\"}", "Abc_", ERR_DENIED },
-        { "{\"secret_token\":\"Abc_1\"}", "", ERR_DENIED },      { "{\"secret_token\":\"\"}", "", ERR_DENIED },
-        { "{\"secret_token\":\"x\"}", NULL, ERR_DENIED },        { "{}", "", ERR_DENIED },
+        { "{\"secret_token\":\"Abc_1\"}", "Abc_1", ERR_NONE },
+        { "{\"secret_token\":[\"old\",\"new\"]}", "new", ERR_NONE },
+        { "{\"secret_token\":\"Abc_1\"}", "Abc_2", ERR_DENIED },
+        { "{\"secret_token\":\"Abc_1\"}", "Abc_", ERR_DENIED },
+        { "{\"secret_token\":\"Abc_1\"}", "", ERR_DENIED },
+        { "{\"secret_token\":\"\"}", "", ERR_DENIED },
+        { "{\"secret_token\":\"x\"}", NULL, ERR_DENIED },
+        { "{}", "", ERR_DENIED },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         json_t *settings CLEANUP(json_free) = json_loads(cases[i].settings, 0, NULL);

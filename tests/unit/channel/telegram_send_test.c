@@ -10,16 +10,24 @@ static void renders_each_method(void **state)
         const char *form, *url, *body;
     } cases[] = {
         { "{\"text\":\"hi\",\"reply_to\":\"5\"}", "http://sim/bot42:abc/sendMessage",
-          "{\"chat_id\":4711,\"reply_parameters\":{\"message_id\":5,\"allow_sending_without_reply\":true},\"text\":\"hi\"}" },
-        { "{\"text\":\"look\",\"media\":{\"kind\":\"image\",\"url\":\"https://x/p.png\"}}", "http://sim/bot42:abc/sendPhoto",
-          "{\"chat_id\":4711,\"photo\":\"https://x/p.png\",\"caption\":\"look\"}" },
-        { "{\"media\":{\"kind\":\"document\",\"id\":\"F\"}}", "http://sim/bot42:abc/sendDocument", "{\"chat_id\":4711,\"document\":\"F\"}" },
-        { "{\"media\":{\"kind\":\"audio\",\"voice\":true,\"id\":\"F\"}}", "http://sim/bot42:abc/sendVoice", "{\"chat_id\":4711,\"voice\":\"F\"}" },
-        { "{\"text\":\"pay\",\"buttons\":[{\"text\":\"Pay\",\"url\":\"https://p\"},{\"id\":\"l\",\"text\":\"Later\"}]}", "http://sim/bot42:abc/sendMessage",
-          "{\"chat_id\":4711,\"text\":\"pay\",\"reply_markup\":{\"inline_keyboard\":[[{\"text\":\"Pay\",\"url\":\"https://p\"}],[{\"text\":\"Later\",\"callback_data\":\"l\"}]]}}" },
-        { "{\"text\":\"rate\",\"buttons\":[{\"id\":\"1\",\"text\":\"1\"},{\"id\":\"2\",\"text\":\"2\"}]}", "http://sim/bot42:abc/sendMessage",
-          "{\"chat_id\":4711,\"text\":\"rate\",\"reply_markup\":{\"inline_keyboard\":[[{\"text\":\"1\",\"callback_data\":\"1\"},{\"text\":\"2\",\"callback_data\":\"2\"}]]}}" },
-        { "{\"callback_query_id\":\"cb\",\"text\":\"Thanks\"}", "http://sim/bot42:abc/answerCallbackQuery", "{\"callback_query_id\":\"cb\",\"text\":\"Thanks\"}" },
+          "{\"chat_id\":4711,\"reply_parameters\":{\"message_id\":5,\"allow_sending_without_reply\":true},\"text\":"
+          "\"hi\"}" },
+        { "{\"text\":\"look\",\"media\":{\"kind\":\"image\",\"url\":\"https://x/p.png\"}}",
+          "http://sim/bot42:abc/sendPhoto", "{\"chat_id\":4711,\"photo\":\"https://x/p.png\",\"caption\":\"look\"}" },
+        { "{\"media\":{\"kind\":\"document\",\"id\":\"F\"}}", "http://sim/bot42:abc/sendDocument",
+          "{\"chat_id\":4711,\"document\":\"F\"}" },
+        { "{\"media\":{\"kind\":\"audio\",\"voice\":true,\"id\":\"F\"}}", "http://sim/bot42:abc/sendVoice",
+          "{\"chat_id\":4711,\"voice\":\"F\"}" },
+        { "{\"text\":\"pay\",\"buttons\":[{\"text\":\"Pay\",\"url\":\"https://p\"},{\"id\":\"l\",\"text\":\"Later\"}]}",
+          "http://sim/bot42:abc/sendMessage",
+          "{\"chat_id\":4711,\"text\":\"pay\",\"reply_markup\":{\"inline_keyboard\":[[{\"text\":\"Pay\",\"url\":"
+          "\"https://p\"}],[{\"text\":\"Later\",\"callback_data\":\"l\"}]]}}" },
+        { "{\"text\":\"rate\",\"buttons\":[{\"id\":\"1\",\"text\":\"1\"},{\"id\":\"2\",\"text\":\"2\"}]}",
+          "http://sim/bot42:abc/sendMessage",
+          "{\"chat_id\":4711,\"text\":\"rate\",\"reply_markup\":{\"inline_keyboard\":[[{\"text\":\"1\",\"callback_"
+          "data\":\"1\"},{\"text\":\"2\",\"callback_data\":\"2\"}]]}}" },
+        { "{\"callback_query_id\":\"cb\",\"text\":\"Thanks\"}", "http://sim/bot42:abc/answerCallbackQuery",
+          "{\"callback_query_id\":\"cb\",\"text\":\"Thanks\"}" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char request[1024];
@@ -43,7 +51,8 @@ static void keeps_the_limits(void **state)
     snprintf(request, sizeof(request), "{" TO "\"free\":{\"text\":\"%s\"}}", text);
     expect_not_rendered("telegram", SETTINGS, false, request, "4096");
     text[65] = '\0';
-    snprintf(request, sizeof(request), "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[{\"id\":\"%s\",\"text\":\"a\"}]}}", text);
+    snprintf(request, sizeof(request), "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[{\"id\":\"%s\",\"text\":\"a\"}]}}",
+             text);
     expect_not_rendered("telegram", SETTINGS, false, request, "65 bytes");
     expect_not_rendered("telegram", SETTINGS, true, "{" TO "\"approved\":{\"name\":\"t\"}}", "approved");
     expect_not_rendered("telegram", "{}", false, "{" TO "\"free\":{\"text\":\"x\"}}", "bot_token");
@@ -60,11 +69,18 @@ static void judges_answers(void **state)
     } cases[] = {
         { 200, "{\"ok\":true,\"result\":{\"message_id\":99}}", SEND_ACCEPTED, -1 },
         { 200, "{\"ok\":true,\"result\":true}", SEND_ACCEPTED, -1 },
-        { 429, "{\"ok\":false,\"error_code\":429,\"description\":\"Too Many Requests: retry after 5\",\"parameters\":{\"retry_after\":5}}", SEND_RETRY, 5000 },
-        { 403, "{\"ok\":false,\"error_code\":403,\"description\":\"Forbidden: bot was blocked by the user\"}", SEND_UNREACHABLE, -1 },
-        { 400, "{\"ok\":false,\"error_code\":400,\"description\":\"Bad Request: chat not found\"}", SEND_UNREACHABLE, -1 },
-        { 400, "{\"ok\":false,\"error_code\":400,\"description\":\"Bad Request: message text is empty\"}", SEND_REFUSED, -1 },
-        { 400, "{\"ok\":false,\"error_code\":400,\"description\":\"Bad Request: query is too old\"}", SEND_ACCEPTED, -1 },
+        { 429,
+          "{\"ok\":false,\"error_code\":429,\"description\":\"Too Many Requests: retry after "
+          "5\",\"parameters\":{\"retry_after\":5}}",
+          SEND_RETRY, 5000 },
+        { 403, "{\"ok\":false,\"error_code\":403,\"description\":\"Forbidden: bot was blocked by the user\"}",
+          SEND_UNREACHABLE, -1 },
+        { 400, "{\"ok\":false,\"error_code\":400,\"description\":\"Bad Request: chat not found\"}", SEND_UNREACHABLE,
+          -1 },
+        { 400, "{\"ok\":false,\"error_code\":400,\"description\":\"Bad Request: message text is empty\"}", SEND_REFUSED,
+          -1 },
+        { 400, "{\"ok\":false,\"error_code\":400,\"description\":\"Bad Request: query is too old\"}", SEND_ACCEPTED,
+          -1 },
         { 401, "{\"ok\":false,\"error_code\":401,\"description\":\"Unauthorized\"}", SEND_CHANNEL_DOWN, -1 },
         { 404, "{\"ok\":false,\"error_code\":404,\"description\":\"Not Found\"}", SEND_CHANNEL_DOWN, -1 },
         { 500, "{\"ok\":false,\"error_code\":500,\"description\":\"Internal Server Error\"}", SEND_RETRY, -1 },
@@ -81,7 +97,9 @@ static void judges_answers(void **state)
         assert_int_equal(result.retry_after_ms, cases[i].retry_after_ms);
     }
     assert_string_equal(judged("telegram", 200, cases[0].body).provider_message_id, "99");
-    struct send_result moved = judged("telegram", 400, "{\"ok\":false,\"error_code\":400,\"description\":\"group chat was upgraded\",\"parameters\":{\"migrate_to_chat_id\":-1001234567890}}");
+    struct send_result moved = judged("telegram", 400,
+                                      "{\"ok\":false,\"error_code\":400,\"description\":\"group chat was "
+                                      "upgraded\",\"parameters\":{\"migrate_to_chat_id\":-1001234567890}}");
     assert_int_equal(moved.verdict, SEND_RETRY);
     assert_string_equal(moved.new_address, "-1001234567890");
 }

@@ -24,7 +24,8 @@ static void addresses_by_number_or_by_user_id(void **state)
     expect_at(body, "text.body", "hi");
     json_decref(body);
 
-    body = rendered(false, "{\"to\":{\"recipient\":\"US.1349\"},\"free\":{\"text\":\"see https://x.y\",\"reply_to\":\"wamid.Q\"}}");
+    body = rendered(
+        false, "{\"to\":{\"recipient\":\"US.1349\"},\"free\":{\"text\":\"see https://x.y\",\"reply_to\":\"wamid.Q\"}}");
     expect_at(body, "to", "-");
     expect_at(body, "recipient", "US.1349");
     expect_at(body, "text.preview_url", "true");
@@ -34,22 +35,28 @@ static void addresses_by_number_or_by_user_id(void **state)
     body = rendered(false, "{\"to\":{\"identity\":\"whatsapp:+1 (555) 0100\"},\"free\":{\"text\":\"hi\"}}");
     expect_at(body, "to", "+15550100");
     json_decref(body);
-    expect_not_rendered("whatsapp", SETTINGS, false, "{\"to\":{\"identity\":\"email:a@b.c\"},\"free\":{\"text\":\"hi\"}}", "recipient");
-    expect_not_rendered("whatsapp", SETTINGS, false, "{\"to\":{\"recipient\":\"ada\"},\"free\":{\"text\":\"hi\"}}", "phone number");
+    expect_not_rendered("whatsapp", SETTINGS, false,
+                        "{\"to\":{\"identity\":\"email:a@b.c\"},\"free\":{\"text\":\"hi\"}}", "recipient");
+    expect_not_rendered("whatsapp", SETTINGS, false, "{\"to\":{\"recipient\":\"ada\"},\"free\":{\"text\":\"hi\"}}",
+                        "phone number");
 }
 
 static void renders_media(void **state)
 {
     (void)state;
-    json_t *body = rendered(false, "{" TO "\"free\":{\"media\":{\"kind\":\"document\",\"url\":\"https://x/a.pdf\",\"caption\":\"c\",\"file_name\":\"a.pdf\"}}}");
+    json_t *body = rendered(false, "{" TO "\"free\":{\"media\":{\"kind\":\"document\",\"url\":\"https://x/"
+                                          "a.pdf\",\"caption\":\"c\",\"file_name\":\"a.pdf\"}}}");
     expect_at(body, "document", "{\"link\":\"https://x/a.pdf\",\"filename\":\"a.pdf\",\"caption\":\"c\"}");
     json_decref(body);
     body = rendered(false, "{" TO "\"free\":{\"text\":\"look\",\"media\":{\"kind\":\"image\",\"id\":\"9\"}}}");
     expect_at(body, "image", "{\"id\":\"9\",\"caption\":\"look\"}");
     json_decref(body);
-    expect_not_rendered("whatsapp", SETTINGS, false, "{" TO "\"free\":{\"text\":\"x\",\"media\":{\"kind\":\"audio\",\"id\":\"9\"}}}", "text");
-    expect_not_rendered("whatsapp", SETTINGS, false, "{" TO "\"free\":{\"media\":{\"kind\":\"image\",\"url\":\"file:///etc/passwd\"}}}", "URL");
-    expect_not_rendered("whatsapp", SETTINGS, false, "{" TO "\"free\":{\"media\":{\"kind\":\"hologram\",\"id\":\"9\"}}}", "hologram");
+    expect_not_rendered("whatsapp", SETTINGS, false,
+                        "{" TO "\"free\":{\"text\":\"x\",\"media\":{\"kind\":\"audio\",\"id\":\"9\"}}}", "text");
+    expect_not_rendered("whatsapp", SETTINGS, false,
+                        "{" TO "\"free\":{\"media\":{\"kind\":\"image\",\"url\":\"file:///etc/passwd\"}}}", "URL");
+    expect_not_rendered("whatsapp", SETTINGS, false,
+                        "{" TO "\"free\":{\"media\":{\"kind\":\"hologram\",\"id\":\"9\"}}}", "hologram");
 }
 
 #define BUTTON(id) "{\"id\":\"" id "\",\"text\":\"" id "\"}"
@@ -57,36 +64,47 @@ static void renders_media(void **state)
 static void renders_buttons_lists_and_links(void **state)
 {
     (void)state;
-    json_t *body = rendered(false, "{" TO "\"free\":{\"text\":\"ok?\",\"buttons\":[{\"id\":\"y\",\"text\":\"Yes\"},{\"id\":\"n\",\"text\":\"No\"}]}}");
+    json_t *body = rendered(
+        false,
+        "{" TO
+        "\"free\":{\"text\":\"ok?\",\"buttons\":[{\"id\":\"y\",\"text\":\"Yes\"},{\"id\":\"n\",\"text\":\"No\"}]}}");
     expect_at(body, "type", "interactive");
     expect_at(body, "interactive.type", "button");
     expect_at(body, "interactive.body.text", "ok?");
     expect_at(body, "interactive.action.buttons.1", "{\"type\":\"reply\",\"reply\":{\"id\":\"n\",\"title\":\"No\"}}");
     json_decref(body);
 
-    body = rendered(false, "{" TO "\"free\":{\"text\":\"rate\",\"buttons\":[" BUTTON("1") "," BUTTON("2") "," BUTTON("3") "," BUTTON("4") "," BUTTON("5") "]}}");
+    body = rendered(false, "{" TO "\"free\":{\"text\":\"rate\",\"buttons\":[" BUTTON("1") "," BUTTON("2") "," BUTTON(
+                               "3") "," BUTTON("4") "," BUTTON("5") "]}}");
     expect_at(body, "interactive.type", "list");
     expect_at(body, "interactive.action.button", "Options");
     expect_at(body, "interactive.action.sections.0.rows.4", "{\"id\":\"5\",\"title\":\"5\"}");
     json_decref(body);
 
-    body = rendered(false, "{" TO "\"free\":{\"text\":\"pay\",\"buttons\":[{\"text\":\"Pay now\",\"url\":\"https://p/1\"}]}}");
+    body = rendered(false,
+                    "{" TO "\"free\":{\"text\":\"pay\",\"buttons\":[{\"text\":\"Pay now\",\"url\":\"https://p/1\"}]}}");
     expect_at(body, "interactive.type", "cta_url");
-    expect_at(body, "interactive.action", "{\"name\":\"cta_url\",\"parameters\":{\"display_text\":\"Pay now\",\"url\":\"https://p/1\"}}");
+    expect_at(body, "interactive.action",
+              "{\"name\":\"cta_url\",\"parameters\":{\"display_text\":\"Pay now\",\"url\":\"https://p/1\"}}");
     json_decref(body);
 
-    body = rendered(false, "{" TO "\"free\":{\"text\":\"pay\",\"buttons\":[{\"text\":\"Pay\",\"url\":\"https://p/1\"}," BUTTON("later") "]}}");
+    body = rendered(false,
+                    "{" TO "\"free\":{\"text\":\"pay\",\"buttons\":[{\"text\":\"Pay\",\"url\":\"https://p/1\"}," BUTTON(
+                        "later") "]}}");
     expect_at(body, "interactive.type", "button");
     expect_at(body, "interactive.body.text", "pay\nPay: https://p/1");
     expect_at(body, "interactive.action.buttons.1", "-");
     json_decref(body);
 
-    body = rendered(false, "{" TO "\"free\":{\"text\":\"go\",\"buttons\":[{\"text\":\"A\",\"url\":\"https://a\"},{\"text\":\"B\",\"url\":\"https://b\"}]}}");
+    body = rendered(false, "{" TO "\"free\":{\"text\":\"go\",\"buttons\":[{\"text\":\"A\",\"url\":\"https://"
+                                  "a\"},{\"text\":\"B\",\"url\":\"https://b\"}]}}");
     expect_at(body, "type", "text");
     expect_at(body, "text.body", "go\nA: https://a\nB: https://b");
     json_decref(body);
 
-    body = rendered(false, "{" TO "\"free\":{\"text\":\"x\",\"media\":{\"kind\":\"image\",\"id\":\"9\"},\"buttons\":[" BUTTON("a") "]}}");
+    body = rendered(
+        false,
+        "{" TO "\"free\":{\"text\":\"x\",\"media\":{\"kind\":\"image\",\"id\":\"9\"},\"buttons\":[" BUTTON("a") "]}}");
     expect_at(body, "interactive.header", "{\"type\":\"image\",\"image\":{\"id\":\"9\"}}");
     json_decref(body);
 }
@@ -109,45 +127,75 @@ static void keeps_the_limits(void **state)
     body = rendered(false, request);
     expect_at(body, "interactive.type", "list"); /* whose text may be longer */
     json_decref(body);
-    snprintf(request, sizeof(request), "{" TO "\"free\":{\"media\":{\"kind\":\"image\",\"id\":\"9\",\"caption\":\"%s\"}}}", text);
+    snprintf(request, sizeof(request),
+             "{" TO "\"free\":{\"media\":{\"kind\":\"image\",\"id\":\"9\",\"caption\":\"%s\"}}}", text);
     expect_not_rendered("whatsapp", SETTINGS, false, request, "caption");
 
-    expect_not_rendered("whatsapp", SETTINGS, false, "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[{\"id\":\"a\",\"text\":\"a text of 21 letters.\"}]}}", "text of a button");
-    expect_not_rendered("whatsapp", SETTINGS, false, "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[" BUTTON("a") "," BUTTON("a") "]}}", "same id");
-    expect_not_rendered("whatsapp", SETTINGS, false, "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[{\"id\":\"a\"}]}}", "no text");
-    expect_not_rendered("whatsapp", SETTINGS, false, "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[{\"text\":\"a\",\"url\":\"javascript:x\"}]}}", "URL");
-    expect_not_rendered("whatsapp", SETTINGS, false, "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[" BUTTON("1") "," BUTTON("2") "," BUTTON("3") ","
-                        BUTTON("4") "," BUTTON("5") "," BUTTON("6") "," BUTTON("7") "," BUTTON("8") "," BUTTON("9") "," BUTTON("10") "," BUTTON("11") "]}}", "11 buttons");
+    expect_not_rendered("whatsapp", SETTINGS, false,
+                        "{" TO
+                        "\"free\":{\"text\":\"x\",\"buttons\":[{\"id\":\"a\",\"text\":\"a text of 21 letters.\"}]}}",
+                        "text of a button");
+    expect_not_rendered("whatsapp", SETTINGS, false,
+                        "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[" BUTTON("a") "," BUTTON("a") "]}}", "same id");
+    expect_not_rendered("whatsapp", SETTINGS, false, "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[{\"id\":\"a\"}]}}",
+                        "no text");
+    expect_not_rendered("whatsapp", SETTINGS, false,
+                        "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[{\"text\":\"a\",\"url\":\"javascript:x\"}]}}",
+                        "URL");
+    expect_not_rendered(
+        "whatsapp", SETTINGS, false,
+        "{" TO
+        "\"free\":{\"text\":\"x\",\"buttons\":[" BUTTON("1") "," BUTTON("2") "," BUTTON("3") "," BUTTON("4") "," BUTTON(
+            "5") "," BUTTON("6") "," BUTTON("7") "," BUTTON("8") "," BUTTON("9") "," BUTTON("10") "," BUTTON("11") "]}"
+                                                                                                                   "}",
+        "11 buttons");
     expect_not_rendered("whatsapp", SETTINGS, false, "{" TO "\"free\":{\"text\":\"\"}}", "neither");
-    expect_not_rendered("whatsapp", "{\"phone_number_id\":\"42\"}", false, "{" TO "\"free\":{\"text\":\"x\"}}", "access_token");
-    expect_not_rendered("whatsapp", "{\"access_token\":\"T\"}", false, "{" TO "\"free\":{\"text\":\"x\"}}", "phone_number_id");
+    expect_not_rendered("whatsapp", "{\"phone_number_id\":\"42\"}", false, "{" TO "\"free\":{\"text\":\"x\"}}",
+                        "access_token");
+    expect_not_rendered("whatsapp", "{\"access_token\":\"T\"}", false, "{" TO "\"free\":{\"text\":\"x\"}}",
+                        "phone_number_id");
 }
 
 static void renders_templates(void **state)
 {
     (void)state;
-    json_t *body = rendered(true, "{" TO "\"approved\":{\"name\":\"payment_failed_v1\",\"language\":\"en_US\","
-                                  "\"body\":[{\"text\":\"Ada\"},{\"text\":\"line\\nbreak      here\"}],"
-                                  "\"header\":[{\"kind\":\"document\",\"url\":\"https://x/a.pdf\",\"file_name\":\"a.pdf\"}],"
-                                  "\"buttons\":[{\"index\":0,\"kind\":\"quick_reply\",\"value\":\"p\"},{\"index\":1,\"kind\":\"url\",\"value\":\"in_1\"}]}}");
+    json_t *body =
+        rendered(true, "{" TO "\"approved\":{\"name\":\"payment_failed_v1\",\"language\":\"en_US\","
+                       "\"body\":[{\"text\":\"Ada\"},{\"text\":\"line\\nbreak      here\"}],"
+                       "\"header\":[{\"kind\":\"document\",\"url\":\"https://x/a.pdf\",\"file_name\":\"a.pdf\"}],"
+                       "\"buttons\":[{\"index\":0,\"kind\":\"quick_reply\",\"value\":\"p\"},{\"index\":1,\"kind\":"
+                       "\"url\",\"value\":\"in_1\"}]}}");
     expect_at(body, "type", "template");
     expect_at(body, "template.name", "payment_failed_v1");
     expect_at(body, "template.language.code", "en_US");
-    expect_at(body, "template.components.0", "{\"type\":\"header\",\"parameters\":[{\"type\":\"document\",\"document\":{\"link\":\"https://x/a.pdf\",\"filename\":\"a.pdf\"}}]}");
-    expect_at(body, "template.components.1.parameters", "[{\"type\":\"text\",\"text\":\"Ada\"},{\"type\":\"text\",\"text\":\"line break here\"}]");
-    expect_at(body, "template.components.2", "{\"type\":\"button\",\"sub_type\":\"quick_reply\",\"index\":\"0\",\"parameters\":[{\"type\":\"payload\",\"payload\":\"p\"}]}");
+    expect_at(body, "template.components.0",
+              "{\"type\":\"header\",\"parameters\":[{\"type\":\"document\",\"document\":{\"link\":\"https://x/"
+              "a.pdf\",\"filename\":\"a.pdf\"}}]}");
+    expect_at(body, "template.components.1.parameters",
+              "[{\"type\":\"text\",\"text\":\"Ada\"},{\"type\":\"text\",\"text\":\"line break here\"}]");
+    expect_at(body, "template.components.2",
+              "{\"type\":\"button\",\"sub_type\":\"quick_reply\",\"index\":\"0\",\"parameters\":[{\"type\":\"payload\","
+              "\"payload\":\"p\"}]}");
     expect_at(body, "template.components.3.parameters.0", "{\"type\":\"text\",\"text\":\"in_1\"}");
     expect_at(body, "biz_opaque_callback_data", "77");
     json_decref(body);
 
-    body = rendered(true, "{" TO "\"approved\":{\"name\":\"t\",\"language\":\"de\",\"body\":[{\"name\":\"first\",\"text\":\"Ada\"}]}}");
-    expect_at(body, "template.components.0.parameters.0", "{\"type\":\"text\",\"parameter_name\":\"first\",\"text\":\"Ada\"}");
+    body = rendered(
+        true,
+        "{" TO "\"approved\":{\"name\":\"t\",\"language\":\"de\",\"body\":[{\"name\":\"first\",\"text\":\"Ada\"}]}}");
+    expect_at(body, "template.components.0.parameters.0",
+              "{\"type\":\"text\",\"parameter_name\":\"first\",\"text\":\"Ada\"}");
     json_decref(body);
     body = rendered(true, "{" TO "\"approved\":{\"name\":\"t\",\"language\":\"de\"}}");
     expect_at(body, "template.components", "-");
     json_decref(body);
-    expect_not_rendered("whatsapp", SETTINGS, true, "{" TO "\"approved\":{\"name\":\"t\",\"language\":\"de\",\"body\":[{\"name\":\"a\",\"text\":\"x\"},{\"text\":\"y\"}]}}", "positional");
-    expect_not_rendered("whatsapp", SETTINGS, true, "{" TO "\"approved\":{\"name\":\"t\",\"language\":\"de\",\"body\":[{\"text\":\"\"}]}}", "empty");
+    expect_not_rendered("whatsapp", SETTINGS, true,
+                        "{" TO "\"approved\":{\"name\":\"t\",\"language\":\"de\",\"body\":[{\"name\":\"a\",\"text\":"
+                               "\"x\"},{\"text\":\"y\"}]}}",
+                        "positional");
+    expect_not_rendered("whatsapp", SETTINGS, true,
+                        "{" TO "\"approved\":{\"name\":\"t\",\"language\":\"de\",\"body\":[{\"text\":\"\"}]}}",
+                        "empty");
     expect_not_rendered("whatsapp", SETTINGS, true, "{" TO "\"approved\":{\"name\":\"t\"}}", "language");
     expect_not_rendered("whatsapp", SETTINGS, true, "{" TO "\"free\":{\"text\":\"x\"}}", "approved template");
 }
@@ -228,9 +276,12 @@ static void registers_a_callback(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses_by_number_or_by_user_id), cmocka_unit_test(renders_media),
-        cmocka_unit_test(renders_buttons_lists_and_links),   cmocka_unit_test(keeps_the_limits),
-        cmocka_unit_test(renders_templates),                 cmocka_unit_test(judges_answers),
+        cmocka_unit_test(addresses_by_number_or_by_user_id),
+        cmocka_unit_test(renders_media),
+        cmocka_unit_test(renders_buttons_lists_and_links),
+        cmocka_unit_test(keeps_the_limits),
+        cmocka_unit_test(renders_templates),
+        cmocka_unit_test(judges_answers),
         cmocka_unit_test(registers_a_callback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,8 @@ static void reads_the_command_line_form(void **state)
 {
     (void)state;
     struct fault_list list = { .count = 0 };
-    assert_int_equal(fault_add_text(&list, "whatsapp:rate_limit*3, refuse=131026 ,telegram:slow=2000*-1", NULL), ERR_NONE);
+    assert_int_equal(fault_add_text(&list, "whatsapp:rate_limit*3, refuse=131026 ,telegram:slow=2000*-1", NULL),
+                     ERR_NONE);
     assert_int_equal(list.count, 3);
     assert_int_equal(list.faults[0].kind, FAULT_RATE_LIMIT);
     assert_string_equal(list.faults[0].source, "whatsapp");

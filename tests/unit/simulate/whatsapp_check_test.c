@@ -1,4 +1,5 @@
-/* The simulated WhatsApp must refuse what the real one refuses, or mistakes in sending would show up in production only. */
+/* The simulated WhatsApp must refuse what the real one refuses, or mistakes in sending would show up in production
+ * only. */
 #include "simulate/simulator.h"
 
 #include <setjmp.h>
@@ -11,8 +12,12 @@
 
 #define TO "{\"messaging_product\":\"whatsapp\",\"to\":\"+15550100\","
 #define BUTTON(id) "{\"type\":\"reply\",\"reply\":{\"id\":\"" id "\",\"title\":\"" id "\"}}"
-#define BUTTONS(list) TO "\"type\":\"interactive\",\"interactive\":{\"type\":\"button\",\"body\":{\"text\":\"q\"},\"action\":{\"buttons\":[" list "]}}}"
-#define TEMPLATE(parameters) TO "\"type\":\"template\",\"template\":{\"name\":\"a_b1\",\"language\":{\"code\":\"en\"},\"components\":[{\"type\":\"body\",\"parameters\":[" parameters "]}]}}"
+#define BUTTONS(list)                                                                                                  \
+    TO "\"type\":\"interactive\",\"interactive\":{\"type\":\"button\",\"body\":{\"text\":\"q\"},\"action\":{"          \
+       "\"buttons\":[" list "]}}}"
+#define TEMPLATE(parameters)                                                                                           \
+    TO "\"type\":\"template\",\"template\":{\"name\":\"a_b1\",\"language\":{\"code\":\"en\"},\"components\":[{"        \
+       "\"type\":\"body\",\"parameters\":[" parameters "]}]}}"
 
 static void accepts_and_refuses(void **state)
 {
@@ -22,8 +27,10 @@ static void accepts_and_refuses(void **state)
         int code; /* 0: fine */
     } cases[] = {
         { TO "\"type\":\"text\",\"text\":{\"body\":\"hi\"}}", 0 },
-        { "{\"messaging_product\":\"whatsapp\",\"recipient\":\"US.134\",\"type\":\"text\",\"text\":{\"body\":\"hi\"}}", 0 },
-        { "{\"messaging_product\":\"whatsapp\",\"to\":\"15550100\",\"type\":\"text\",\"text\":{\"body\":\"hi\"}}", 100 },
+        { "{\"messaging_product\":\"whatsapp\",\"recipient\":\"US.134\",\"type\":\"text\",\"text\":{\"body\":\"hi\"}}",
+          0 },
+        { "{\"messaging_product\":\"whatsapp\",\"to\":\"15550100\",\"type\":\"text\",\"text\":{\"body\":\"hi\"}}",
+          100 },
         { TO "\"recipient\":\"US.134\",\"type\":\"text\",\"text\":{\"body\":\"hi\"}}", 100 },
         { "{\"messaging_product\":\"whatsapp\",\"type\":\"text\",\"text\":{\"body\":\"hi\"}}", 100 },
         { "{\"to\":\"+15550100\",\"type\":\"text\",\"text\":{\"body\":\"hi\"}}", 100 },
@@ -40,7 +47,8 @@ static void accepts_and_refuses(void **state)
         { TEMPLATE("{\"type\":\"text\",\"text\":\"Ada\"}"), 0 },
         { TEMPLATE("{\"type\":\"text\",\"text\":\"\"}"), 131008 },
         { TEMPLATE("{\"type\":\"text\",\"text\":\"a\\nb\"}"), 132018 },
-        { TEMPLATE("{\"type\":\"text\",\"text\":\"a\",\"parameter_name\":\"x\"},{\"type\":\"text\",\"text\":\"b\"}"), 132012 },
+        { TEMPLATE("{\"type\":\"text\",\"text\":\"a\",\"parameter_name\":\"x\"},{\"type\":\"text\",\"text\":\"b\"}"),
+          132012 },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         json_t *body CLEANUP(json_free) = json_loads(cases[i].body, 0, NULL);
