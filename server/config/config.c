@@ -125,14 +125,18 @@ int config_line_of_key(const char *path, const char *key, int from_line)
 /* --- loading ---------------------------------------------------------------------------------------------------- */
 
 /* "configuration:LINE: text" as a problem of the file. */
-static void add_script_problem(struct loading *loading, int line, const char *text)
+static void add_script_problem(struct loading *loading, const char *text)
 {
-    char prefix[64];
-    if (line == 0)
-        line = strncmp(text, CHUNK ":", sizeof(CHUNK)) == 0 ? atoi(text + sizeof(CHUNK)) : 0;
-    snprintf(prefix, sizeof(prefix), CHUNK ":%d: ", line);
-    size_t length = strlen(prefix);
-    loading_add_problem(loading, line, strncmp(text, prefix, length) == 0 ? text + length : text);
+    const struct bytes chunk = BYTES_LITERAL(CHUNK ":");
+    struct bytes rest = bytes_of(text);
+    uint64_t line = 0;
+    if (bytes_start_with(rest, chunk)) {
+        rest.ptr += chunk.len;
+        rest.len -= chunk.len;
+        if (text_to_u64(text_next_field(&rest, ':'), &line))
+            text = rest.len > 0 && rest.ptr[0] == ' ' ? rest.ptr + 1 : rest.ptr;
+    }
+    loading_add_problem(loading, (int)line, text);
 }
 
 static void script_print(const char *file, int line, struct bytes text, void *arg)
@@ -150,9 +154,9 @@ static void run_file(struct loading *loading)
     struct vm_outcome outcome;
     struct error e;
     if (vm_protect(vm, config_add_functions, NULL, 0, &e) || vm_load(vm, CHUNK, buf_bytes(&loading->text), &e))
-        add_script_problem(loading, 0, e.text);
+        add_script_problem(loading, e.text);
     else if (vm_call(vm, 0, 0, &budget, &outcome) != VM_DONE)
-        add_script_problem(loading, outcome.line, outcome.error);
+        add_script_problem(loading, outcome.error);
     vm_free(vm);
 }
 

@@ -96,8 +96,7 @@ struct config {
 err_t config_load(const char *path, bool dev, struct config **ret_config, struct error *reterr) MUST_CHECK;
 void config_free(struct config *config);
 
-/* The same, with each problem as an object {file, line, severity: "error", text, hint} added to the array `problems`.
- */
+/* The same; each problem is added to the array `problems` as an object {file, line, severity: "error", text, hint}. */
 err_t config_read(const char *path, bool dev, json_t *problems, struct config **ret_config,
                   struct error *reterr) MUST_CHECK;
 

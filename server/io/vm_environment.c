@@ -96,6 +96,7 @@ static int load_library(lua_State *L)
                           name);
     if (vm->library_group_count == VM_MAX_LIBRARIES)
         return luaL_error(L, "there are more than %d libraries", VM_MAX_LIBRARIES);
+    vm_charge(L, text.len); /* no hook runs in the compiler */
     vm_load_chunk(L, file, text);
     lua_call(L, 0, 1);
     if (lua_isnil(L, -1)) {
