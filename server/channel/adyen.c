@@ -68,10 +68,14 @@ static void add_signed_text(struct buf *out, const json_t *item, bool escaped)
 {
     const json_t *amount = json_object_at(item, "amount");
     const json_t *fields[SIGNED_FIELDS] = {
-        json_object_get(item, "pspReference"),      json_object_get(item, "originalReference"),
-        json_object_get(item, "merchantAccountCode"), json_object_get(item, "merchantReference"),
-        json_object_get(amount, "value"),           json_object_get(amount, "currency"),
-        json_object_get(item, "eventCode"),         json_object_get(item, "success"),
+        json_object_get(item, "pspReference"),
+        json_object_get(item, "originalReference"),
+        json_object_get(item, "merchantAccountCode"),
+        json_object_get(item, "merchantReference"),
+        json_object_get(amount, "value"),
+        json_object_get(amount, "currency"),
+        json_object_get(item, "eventCode"),
+        json_object_get(item, "success"),
     };
     for (size_t i = 0; i < SIGNED_FIELDS; i++) {
         if (i > 0) {
@@ -132,7 +136,8 @@ static err_t adyen_verify(const struct webhook *w, const json_t *settings, struc
         if (!item_is_genuine(item_at(items, i), &keys)) {
             return fail(reterr, ERR_DENIED, "the signature of notification item %zu %s", i + 1,
                         json_str(json_object_at(item_at(items, i), "additionalData"), "hmacSignature")
-                            ? "does not match" : "is missing");
+                            ? "does not match"
+                            : "is missing");
         }
     }
     return ERR_NONE;
@@ -168,7 +173,8 @@ static void read_contact(json_t *event, const json_t *item)
     /* The merchant's own data comes as "metadata.KEY". */
     const char *key;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)extra, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)extra, key, value)
+    {
         if (strncmp(key, "metadata.", 9) == 0) {
             json_t *pair = json_object();
             json_put(pair, key + 9, json_incref(value));

@@ -62,8 +62,9 @@ static err_t chargebee_verify(const struct webhook *w, const json_t *settings, s
     if (header_any(w, "Authorization", credentials_match, &check)) {
         return ERR_NONE;
     }
-    return fail(reterr, ERR_DENIED, check.seen ? "the user or the password in Authorization does not match"
-                                               : "the header Authorization is missing");
+    return fail(reterr, ERR_DENIED,
+                check.seen ? "the user or the password in Authorization does not match"
+                           : "the header Authorization is missing");
 }
 
 /* `secret` is "user:password". */
@@ -95,7 +96,8 @@ static void read_contact(json_t *event, const json_t *content)
     customer_add_metadata(event, json_object_at(json_object_at(content, "subscription"), "meta_data"));
     const char *key;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)customer, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)customer, key, value)
+    {
         if (strncmp(key, "cf_", 3) == 0) { /* the merchant's own fields */
             json_t *pair = json_object();
             json_put(pair, key + 3, json_incref(value));

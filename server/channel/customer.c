@@ -133,7 +133,7 @@ static const struct {
     const char *prefix;
     void (*add)(json_t *event, const char *value);
 } channels[] = {
-    { "whatsapp:", add_whatsapp },   { "telegram:", add_telegram },   { "messenger:", add_messenger },
+    { "whatsapp:", add_whatsapp },   { "telegram:", add_telegram },    { "messenger:", add_messenger },
     { "instagram:", add_instagram }, { "email:", customer_add_email }, { "phone:", customer_add_phone },
 };
 
@@ -161,21 +161,11 @@ static const struct {
     const char *key;
     void (*add)(json_t *event, const char *value);
 } metadata_keys[] = {
-    { "whatsapp", add_whatsapp },
-    { "whatsapp_number", add_whatsapp },
-    { "whatsapp_id", add_whatsapp },
-    { "telegram", add_telegram },
-    { "telegram_id", add_telegram },
-    { "telegram_chat_id", add_telegram },
-    { "messenger", add_messenger },
-    { "messenger_id", add_messenger },
-    { "instagram", add_instagram },
-    { "instagram_id", add_instagram },
-    { "contact", add_contact },
-    { "contact_id", add_contact },
-    { "email", customer_add_email },
-    { "phone", customer_add_phone },
-    { "phone_number", customer_add_phone },
+    { "whatsapp", add_whatsapp },      { "whatsapp_number", add_whatsapp }, { "whatsapp_id", add_whatsapp },
+    { "telegram", add_telegram },      { "telegram_id", add_telegram },     { "telegram_chat_id", add_telegram },
+    { "messenger", add_messenger },    { "messenger_id", add_messenger },   { "instagram", add_instagram },
+    { "instagram_id", add_instagram }, { "contact", add_contact },          { "contact_id", add_contact },
+    { "email", customer_add_email },   { "phone", customer_add_phone },     { "phone_number", customer_add_phone },
 };
 
 static bool is_key(const char *given, const char *known)
@@ -198,7 +188,8 @@ void customer_add_metadata(json_t *event, const json_t *metadata)
     for (size_t i = 0; i < ARRAY_LEN(metadata_keys); i++) {
         const char *key;
         json_t *value;
-        json_object_foreach ((json_t *)(uintptr_t)metadata, key, value) {
+        json_object_foreach((json_t *)(uintptr_t)metadata, key, value)
+        {
             if (!is_key(key, metadata_keys[i].key)) {
                 continue;
             }

@@ -75,8 +75,10 @@ static err_t check_format(const struct scheme *scheme, struct error *reterr)
             known |= strncmp(p, placeholders[i], strlen(placeholders[i])) == 0;
         }
         if (!known) {
-            return fail(reterr, ERR_INTERNAL, "the setting signed has an unknown placeholder at '%.20s'\n"
-                                              "HINT: known are {body}, {timestamp}, {id} and {url}", p);
+            return fail(reterr, ERR_INTERNAL,
+                        "the setting signed has an unknown placeholder at '%.20s'\n"
+                        "HINT: known are {body}, {timestamp}, {id} and {url}",
+                        p);
         }
         parts += 2; /* the placeholder, and a text before it */
     }
@@ -88,7 +90,8 @@ static err_t check_format(const struct scheme *scheme, struct error *reterr)
     }
     bool signs_time = strstr(scheme->format, "{timestamp}") != NULL;
     if (signs_time != (scheme->timestamp_header != NULL)) {
-        return fail(reterr, ERR_INTERNAL, signs_time
+        return fail(reterr, ERR_INTERNAL,
+                    signs_time
                         ? "the setting signed has a {timestamp}, but timestamp_header is not set"
                         : "timestamp_header is set, but the setting signed has no {timestamp}: it proves nothing");
     }
@@ -372,8 +375,9 @@ static const struct channel_setting settings[] = {
     { "encoding", SETTING_TEXT, false, "of the signature: hex (default) or base64" },
     { "prefix", SETTING_TEXT, false, "what stands before the signature in the header, like sha256=" },
     { "secret_encoding", SETTING_TEXT, false, "of the secret: text (default), hex or base64" },
-    { "signed", SETTING_TEXT, false, "what is signed, with {body}, {timestamp}, {id}, {url}; default {body}, or "
-                                     "{timestamp}.{body} when timestamp_header is set" },
+    { "signed", SETTING_TEXT, false,
+      "what is signed, with {body}, {timestamp}, {id}, {url}; default {body}, or "
+      "{timestamp}.{body} when timestamp_header is set" },
     { "timestamp_header", SETTING_TEXT, false, "the header with the time of signing" },
     { "time_format", SETTING_TEXT, false, "unix (seconds, default) or iso" },
     TOLERANCE_SETTING("how far the timestamp may be from now, both ways; default 300s"),

@@ -15,8 +15,9 @@ static const struct body_signature scheme = { "X-Mollie-Signature", "sha256=", H
 static err_t mollie_verify(const struct webhook *w, const json_t *settings, struct error *reterr)
 {
     if (webhook_header_value(w, scheme.header) == NULL && bytes_start_with(w->body, BYTES_LITERAL("id="))) {
-        return fail(reterr, ERR_DENIED, "a classic webhook is not signed, so it proves nothing\n"
-                                        "HINT: make a next-generation webhook at Mollie, which signs its events");
+        return fail(reterr, ERR_DENIED,
+                    "a classic webhook is not signed, so it proves nothing\n"
+                    "HINT: make a next-generation webhook at Mollie, which signs its events");
     }
     return body_signature_verify(&scheme, w, settings, reterr);
 }

@@ -46,8 +46,8 @@ static bool is_one_of(const char *currency, const char *const *list)
 unsigned money_decimals(const char *currency)
 {
     /* docs.stripe.com/currencies; ISO 4217 adds ISK and IQD, LYD */
-    static const char *const none[] = { "bif", "clp", "djf", "gnf", "isk", "jpy", "kmf", "krw", "mga", "pyg",
-                                        "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf", NULL };
+    static const char *const none[] = { "bif", "clp", "djf", "gnf", "isk", "jpy", "kmf", "krw", "mga",
+                                        "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf", NULL };
     static const char *const three[] = { "bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd", NULL };
     if (currency && is_one_of(currency, none)) {
         return 0;
@@ -162,7 +162,8 @@ void payment_put_metadata(json_t *object, const json_t *metadata)
     json_t *known = part_of(object, "metadata");
     const char *key;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)metadata, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)metadata, key, value)
+    {
         if (json_object_get(known, key) == NULL) {
             json_put(known, key, json_incref(value));
         }

@@ -61,8 +61,9 @@ static err_t read_certificates(const json_t *settings, struct secret_list *ret_l
 {
     static const char *const names[] = { "certificate", NULL };
     if (secrets_read(settings, names, ret_list, NULL) != ERR_NONE) {
-        return fail(reterr, ERR_DENIED, "no certificate is configured\n"
-                                        "HINT: set certificate to the PEM text behind PAYPAL-CERT-URL");
+        return fail(reterr, ERR_DENIED,
+                    "no certificate is configured\n"
+                    "HINT: set certificate to the PEM text behind PAYPAL-CERT-URL");
     }
     return ERR_NONE;
 }
@@ -125,8 +126,9 @@ static err_t paypal_verify(const struct webhook *w, const json_t *settings, stru
 
 static const struct channel_setting settings[] = {
     { "webhook_id", SETTING_SECRETS, true, "the webhook's id at PayPal, which is part of what is signed" },
-    { "certificate", SETTING_SECRETS, true, "PayPal's certificate as PEM text, from the address in PAYPAL-CERT-URL; a "
-                                            "list while it changes" },
+    { "certificate", SETTING_SECRETS, true,
+      "PayPal's certificate as PEM text, from the address in PAYPAL-CERT-URL; a "
+      "list while it changes" },
     { NULL, SETTING_TEXT, false, NULL },
 };
 

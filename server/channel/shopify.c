@@ -72,7 +72,8 @@ static void read_contact(json_t *event, const json_t *body)
     /* [{"name": "whatsapp", "value": "…"}]: what the shop's own checkout form asked for */
     size_t index;
     json_t *attribute;
-    json_array_foreach (json_array_at(body, "note_attributes"), index, attribute) {
+    json_array_foreach(json_array_at(body, "note_attributes"), index, attribute)
+    {
         const char *name = json_str(attribute, "name");
         json_t *value = json_object_get(attribute, "value");
         if (name && value) {
@@ -113,7 +114,8 @@ static void read_refund(json_t *event, const json_t *body)
     const char *currency = NULL;
     size_t index;
     json_t *transaction;
-    json_array_foreach (json_array_at(body, "transactions"), index, transaction) {
+    json_array_foreach(json_array_at(body, "transactions"), index, transaction)
+    {
         const char *amount = json_str(transaction, "amount");
         int64_t minor;
         currency = currency ? currency : json_str(transaction, "currency");
@@ -220,8 +222,8 @@ static err_t shopify_parse(const struct webhook *w, const json_t *settings, json
     }
 
     struct buf key CLEANUP(buf_done);
-    const char *id_header = webhook_header_value(w, "X-Shopify-Webhook-Id") ? "X-Shopify-Webhook-Id"
-                                                                            : "Shopify-Webhook-Id";
+    const char *id_header =
+        webhook_header_value(w, "X-Shopify-Webhook-Id") ? "X-Shopify-Webhook-Id" : "Shopify-Webhook-Id";
     payment_key_from_header(w, id_header, &key);
 
     msec_t at = 0;

@@ -92,8 +92,9 @@ err_t signature_tolerance(const json_t *settings, msec_t fallback, msec_t *ret_t
         }
     }
     if (tolerance <= 0) {
-        return fail(reterr, ERR_INTERNAL, "the setting tolerance is not a positive duration\n"
-                                          "HINT: write it with its unit, like \"300s\"");
+        return fail(reterr, ERR_INTERNAL,
+                    "the setting tolerance is not a positive duration\n"
+                    "HINT: write it with its unit, like \"300s\"");
     }
     *ret_tolerance = tolerance;
     return ERR_NONE;

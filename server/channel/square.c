@@ -27,8 +27,9 @@ static err_t square_verify(const struct webhook *w, const json_t *settings, stru
     }
     struct bytes url = signed_url(w, settings);
     if (url.len == 0) {
-        return fail(reterr, ERR_DENIED, "the notification URL is not known\n"
-                                        "HINT: set notification_url of the source, or http.public_url");
+        return fail(reterr, ERR_DENIED,
+                    "the notification URL is not known\n"
+                    "HINT: set notification_url of the source, or http.public_url");
     }
     struct bytes parts[] = { url, w->body };
     struct signature_macs macs;

@@ -48,32 +48,45 @@ void stripe_read_contact(json_t *event, const json_t *object)
     (void)customer_add_identity(event, json_str(object, "client_reference_id"));
 
     static const char *const emails[] = {
-        "customer_email",        "customer_details.email",
-        "receipt_email",         "billing_details.email",
-        "customer.email",        "last_payment_error.payment_method.billing_details.email",
-        "payment_method.billing_details.email", "latest_charge.billing_details.email",
-        "charges.data.0.billing_details.email", "evidence.customer_email_address",
+        "customer_email",
+        "customer_details.email",
+        "receipt_email",
+        "billing_details.email",
+        "customer.email",
+        "last_payment_error.payment_method.billing_details.email",
+        "payment_method.billing_details.email",
+        "latest_charge.billing_details.email",
+        "charges.data.0.billing_details.email",
+        "evidence.customer_email_address",
     };
     for (size_t i = 0; i < ARRAY_LEN(emails); i++) {
         customer_add_email(event, json_string_value(json_at(object, emails[i])));
     }
     static const char *const phones[] = {
-        "customer_phone",        "customer_details.phone",
-        "billing_details.phone", "customer.phone",
+        "customer_phone",
+        "customer_details.phone",
+        "billing_details.phone",
+        "customer.phone",
         "last_payment_error.payment_method.billing_details.phone",
-        "payment_method.billing_details.phone", "latest_charge.billing_details.phone",
-        "charges.data.0.billing_details.phone", "shipping.phone",
+        "payment_method.billing_details.phone",
+        "latest_charge.billing_details.phone",
+        "charges.data.0.billing_details.phone",
+        "shipping.phone",
         "customer_shipping.phone",
     };
     for (size_t i = 0; i < ARRAY_LEN(phones); i++) {
         customer_add_phone(event, json_string_value(json_at(object, phones[i])));
     }
     static const char *const names[] = {
-        "customer_name",        "customer_details.name",
-        "customer.name",        "billing_details.name",
+        "customer_name",
+        "customer_details.name",
+        "customer.name",
+        "billing_details.name",
         "last_payment_error.payment_method.billing_details.name",
-        "payment_method.billing_details.name", "latest_charge.billing_details.name",
-        "charges.data.0.billing_details.name", "shipping.name",
+        "payment_method.billing_details.name",
+        "latest_charge.billing_details.name",
+        "charges.data.0.billing_details.name",
+        "shipping.name",
     };
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         customer_set_name(event, json_string_value(json_at(object, names[i])));
@@ -168,9 +181,9 @@ void stripe_read_invoice(json_t *event, const json_t *invoice, const json_t *pre
 /* The invoice of a payment intent or charge, where the API version or the merchant tells it. */
 static const char *invoice_of(const json_t *object)
 {
-    const char *invoice = ID_AT(object, "invoice", "payment_intent.invoice", "latest_charge.invoice",
-                                "charges.data.0.invoice", "payment_details.order_reference", "metadata.invoice",
-                                "metadata.invoice_id");
+    const char *invoice =
+        ID_AT(object, "invoice", "payment_intent.invoice", "latest_charge.invoice", "charges.data.0.invoice",
+              "payment_details.order_reference", "metadata.invoice", "metadata.invoice_id");
     /* The last ones are free text: only what looks like Stripe's own id counts. */
     return invoice && strncmp(invoice, "in_", 3) == 0 ? invoice : NULL;
 }
@@ -178,8 +191,7 @@ static const char *invoice_of(const json_t *object)
 /* What Stripe writes into the payment intents that its invoices make. */
 static bool is_made_by_invoice(const json_t *intent)
 {
-    static const char *const descriptions[] = { "Subscription creation", "Subscription update",
-                                                "Payment for Invoice" };
+    static const char *const descriptions[] = { "Subscription creation", "Subscription update", "Payment for Invoice" };
     const char *description = json_str_or(intent, "description", "");
     for (size_t i = 0; i < ARRAY_LEN(descriptions); i++) {
         if (strcmp(description, descriptions[i]) == 0) {
@@ -210,9 +222,10 @@ void stripe_read_payment_intent(json_t *event, const json_t *intent, const json_
         put_error(payment, json_object_at(intent, "last_payment_error"));
     }
     put_card(payment, json_at(intent, "last_payment_error.payment_method"));
-    json_put_str(payment, "url", TEXT_AT(intent, "next_action.redirect_to_url.url",
-                                         "next_action.boleto_display_details.hosted_voucher_url",
-                                         "next_action.oxxo_display_details.hosted_voucher_url"));
+    json_put_str(payment, "url",
+                 TEXT_AT(intent, "next_action.redirect_to_url.url",
+                         "next_action.boleto_display_details.hosted_voucher_url",
+                         "next_action.oxxo_display_details.hosted_voucher_url"));
     json_put_str(payment, "invoice", invoice_of(intent));
     put_customer(payment, intent);
     json_put_str(payment, "status", TEXT_AT(intent, "status"));

@@ -246,7 +246,8 @@ static int run_parse(const struct command *command, const struct channel_kind *k
     }
     size_t index;
     json_t *event;
-    json_array_foreach (events, index, event) {
+    json_array_foreach(events, index, event)
+    {
         char *line = json_dump(event);
         puts(line);
         free(line);
@@ -277,9 +278,8 @@ static int run_sign(const struct command *command, const struct channel_kind *ki
     buf_init(&headers, 65536);
     struct error e = { 0 };
     struct bytes secret = bytes_of(options->secrets.items[0]);
-    err_t err = kind->sign_as_configured
-                    ? kind->sign_as_configured(&request.webhook, settings, secret, &headers, &e)
-                    : kind->sign(&request.webhook, secret, &headers, &e);
+    err_t err = kind->sign_as_configured ? kind->sign_as_configured(&request.webhook, settings, secret, &headers, &e)
+                                         : kind->sign(&request.webhook, secret, &headers, &e);
     if (err != ERR_NONE) {
         return command_usage_error(command, "%s", e.text);
     }
@@ -317,8 +317,8 @@ static const struct action {
 static int run(const struct command *command, int argc, char **argv)
 {
     struct webhook_options options = { .at = AT_NOT_GIVEN };
-    void *const values[] = { &options.secrets, &options.headers, &options.url,    &options.at,  &options.certificate,
-                             &options.settings, &options.source, &options.id, &options.config, &options.dev };
+    void *const values[] = { &options.secrets,  &options.headers, &options.url, &options.at,     &options.certificate,
+                             &options.settings, &options.source,  &options.id,  &options.config, &options.dev };
     int operands, code;
     if (!options_parse(command, argc, argv, values, &operands, &code)) {
         return code;
