@@ -113,7 +113,6 @@ static void *run_loop(void *arg)
     http_server_free(l->server);
     loop_timer_free(l->drain_deadline);
     loop_timer_free(l->pulse);
-    loop_free(l->loop);
     return NULL;
 }
 
@@ -220,12 +219,11 @@ void ingest_drain(struct ingest *ingest)
     }
     for (size_t i = 0; i < ingest->loop_count; i++) {
         struct ingest_loop *l = &ingest->loops[i];
-        if (l->started) {
+        if (l->started)
             pthread_join(l->thread, NULL);
-        } else {
+        else
             http_server_free(l->server);
-            loop_free(l->loop);
-        }
+        loop_free(l->loop); /* here, because we nudged it from here */
     }
 }
 

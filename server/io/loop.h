@@ -9,7 +9,7 @@ struct loop;
 struct loop_timer;
 
 struct loop *loop_new(void);
-void loop_free(struct loop *loop);
+void loop_free(struct loop *loop); /* when no thread will nudge or stop it any more */
 void loop_run(struct loop *loop);  /* until loop_stop() */
 void loop_stop(struct loop *loop); /* any thread, also before loop_run() */
 

@@ -25,6 +25,7 @@ static int port;
 static pthread_t thread;
 static atomic_int requests;
 static char last_request[8192];
+static pthread_mutex_t last_request_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* The number in the path says what to do: see serve_one(). */
 static bool serve_one(int fd, int action)
@@ -85,7 +86,9 @@ static void *serve_connection(void *arg)
             }
         }
         atomic_fetch_add(&requests, 1);
+        pthread_mutex_lock(&last_request_lock);
         memcpy(last_request, request, length + 1);
+        pthread_mutex_unlock(&last_request_lock);
         const char *slash = strchr(request, '/');
         if (!serve_one(fd, slash[1] - '0')) {
             close(fd);

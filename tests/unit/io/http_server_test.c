@@ -88,7 +88,6 @@ static void *run(void *arg)
     loop_run(loop);
     http_server_free(server);
     loop_timer_free(answer_held);
-    loop_free(loop);
     return NULL;
 }
 
@@ -120,6 +119,7 @@ static int stop_server(void **state)
     if (!atomic_load(&was_drained))
         loop_stop(loop);
     pthread_join(thread, NULL);
+    loop_free(loop);
     return 0;
 }
 
