@@ -193,7 +193,8 @@ void contact_find_or_make(struct scene *scene)
         contact = merge_attested(scene, contact, identities, former);
     scene->contact = contact;
     if (contact) {
-        /* Our own events name a contact that we know, but for custom ones: a rule or the API says whom those are about. */
+        /* Our own events name a contact that we know, but for custom ones: a rule or the API says whom those are about.
+         */
         bool is_internal = !is_new && strncmp(scene->type, "custom.", 7) != 0 &&
                            strcmp(json_str_or(scene->event, "source", ""), "answerd") == 0;
         size_t index;

@@ -25,22 +25,29 @@ static msec_t last_activity(const json_t *conversation)
     return latest > opened ? latest : opened;
 }
 
+static bool is_more_active(const json_t *row, const json_t *than)
+{
+    if (!than || last_activity(row) != last_activity(than))
+        return !than || last_activity(row) > last_activity(than);
+    return row_id(row) > row_id(than);
+}
+
 json_t *conversation_latest_open(const struct desk *desk, const json_t *contact, const char *source)
 {
-    json_t *best = NULL;
+    json_t *best = NULL, *without_channel = NULL;
     size_t index;
     json_t *row;
     json_array_foreach(rows_of_contact(desk->rows, ROWS_CONVERSATION, row_id(contact)), index, row)
     {
+        const char *own = json_str(row, "source");
         if (conversation_is_resolved(row))
             continue;
-        if (source && strcmp(json_str_or(row, "source", ""), source) != 0)
-            continue;
-        if (!best || last_activity(row) > last_activity(best) ||
-            (last_activity(row) == last_activity(best) && row_id(row) > row_id(best)))
-            best = row;
+        if (!source || (own && strcmp(own, source) == 0))
+            best = is_more_active(row, best) ? row : best;
+        else if (!own)
+            without_channel = is_more_active(row, without_channel) ? row : without_channel;
     }
-    return best;
+    return best ? best : without_channel;
 }
 
 static bool starts_with(const char *text, const char *prefix)

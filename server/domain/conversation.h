@@ -31,7 +31,8 @@ void conversation_wake(struct scene *scene, json_t *conversation);
 void conversation_resolve(struct scene *scene, json_t *conversation);
 
 bool conversation_is_resolved(const json_t *conversation);
-/* The contact's open conversation with the latest activity; on this source when `source` is given. */
+/* The contact's open conversation with the latest activity. With `source`: on this one, else one that has no channel
+ * yet. */
 json_t *conversation_latest_open(const struct desk *desk, const json_t *contact, const char *source);
 json_t *conversation_contact(const struct desk *desk, const json_t *conversation);
 

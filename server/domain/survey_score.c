@@ -104,7 +104,7 @@ static const char *skip_word(const char *text, const char *word)
 {
     size_t length = strlen(word);
     for (size_t i = 0; i < length; i++)
-        if (tolower((unsigned char)text[i]) != word[i])
+        if (tolower((unsigned char)text[i]) != (unsigned char)word[i])
             return text;
     return text + length;
 }

@@ -28,7 +28,7 @@ static bool is_value(const json_t *value)
 /* Finds the next {{name}} at or after `text`: its bounds and its name. False when there is none. */
 static bool next_placeholder(const char *text, const char **ret_begin, const char **ret_end, char *name, size_t size)
 {
-    for (const char *begin = strstr(text, "{{"); begin; begin = strstr(begin + 2, "{{")) {
+    for (const char *begin = strstr(text, "{{"); begin; begin = strstr(begin + 1, "{{")) {
         const char *end = strstr(begin, "}}");
         if (!end)
             return false;

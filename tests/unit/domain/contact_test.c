@@ -1,0 +1,178 @@
+#include "domain/stage.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define T(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
+
+static void a_first_message_makes_a_contact_with_an_address(void **state)
+{
+    struct stage *s = *state;
+    stage_event(s, "{'type':'message.received','contact':{'identities':['whatsapp:US.1','whatsapp:15550100',"
+                   "'phone:15550100'],'name':'Ada','language':'en','username':'ada','recipient':'US.1'},"
+                   "'message':{'id':'m1','kind':'text','text':'hi'}}");
+    expect_rows(s, ROWS_CONTACT, "{'name':'Ada','language':'en','attributes':{'whatsapp_username':'ada'}}", 1);
+    expect_rows(s, ROWS_IDENTITY, "{'proven_by':'whatsapp'}", 3);
+    expect_rows(s, ROWS_ADDRESS,
+                "{'source':'whatsapp','identity':'whatsapp:US.1','recipient':'US.1',"
+                "'last_inbound_at':'2026-01-05T12:00:00.000Z'}",
+                1);
+    expect_changes(s, "events", "{'type':'contact.created','source':'answerd','cause':{'depth':1}}", 1);
+    expect_changes(s, "handlings", "{'rule_set':'test'}", 2);
+}
+
+/* A row: who is known, who the event names, and how many contacts there are then. */
+static void people_are_found_by_any_handle(void **state)
+{
+    struct stage *s = *state;
+    static const struct {
+        const char *event;
+        int contacts;
+    } rows[] = {
+        { "{'type':'message.received','contact':{'identities':['whatsapp:15550100','phone:15550100']}}", 1 },
+        /* Stripe knows the phone number of the WhatsApp user. */
+        { "{'type':'payment.failed','source':'stripe','contact':{'identities':['stripe:cus_1','phone:15550100',"
+          "'email:ada@example.com']}}",
+          1 },
+        { "{'type':'order.completed','source':'stripe','contact':{'identities':['stripe:cus_1']}}", 1 },
+        { "{'type':'webhook.desk','source':'desk','contact':{'identities':['email:ada@example.com']}}", 1 },
+        { "{'type':'payment.failed','source':'stripe','contact':{'identities':['stripe:cus_2','email:b@example.com']}}",
+          2 },
+        /* Metadata that names the chat: attached, for nobody has it. */
+        { "{'type':'order.completed','source':'stripe','contact':{'identities':['stripe:cus_2','telegram:42']}}", 2 },
+        { "{'type':'message.received','source':'telegram','contact':{'identities':['telegram:42']}}", 2 },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        stage_event(s, rows[i].event);
+        expect_rows(s, ROWS_CONTACT, "{}", rows[i].contacts);
+    }
+    expect_rows(s, ROWS_IDENTITY, "{'identity':'telegram:42','proven_by':'stripe'}", 1);
+}
+
+static void a_phone_number_finds_a_whatsapp_user_known_without_one(void **state)
+{
+    struct stage *s = *state;
+    stage_event(s, "{'type':'order.completed','source':'stripe','contact':{'identities':['whatsapp:4412345']}}");
+    stage_event(
+        s, "{'type':'payment.failed','source':'stripe','contact':{'identities':['stripe:cus_9','phone:4412345']}}");
+    expect_rows(s, ROWS_CONTACT, "{}", 1);
+}
+
+static void statuses_make_nobody(void **state)
+{
+    struct stage *s = *state;
+    stage_event(
+        s,
+        "{'type':'message.status','contact':{'identities':['whatsapp:1']},'status':{'message_id':'x','state':'sent'}}");
+    expect_rows(s, ROWS_CONTACT, "{}", 0);
+    expect_changes(s, "message_states", "{'source':'whatsapp','provider_message_id':'x','state':'sent'}", 1);
+}
+
+static void what_another_contact_owns_stays_there(void **state)
+{
+    struct stage *s = *state;
+    stage_message(s, "telegram:1", "hi");
+    stage_event(s, "{'type':'order.completed','source':'stripe','contact':{'identities':['stripe:a','email:a@x.y']}}");
+    stage_event(s, "{'type':'order.completed','source':'stripe','contact':{'identities':['stripe:b','email:a@x.y']}}");
+    /* stripe:b came with an address of the contact of stripe:a: the same person, found by it. */
+    expect_rows(s, ROWS_CONTACT, "{}", 2);
+    stage_event(s, "{'type':'order.completed','source':'stripe','contact':{'identities':['stripe:c','telegram:1','"
+                   "email:a@x.y']}}");
+    /* telegram:1 is stronger; the address stays with its owner, for Stripe does not vouch for either. */
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 2);
+    const json_t *owner = find_row(s, ROWS_IDENTITY, "{'identity':'telegram:1'}");
+    const json_t *stripe_c = find_row(s, ROWS_IDENTITY, "{'identity':'stripe:c'}");
+    const json_t *email = find_row(s, ROWS_IDENTITY, "{'identity':'email:a@x.y'}");
+    assert_int_equal(json_int(owner, "contact_id", 1), json_int(stripe_c, "contact_id", 2));
+    assert_int_not_equal(json_int(owner, "contact_id", 1), json_int(email, "contact_id", 1));
+}
+
+static void two_are_merged_when_their_provider_says_they_are_one(void **state)
+{
+    struct stage *s = *state;
+    stage_rule(s, "inbox", "message.received", "[{'do':'open_conversation','handle':'#1','topic':'support'}]");
+    stage_message(s, "whatsapp:15550100", "I am the number");
+    int64_t older = json_int(find_row(s, ROWS_CONTACT, "{}"), "id", 0);
+    s->now += HOUR;
+    stage_message(s, "whatsapp:US.7", "I am the name");
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 2);
+    s->now += HOUR;
+    stage_event(
+        s, "{'type':'message.received','contact':{'identities':['whatsapp:US.7','whatsapp:15550100','phone:15550100'],"
+           "'recipient':'US.7'},'message':{'id':'m3','kind':'text','text':'both'}}");
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 1);
+    assert_int_equal(json_int(find_row(s, ROWS_CONTACT, "{'merged_into':null}"), "id", 0), older);
+    expect_changes(s, "events", "{'type':'contact.merged','body':{'identities':['whatsapp:US.7']}}", 1);
+    char wanted[64];
+    snprintf(wanted, sizeof(wanted), "{'contact_id':%lld}", (long long)older);
+    expect_rows(s, ROWS_IDENTITY, wanted, 3);
+    expect_rows(s, ROWS_ADDRESS, wanted, 2);
+    expect_rows(s, ROWS_CONVERSATION, wanted, 2);
+    /* Only one of the two open threads may stay open, and nobody is surveyed about the other. */
+    expect_rows(s, ROWS_CONVERSATION, "{'state':'open'}", 1);
+    expect_changes(s, "events", "{'type':'conversation.resolved'}", 0);
+}
+
+static void a_changed_number_takes_the_person_along(void **state)
+{
+    struct stage *s = *state;
+    stage_message(s, "whatsapp:111", "hi");
+    stage_event(s, "{'type':'contact.identity_changed','contact':{'identities':['whatsapp:222','phone:222'],"
+                   "'former_identities':['whatsapp:111']}}");
+    expect_rows(s, ROWS_CONTACT, "{}", 1);
+    expect_rows(s, ROWS_IDENTITY, "{'identity':'whatsapp:222'}", 1);
+    expect_rows(s, ROWS_IDENTITY, "{'identity':'whatsapp:111','proven_by':'former:whatsapp'}", 1);
+    expect_rows(s, ROWS_ADDRESS, "{'identity':'whatsapp:111','unreachable_at':null}", 0);
+    stage_message(s, "whatsapp:222", "me again");
+    expect_rows(s, ROWS_CONTACT, "{}", 1);
+}
+
+static void a_given_up_handle_belongs_to_who_has_it_now(void **state)
+{
+    struct stage *s = *state;
+    stage_message(s, "whatsapp:US.1", "hi");
+    stage_event(s, "{'type':'contact.identity_changed','contact':{'identities':['whatsapp:US.2'],'former_identities':['"
+                   "whatsapp:US.1']}}");
+    stage_message(s, "whatsapp:US.1", "somebody else");
+    expect_rows(s, ROWS_CONTACT, "{}", 2);
+    const json_t *first = find_row(s, ROWS_IDENTITY, "{'identity':'whatsapp:US.2'}");
+    const json_t *second = find_row(s, ROWS_IDENTITY, "{'identity':'whatsapp:US.1','moves':true}");
+    assert_int_not_equal(json_int(first, "contact_id", 0), json_int(second, "contact_id", 0));
+}
+
+static void providers_report_what_people_do_not_want(void **state)
+{
+    struct stage *s = *state;
+    stage_message(s, "whatsapp:1", "hi");
+    stage_event(s, "{'type':'contact.opted_out','topic':'marketing','contact':{'identities':['whatsapp:1']}}");
+    expect_rows(s, ROWS_CONTACT, "{'opted_out':['marketing']}", 1);
+    expect_changes(s, "events", "{'type':'contact.opted_out'}", 0);
+    stage_event(s, "{'type':'contact.opted_in','topic':'marketing','contact':{'identities':['whatsapp:1']}}");
+    expect_rows(s, ROWS_CONTACT, "{'opted_out':[],'opted_out_at':null}", 1);
+    /* A blocked bot is one dead address, not a person who wants to hear nothing. */
+    stage_event(s, "{'type':'contact.opted_out','topic':'channel','contact':{'identities':['whatsapp:1']}}");
+    expect_rows(s, ROWS_CONTACT, "{'opted_out':[]}", 1);
+    expect_rows(s, ROWS_ADDRESS, "{'unreachable_at':null}", 0);
+    stage_message(s, "whatsapp:1", "back");
+    expect_rows(s, ROWS_ADDRESS, "{'unreachable_at':null,'unreachable_reason':null}", 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_first_message_makes_a_contact_with_an_address),
+        T(people_are_found_by_any_handle),
+        T(a_phone_number_finds_a_whatsapp_user_known_without_one),
+        T(statuses_make_nobody),
+        T(what_another_contact_owns_stays_there),
+        T(two_are_merged_when_their_provider_says_they_are_one),
+        T(a_changed_number_takes_the_person_along),
+        T(a_given_up_handle_belongs_to_who_has_it_now),
+        T(providers_report_what_people_do_not_want),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
