@@ -60,12 +60,14 @@ install_without_cluster() {
     apt-get install -y --no-install-recommends "$@" >>"$data/apt.log" 2>&1
 }
 
-# Configures (once) and builds one preset; the output is shown only when it fails.
+# Configures (once) and builds one preset, all of it or the targets named; the output is shown only when it fails.
 build_preset() {
     local preset=$1
+    shift
     mkdir -p "$data"
     {
-        { [ -f "build/$preset/build.ninja" ] || cmake --preset "$preset"; } && cmake --build --preset "$preset"
+        { [ -f "build/$preset/build.ninja" ] || cmake --preset "$preset"; } &&
+            cmake --build --preset "$preset" ${1:+--target "$@"}
     } >"$data/build-$preset.log" 2>&1 || {
         tail -n 40 "$data/build-$preset.log" >&2
         die "the $preset build failed" "the whole output is in .data/build-$preset.log"
