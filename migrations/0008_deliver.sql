@@ -21,139 +21,160 @@ RETURN (SELECT o.state <> 'active'
                            AND e.doc ? 'payment' AND e.type = o.goal AND e.received_at >= o.started_at LIMIT 1) IS NOT NULL)
           FROM outreach AS o WHERE o.id = of_outreach);
 
--- Claims up to `most` due deliveries. One row: the deliveries as an array in the order to start them, and when to look again
--- (NULL: nothing waits). `paces` is {source: {per_second, burst?, address_interval_ms, address_burst}}.
+-- Of one source: up to `most` deliveries that may leave now (`claimed`, in order), those that need not leave any more
+-- (`over`), and when to look at this source again. What it finds is locked.
 --
--- Each source is looked at for itself, so that a paused or slow one with a long queue delays no other. Only the first one
--- to a recipient is claimed; the others found due are put behind it and do not come up again before it is gone. That is
--- safe because the first one is locked while another is put behind it: nobody can remove it, and so miss to wake, meanwhile.
-CREATE FUNCTION deliver_claim(most integer, lease interval, paces jsonb DEFAULT '{}')
-RETURNS TABLE (deliveries json, next_due timestamptz)
+-- Only the first one to a recipient is claimed; the others found due are put behind it and do not come up again before it
+-- is gone. That is safe because the first one is locked while another is put behind it: nobody can remove it meanwhile,
+-- and so miss to wake the other.
+CREATE FUNCTION claim_from_source(from_source text, most integer, pace jsonb, now_at timestamptz,
+                                  OUT claimed bigint[], OUT over bigint[], OUT next_due timestamptz)
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET jit = off
 AS $$
+DECLARE
+    slot constant interval := make_interval(secs => 1 / nullif((pace->>'per_second')::double precision, 0));
+    -- Looked at a few times a second, a source must be allowed a few sends at once to reach its rate.
+    burst constant integer := greatest(1, coalesce((pace->>'burst')::integer, ceil((pace->>'per_second')::numeric / 4)::integer));
+    address_slot constant interval := make_interval(secs => nullif((pace->>'address_interval_ms')::double precision, 0) / 1000);
+    address_burst constant integer := greatest(1, coalesce((pace->>'address_burst')::integer, 1));
+    -- After which to come back to something that another session holds. Nothing here waits for a row: the others hold
+    -- what they need in other orders.
+    a_moment constant interval := interval '20 milliseconds';
+    quota integer := most;
+    window_size integer;
+    looked_at integer;
+    source_free_at timestamptz;
+    address_free_at timestamptz;
+    held source_pace;
+    entry record;
+BEGIN
+    claimed := '{}';
+    over := '{}';
+    SELECT o.due_at INTO next_due
+      FROM outbox AS o WHERE o.state = 'waiting' AND o.source = from_source ORDER BY o.due_at LIMIT 1;
+    IF NOT FOUND OR next_due > now_at THEN
+        RETURN;
+    END IF;
+
+    -- One claimer at a time for a source: pace and order are decided under this lock.
+    INSERT INTO source_pace (source) VALUES (from_source) ON CONFLICT DO NOTHING;
+    SELECT p.* INTO held FROM source_pace AS p WHERE p.source = from_source FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        next_due := now_at + a_moment;
+        RETURN;
+    END IF;
+    IF held.paused_until > now_at THEN
+        next_due := held.paused_until;
+        RETURN;
+    END IF;
+    IF slot IS NOT NULL THEN
+        quota := least(quota, slots_free(held.next_slot_at, slot, burst, now_at));
+        IF quota = 0 THEN
+            next_due := held.next_slot_at - slot * (burst - 1);
+            RETURN;
+        END IF;
+    END IF;
+
+    window_size := quota * 2 + 8;
+    FOR round IN 1 .. 8 LOOP
+        looked_at := 0;
+        FOR entry IN
+            SELECT o.position, o.outreach_id, o.cancel_wanted, d.identity,
+                   (SELECT x.position FROM outbox AS x WHERE x.recipient = o.recipient AND x.position < o.position
+                     ORDER BY x.position LIMIT 1) AS first
+              FROM outbox AS o
+              JOIN delivery AS d ON d.id = o.delivery_id AND d.created_at = o.delivery_created_at
+             WHERE o.state = 'waiting' AND o.source = from_source AND o.due_at <= now_at
+               AND o.position <> ALL (claimed) AND o.position <> ALL (over)
+             ORDER BY o.due_at, o.position
+             LIMIT window_size
+               FOR UPDATE OF o SKIP LOCKED
+        LOOP
+            looked_at := looked_at + 1;
+            EXIT WHEN cardinality(claimed) >= quota;
+            IF entry.first IS NOT NULL THEN
+                PERFORM 1 FROM outbox AS x WHERE x.position = entry.first FOR UPDATE SKIP LOCKED;
+                IF FOUND THEN
+                    UPDATE outbox SET state = 'behind' WHERE position = entry.position;
+                END IF;
+            ELSIF entry.cancel_wanted OR coalesce(outreach_is_over(entry.outreach_id), false) THEN
+                over := over || entry.position;
+            ELSIF address_slot IS NULL OR entry.identity IS NULL THEN
+                claimed := claimed || entry.position;
+            ELSE
+                SELECT a.next_slot_at - address_slot * (address_burst - 1) INTO address_free_at
+                  FROM address AS a WHERE a.source = from_source AND a.identity = entry.identity
+                   FOR NO KEY UPDATE SKIP LOCKED;
+                IF NOT FOUND AND EXISTS (SELECT 1 FROM address WHERE source = from_source AND identity = entry.identity) THEN
+                    CONTINUE;
+                ELSIF address_free_at > now_at THEN
+                    UPDATE outbox SET due_at = address_free_at WHERE position = entry.position;
+                ELSE
+                    UPDATE address SET next_slot_at = greatest(coalesce(next_slot_at, now_at), now_at) + address_slot
+                     WHERE source = from_source AND identity = entry.identity;
+                    claimed := claimed || entry.position;
+                END IF;
+            END IF;
+        END LOOP;
+        EXIT WHEN cardinality(claimed) >= quota OR looked_at < window_size;
+    END LOOP;
+
+    IF slot IS NOT NULL AND cardinality(claimed) > 0 THEN
+        UPDATE source_pace SET next_slot_at = greatest(next_slot_at, now_at) + slot * cardinality(claimed)
+         WHERE source = from_source
+        RETURNING next_slot_at - slot * (burst - 1) INTO source_free_at;
+    END IF;
+    SELECT greatest(o.due_at, source_free_at, CASE WHEN cardinality(claimed) = 0 THEN now_at + a_moment END) INTO next_due
+      FROM outbox AS o
+     WHERE o.state = 'waiting' AND o.source = from_source AND o.position <> ALL (claimed) AND o.position <> ALL (over)
+     ORDER BY o.due_at LIMIT 1;
+END
+$$;
+
+-- Claims up to `most` due deliveries. One row: the deliveries as an array in the order to start them, and when to look
+-- again (NULL: nothing waits). `paces` is {source: {per_second, burst?, address_interval_ms, address_burst}}; a source
+-- that is not in it has none. Each source is looked at for itself, so that a paused or slow one with a long queue delays
+-- no other.
+CREATE FUNCTION deliver_claim(most integer, lease interval, paces jsonb DEFAULT '{}')
+RETURNS TABLE (deliveries json, next_due timestamptz)
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET jit = off
+AS $$
 #variable_conflict use_column
 DECLARE
     now_at constant timestamptz := clock_timestamp();
-    room integer := most;
-    target record;
-    entry record;
-    pace jsonb;
-    slot interval;
-    burst integer;
-    address_slot interval;
-    address_burst integer;
-    allowed integer;
-    quota integer;
-    looked_at integer;
-    rounds integer;
-    free_at timestamptz;
+    sources text[];
+    target text;
+    mine record;
     soonest timestamptz;
     claimed bigint[] := '{}';
     over bigint[] := '{}';
 BEGIN
-    FOR target IN
-        WITH RECURSIVE waiting (source) AS (
-            (SELECT o.source FROM outbox AS o WHERE o.state = 'waiting' ORDER BY o.source LIMIT 1)
-             UNION ALL
-            SELECT (SELECT o.source FROM outbox AS o WHERE o.state = 'waiting' AND o.source > w.source ORDER BY o.source LIMIT 1)
-              FROM waiting AS w WHERE w.source IS NOT NULL)
-        SELECT w.source, count(*) OVER () AS sources FROM waiting AS w WHERE w.source IS NOT NULL
-         ORDER BY random()
-    LOOP
-        pace := coalesce(paces->target.source, '{}');
-        slot := CASE WHEN (pace->>'per_second')::numeric > 0 THEN make_interval(secs => 1 / (pace->>'per_second')::double precision) END;
-        burst := greatest(1, coalesce((pace->>'burst')::integer, ceil((pace->>'per_second')::numeric / 4)::integer));
-        address_slot := CASE WHEN (pace->>'address_interval_ms')::numeric > 0
-                             THEN make_interval(secs => (pace->>'address_interval_ms')::double precision / 1000) END;
-        address_burst := greatest(1, coalesce((pace->>'address_burst')::integer, 1));
-
-        -- One claimer at a time for a source: pace and order are decided under this lock.
-        INSERT INTO source_pace (source) VALUES (target.source) ON CONFLICT DO NOTHING;
-        SELECT p.* INTO entry FROM source_pace AS p WHERE p.source = target.source FOR UPDATE;
-        SELECT least(soonest, greatest(min(o.due_at), entry.paused_until)) INTO free_at
-          FROM (SELECT o.due_at FROM outbox AS o WHERE o.state = 'waiting' AND o.source = target.source
-                 ORDER BY o.due_at LIMIT 1) AS o;
-        IF entry.paused_until > now_at OR room <= 0 THEN
-            soonest := free_at;
-            CONTINUE;
+    WITH RECURSIVE waiting (source) AS (
+        (SELECT o.source FROM outbox AS o WHERE o.state = 'waiting' ORDER BY o.source LIMIT 1)
+         UNION ALL
+        SELECT (SELECT o.source FROM outbox AS o WHERE o.state = 'waiting' AND o.source > w.source ORDER BY o.source LIMIT 1)
+          FROM waiting AS w WHERE w.source IS NOT NULL)
+    SELECT array_agg(w.source ORDER BY random()) INTO sources FROM waiting AS w WHERE w.source IS NOT NULL;
+    IF sources IS NULL THEN
+        RETURN QUERY SELECT '[]'::json, NULL::timestamptz;
+        RETURN;
+    END IF;
+    FOREACH target IN ARRAY sources LOOP
+        IF cardinality(claimed) >= most THEN
+            soonest := now_at;
+            EXIT;
         END IF;
-        quota := least(room, greatest(1, most / target.sources));
-        IF slot IS NOT NULL THEN
-            allowed := slots_free(entry.next_slot_at, slot, burst, now_at);
-            IF allowed <= 0 THEN
-                soonest := least(soonest, greatest(free_at, entry.next_slot_at - slot * (burst - 1)));
-                CONTINUE;
-            END IF;
-            quota := least(quota, allowed);
-        END IF;
-
-        rounds := 0;
-        allowed := quota;
-        LOOP
-            rounds := rounds + 1;
-            looked_at := 0;
-            FOR entry IN
-                SELECT o.position, o.recipient, o.outreach_id, o.cancel_wanted, d.identity,
-                       (SELECT x.position FROM outbox AS x WHERE x.recipient = o.recipient AND x.position < o.position
-                         ORDER BY x.position LIMIT 1) AS before
-                  FROM outbox AS o
-                  JOIN delivery AS d ON d.id = o.delivery_id AND d.created_at = o.delivery_created_at
-                 WHERE o.state = 'waiting' AND o.source = target.source AND o.due_at <= now_at
-                   AND o.position <> ALL (claimed) AND o.position <> ALL (over)
-                 ORDER BY o.due_at, o.position
-                 LIMIT allowed * 2 + 8
-                   FOR UPDATE OF o SKIP LOCKED
-            LOOP
-                looked_at := looked_at + 1;
-                EXIT WHEN quota <= 0;
-                IF entry.before IS NOT NULL THEN
-                    PERFORM 1 FROM outbox AS x WHERE x.position = entry.before FOR UPDATE SKIP LOCKED;
-                    IF FOUND THEN
-                        UPDATE outbox SET state = 'behind' WHERE position = entry.position;
-                    END IF;
-                    CONTINUE;
-                END IF;
-                IF entry.cancel_wanted OR coalesce(outreach_is_over(entry.outreach_id), false) THEN
-                    over := over || entry.position;
-                    CONTINUE;
-                END IF;
-                IF address_slot IS NOT NULL AND entry.identity IS NOT NULL THEN
-                    UPDATE address AS a
-                       SET next_slot_at = greatest(coalesce(a.next_slot_at, now_at), now_at) + address_slot
-                     WHERE a.source = target.source AND a.identity = entry.identity
-                       AND slots_free(a.next_slot_at, address_slot, address_burst, now_at) > 0;
-                    IF NOT FOUND THEN
-                        SELECT a.next_slot_at - address_slot * (address_burst - 1) INTO free_at
-                          FROM address AS a WHERE a.source = target.source AND a.identity = entry.identity;
-                        IF FOUND THEN
-                            UPDATE outbox SET due_at = free_at WHERE position = entry.position;
-                            CONTINUE;
-                        END IF;
-                    END IF;
-                END IF;
-                claimed := claimed || entry.position;
-                quota := quota - 1;
-            END LOOP;
-            EXIT WHEN quota <= 0 OR looked_at < allowed * 2 + 8 OR rounds >= 8;
-        END LOOP;
-
-        room := room - (allowed - quota);
-        IF slot IS NOT NULL AND allowed > quota THEN
-            UPDATE source_pace AS p SET next_slot_at = greatest(p.next_slot_at, now_at) + slot * (allowed - quota)
-             WHERE p.source = target.source;
-        END IF;
-        SELECT least(soonest, CASE WHEN quota <= 0 AND slot IS NOT NULL
-                                   THEN greatest(o.due_at, p.next_slot_at - slot * (burst - 1)) ELSE o.due_at END)
-          INTO soonest
-          FROM (SELECT min(first.due_at) AS due_at
-                  FROM (SELECT o.due_at FROM outbox AS o
-                         WHERE o.state = 'waiting' AND o.source = target.source AND o.position <> ALL (claimed) AND o.position <> ALL (over)
-                         ORDER BY o.due_at LIMIT 1) AS first) AS o
-         CROSS JOIN source_pace AS p
-         WHERE p.source = target.source;
+        SELECT c.* INTO mine
+          FROM claim_from_source(target, least(most - cardinality(claimed), greatest(1, most / cardinality(sources))),
+                                 coalesce(paces->target, '{}'), now_at) AS c;
+        claimed := claimed || mine.claimed;
+        over := over || mine.over;
+        soonest := least(soonest, mine.next_due);
     END LOOP;
 
     IF cardinality(over) > 0 THEN
