@@ -89,10 +89,9 @@ static void *run_loop(void *arg)
         .statement_timeout_ms = config->ingest.commit_deadline_ms,
     };
     l->pg = pg_async_new(l->loop, &pg_settings);
-    size_t share = config->ingest.queue_rows / l->ingest->loop_count;
     const struct batcher_settings batcher_settings = {
         .batch_rows = config->ingest.batch_rows > 0 ? config->ingest.batch_rows : 1,
-        .queue_rows = share > 0 ? share : 1,
+        .queue_rows = config->ingest.queue_rows > 0 ? config->ingest.queue_rows : 1,
         .queue_bytes = QUEUE_BYTES,
         .commit_deadline_ms = config->ingest.commit_deadline_ms,
         .stored = l->ingest->stored,
