@@ -84,7 +84,7 @@ BEGIN
                coalesce(r.attributes, '{}'), coalesce(r.opened_at, now()), coalesce(r.updated_at, now()), r.last_inbound_at,
                r.last_outbound_at, r.first_reply_at, r.snoozed_until, r.resolved_at, coalesce(r.episode, 1), r.previous_id
           FROM jsonb_populate_recordset(NULL::conversation, changes->'conversations') AS r
-         ORDER BY r.state = 'resolved' DESC, r.id
+         ORDER BY coalesce(r.state, 'open') = 'resolved' DESC, r.id
         ON CONFLICT (id) DO UPDATE
            SET contact_id = excluded.contact_id, source = excluded.source, identity = excluded.identity,
                topic = excluded.topic, reference = excluded.reference, state = excluded.state, priority = excluded.priority,
@@ -114,7 +114,7 @@ BEGIN
                coalesce(r.step, 0), coalesce(r.steps, '[]'), coalesce(r.vars, '{}'), r.rule, r.event_id,
                coalesce(r.started_at, now()), r.reached_at, r.next_attempt_at, r.ended_at, r.ended_by
           FROM jsonb_populate_recordset(NULL::outreach, changes->'outreaches') AS r
-         ORDER BY r.state <> 'active' DESC, r.id
+         ORDER BY coalesce(r.state, 'active') <> 'active' DESC, r.id
         ON CONFLICT (id) DO UPDATE
            SET contact_id = excluded.contact_id, conversation_id = excluded.conversation_id, state = excluded.state,
                step = excluded.step, steps = excluded.steps, vars = excluded.vars,

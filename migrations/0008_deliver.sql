@@ -233,5 +233,26 @@ BEGIN
                              coalesce(message_state, CASE final_state WHEN 'parked' THEN 'failed' ELSE final_state END),
                              clock_timestamp(), code, why);
     END IF;
+    IF ended.message_id IS NOT NULL AND final_state IN ('failed', 'parked', 'blocked') THEN
+        PERFORM report_undelivered(ended, CASE final_state WHEN 'blocked' THEN 'blocked' ELSE 'failed' END, code, why);
+    END IF;
 END
+$$;
+
+-- A message that will not arrive is an event, whether the provider says so at once or by a webhook later: rules may react,
+-- and an outreach goes on by another channel. Its depth counts on from what made us send, so that a rule that answers each
+-- failure with another message comes to an end.
+CREATE FUNCTION report_undelivered(ended delivery, state text, code text, why text) RETURNS void
+LANGUAGE sql
+AS $$
+    SELECT append_own_events(jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
+               'type', 'message.status', 'source', ended.source, 'provider', 'answerd',
+               'key', 'delivery:' || ended.id || ':' || state, 'occurred_at', clock_timestamp(),
+               'lane', coalesce((SELECT c.lane FROM contact AS c WHERE c.id = ended.contact_id), 0),
+               'contact_id', ended.contact_id, 'conversation_id', ended.conversation_id,
+               'status', jsonb_build_object('message_id', ended.provider_message_id, 'echo', ended.id::text, 'state', state,
+                                            'error', jsonb_build_object('code', coalesce(code, ''), 'title', why)),
+               'cause', jsonb_build_object('event', ended.event_id, 'rule', ended.rule, 'depth', 1 + coalesce((
+                   SELECT e.depth FROM event AS e WHERE e.id = ended.event_id AND e.received_at > now() - interval '62 days'
+                    LIMIT 1), 0))))))
 $$;

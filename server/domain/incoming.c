@@ -107,7 +107,7 @@ static void take_status(struct scene *scene)
     outreach_take_status(scene, message);
 }
 
-/* A provider's word that somebody does or does not want to hear from us. A topic "channel" means this channel only. */
+/* A provider's word that somebody does or does not want to hear from us. Blocking means this channel only. */
 static void take_preference(struct scene *scene, bool is_out)
 {
     const char *topic = json_str(scene->event, "topic");
@@ -116,7 +116,10 @@ static void take_preference(struct scene *scene, bool is_out)
     bool is_internal = strcmp(json_str_or(scene->event, "source", ""), "answerd") == 0;
     if (!scene->contact || is_internal)
         return;
-    bool whole_channel = !topic || strcmp(topic, "channel") == 0 || strcmp(topic, "blocked") == 0;
+    const char *reason = json_str_or(scene->event, "provider_reason", "");
+    /* Who blocks a bot is tired of the bot, and may still want to hear from us elsewhere. */
+    bool whole_channel = !topic || strcmp(topic, "channel") == 0 || strcmp(reason, "blocked") == 0 ||
+                         strcmp(reason, "unblocked") == 0;
     if (whole_channel && is_out)
         mark_unreachable(scene, scene->source, NULL,
                          json_str_or(scene->event, "provider_reason", "the contact blocked this channel"));

@@ -24,6 +24,12 @@ static int find(const char *name)
     return -1;
 }
 
+bool ledger_is_reported(const char *state)
+{
+    int index = find(state);
+    return index >= 0 && states[index].rank >= 5;
+}
+
 const char *ledger_merge(const char *current, const char *arriving)
 {
     int now = find(current), then = find(arriving);

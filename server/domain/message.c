@@ -169,8 +169,8 @@ void message_take_status(struct scene *scene, json_t *message)
 {
     const json_t *status = json_object_at(scene->event, "status");
     const char *state = json_str(status, "state");
-    if (!state)
-        return;
+    if (!ledger_is_reported(state))
+        return; /* a provider's word that the ledger does not know is kept in the event, and stops nothing */
     const json_t *error = json_object_at(status, "error");
     const char *code = json_str(error, "code");
     const char *reason = json_str(error, "title");

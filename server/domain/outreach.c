@@ -381,19 +381,24 @@ void outreach_cancel_of_topic(struct scene *scene, const json_t *contact, const 
     }
 }
 
-static void escalate(struct scene *scene, json_t *outreach, const json_t *message)
+static void escalate(struct scene *scene, json_t *outreach, json_t *message)
 {
     const json_t *content = json_object_at(message, "content");
     json_t *contact = rows_by_id(scene->desk->rows, ROWS_CONTACT, json_int(outreach, "contact_id", 0));
     int64_t number = json_int(content, "step", 0) - 1;
     const char *source = json_str(message, "source");
-    if (!contact || !source || number < 0 || number != json_int(outreach, "step", 0) - 1)
+    if (json_bool(content, "escalated", false) || !contact || !source || number < 0 || number != json_int(outreach, "step", 0) - 1)
         return; /* the ladder has gone on in the meantime */
     json_t *tried = json_copy(json_array_at(content, "tried"));
     if (!tried)
         tried = json_array();
     json_array_append_new(tried, json_string(source));
     scene_act_as_desk(scene, "outreach", json_str(outreach, "rule"));
+    /* The failure may be reported again: by the sender at once, by the provider later. */
+    json_t *columns = json_object(), *marked = json_deep_copy(content);
+    json_put_bool(marked, "escalated", true);
+    json_put(columns, "content", marked);
+    message_change(scene, message, columns);
     json_t *made = json_object();
     const char *refused = NULL;
     struct error error = { .code = ERR_NONE };
@@ -403,7 +408,7 @@ static void escalate(struct scene *scene, json_t *outreach, const json_t *messag
     json_decref(tried);
 }
 
-void outreach_take_status(struct scene *scene, const json_t *message)
+void outreach_take_status(struct scene *scene, json_t *message)
 {
     struct rows *rows = scene->desk->rows;
     json_t *outreach = rows_by_id(rows, ROWS_OUTREACH, json_int(message, "outreach_id", 0));
@@ -417,7 +422,8 @@ void outreach_take_status(struct scene *scene, const json_t *message)
         json_put_time(outreach, "reached_at", json_time(scene->event, "occurred_at", scene->now));
     }
     const json_t *status = json_object_at(scene->event, "status");
-    bool failed_now = strcmp(json_str_or(status, "state", ""), "failed") == 0 && strcmp(state, "failed") == 0;
-    if (failed_now && is_active(outreach))
+    const char *reported = json_str_or(status, "state", "");
+    bool is_lost = (strcmp(reported, "failed") == 0 && strcmp(state, "failed") == 0) || strcmp(reported, "blocked") == 0;
+    if (is_lost && is_active(outreach))
         escalate(scene, outreach, message);
 }

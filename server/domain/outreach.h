@@ -12,7 +12,7 @@ bool outreach_step(struct scene *scene);
 /* Ends those whose goal this event is. */
 void outreach_check_goals(struct scene *scene);
 /* A status of one of its messages: notes that somebody was reached, goes on by another channel when it failed. */
-void outreach_take_status(struct scene *scene, const json_t *message);
+void outreach_take_status(struct scene *scene, json_t *message);
 /* The contact stopped this topic, or 'all'. */
 void outreach_cancel_of_topic(struct scene *scene, const json_t *contact, const char *topic);
 /* Do the event's words about payment, order or subscription name this reference? 1 yes, 0 it names others, -1 it names

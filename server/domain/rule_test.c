@@ -205,7 +205,10 @@ static void describe_traces(const struct world *world, struct buf *out)
         if (json_str(trace, "error"))
             buf_addf(out, "      error: %s\n", json_str(trace, "error"));
         size_t position;
-        json_t *effect;
+        json_t *printed, *effect;
+        json_array_foreach(json_array_at(trace, "log"), position, printed)
+            buf_addf(out, "      printed at line %lld: %s\n", (long long)json_int(printed, "line", 0),
+                     json_str_or(printed, "text", ""));
         json_array_foreach(json_array_at(trace, "effects"), position, effect)
         {
             char *text = json_dump(effect);

@@ -133,6 +133,8 @@ static void finish(struct turn_state *turn, const struct rule_info *rule, json_t
         break;
     }
     json_put_str(row, "verdict", verdict);
+    if (outcome->log)
+        json_object_set(row, "log", outcome->log);
     if (*error)
         json_put_bytes(row, "error", bytes_of(error));
     if (strcmp(verdict, "skipped") != 0)
