@@ -156,19 +156,25 @@ static int host_nearest(lua_State *L)
     return 1;
 }
 
-static int host_has_word(lua_State *L)
+/* find_word(text, list, whole): the first of the words that occurs in the text, or that is the whole text; or nil. */
+static int host_find_word(lua_State *L)
 {
-    struct bytes text = text_argument(L, 1), phrase = text_argument(L, 2);
-    vm_charge(L, (text.len + phrase.len) / 2 + 10);
-    lua_pushboolean(L, words_has(text, phrase));
-    return 1;
-}
-
-static int host_is_word(lua_State *L)
-{
-    struct bytes text = text_argument(L, 1), phrase = text_argument(L, 2);
-    vm_charge(L, (text.len + phrase.len) / 2 + 10);
-    lua_pushboolean(L, words_is(text, phrase));
+    struct bytes text = text_argument(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    bool whole = lua_toboolean(L, 3) != 0;
+    lua_Integer length = luaL_len(L, 2);
+    for (lua_Integer i = 1; i <= length; i++) {
+        lua_rawgeti(L, 2, i);
+        struct bytes word = text_argument(L, -1);
+        /* Texts of different sizes by far are never the same. */
+        bool skip = whole && text.len > 8 * word.len + 64;
+        vm_charge(L, skip ? 1 : (text.len + word.len) / 2 + 10);
+        if (!skip && (whole ? words_is(text, word) : words_has(text, word))) {
+            return 1;
+        }
+        lua_pop(L, 1);
+    }
+    lua_pushnil(L);
     return 1;
 }
 
@@ -500,8 +506,7 @@ static const luaL_Reg host_functions[] = {
     { "line_of", host_line_of },
     { "key_line", host_key_line },
     { "nearest", host_nearest },
-    { "has_word", host_has_word },
-    { "is_word", host_is_word },
+    { "find_word", host_find_word },
     { "secret", host_secret },
     { "is_webhook_secret", host_is_webhook_secret },
     { "now", host_now },

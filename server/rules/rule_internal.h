@@ -63,6 +63,11 @@ struct rule_set {
     json_t *declarations; /* object by kind of objects by name */
     json_t *none;         /* an empty object */
 
+    /* What the last run was shown, which the next one can use again; NULL when it must be made anew. The event is held,
+     * so that no other one can have its address; the facts are a copy, because the desk works on its rows in place. */
+    json_t *shown_event;
+    json_t *shown_facts;
+
     struct rule_context *context; /* of the running call; NULL between calls */
     struct rule_set *tester;      /* the same set in a state of its own, where test functions run; made when needed */
     struct zone_entry *zones;

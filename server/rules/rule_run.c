@@ -95,6 +95,33 @@ static enum rule_verdict verdict_of(enum vm_verdict verdict)
     return verdict == VM_FAILED ? RULE_FAILED : RULE_OVER_BUDGET;
 }
 
+static void forget_shown(struct rule_set *set)
+{
+    json_decref(set->shown_event);
+    json_decref(set->shown_facts);
+    set->shown_event = set->shown_facts = NULL;
+}
+
+/* Pushes the event and the facts, or twice nil when they are those of the run before. */
+static err_t push_what_is_shown(struct rule_set *set, const json_t *event, const json_t *facts, struct error *reterr)
+{
+    if (set->shown_event == event && json_equal(set->shown_facts, facts)) {
+        lua_pushnil(vm_lua(set->vm));
+        lua_pushnil(vm_lua(set->vm));
+        return ERR_NONE;
+    }
+    forget_shown(set);
+    err_t err = vm_json_push_protected(set->vm, event, reterr);
+    if (err == ERR_NONE) {
+        err = vm_json_push_protected(set->vm, facts, reterr);
+    }
+    if (err == ERR_NONE) {
+        set->shown_event = json_incref((json_t *)(uintptr_t)event);
+        set->shown_facts = json_deep_copy(facts);
+    }
+    return err;
+}
+
 static void run(struct rule_set *set, size_t index, const json_t *event, const json_t *facts, struct rule_outcome *outcome)
 {
     const struct rule_entry *entry = &set->rules[index];
@@ -105,8 +132,7 @@ static void run(struct rule_set *set, size_t index, const json_t *event, const j
 
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rule_key_run);
     lua_pushinteger(L, (lua_Integer)index + 1);
-    if (vm_json_push_protected(set->vm, event, &e) != ERR_NONE ||
-        vm_json_push_protected(set->vm, facts != NULL ? facts : set->none, &e) != ERR_NONE) {
+    if (push_what_is_shown(set, event, facts != NULL ? facts : set->none, &e) != ERR_NONE) {
         lua_settop(L, top);
         outcome->line = rule->line;
         char text[400];
@@ -125,6 +151,7 @@ static void run(struct rule_set *set, size_t index, const json_t *event, const j
         take_results(set, rule, outcome);
         lua_settop(L, top);
     } else {
+        forget_shown(set);
         outcome->line = vm_outcome.line > 0 ? vm_outcome.line : rule->line;
         set_error(outcome, verdict_of(verdict), vm_outcome.error);
         if (verdict == VM_FAILED && asked_for_too_much(set)) {
@@ -149,6 +176,7 @@ void rule_run(struct rule_set *set, size_t index, const json_t *event, const jso
     context.log = NULL;
     rule_context_done(set, &context);
     if (set->worn) {
+        forget_shown(set);
         rule_set_renew(set);
     }
 }

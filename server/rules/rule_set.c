@@ -429,6 +429,8 @@ void rule_set_free(struct rule_set *set)
         zone_free(set->zones[i].zone);
     }
     free(set->zones);
+    json_decref(set->shown_event);
+    json_decref(set->shown_facts);
     json_decref(set->declarations);
     json_decref(set->none);
     rule_sources_free(set->sources);

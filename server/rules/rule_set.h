@@ -77,9 +77,9 @@ struct rule_outcome {
     json_t *log;           /* what print() and log() were given: array of {file, line, text}; NULL when nothing */
 };
 
-/* Runs one rule on one event. `event` is the canonical event; `facts` is {contact, conversation, survey, outreach,
- * conversations} as they are now (any may be missing); `now` and `seed` are all the time and chance it sees. Never
- * fails as a call: what went wrong is in the outcome. */
+/* Runs one rule on one event. `event` is the canonical event, which stays as it is while its rules run; `facts` is
+ * {contact, conversation, survey, outreach, conversations} as they are now (any may be missing); `now` and `seed` are
+ * all the time and chance it sees. Never fails as a call: what went wrong is in the outcome. */
 void rule_run(struct rule_set *set, size_t index, const json_t *event, const json_t *facts,
               const struct fact_reader *reader, msec_t now, uint64_t seed, struct rule_outcome *ret_outcome);
 void rule_outcome_done(struct rule_outcome *outcome); /* frees `effects` and `log`, unless the caller set them to NULL */

@@ -6,13 +6,20 @@ local fault, did_you_mean, view, unwrap = support.fault, support.did_you_mean, s
 
 local facts = {}
 
-local time_fields = support.set_of { "next_attempt", "cancel_at", "current_period_start", "current_period_end",
-    "trial_end", "snoozed_until", "up_to" }
+-- Does a field of this name hold a time? Remembered, for there are few names and many events.
+local is_time = support.set_of {
+    "next_attempt", "cancel_at", "current_period_start", "current_period_end", "trial_end", "snoozed_until", "up_to",
+}
+setmetatable(is_time, {
+    __index = function(_, key)
+        return type(key) == "string" and string.sub(key, -3) == "_at"
+    end,
+})
 
 -- Turns the ISO texts of a row's time fields into numbers, in place.
 local function with_times(row)
     for key, value in next, row do
-        if type(value) == "string" and type(key) == "string" and (time_fields[key] or string.sub(key, -3) == "_at") then
+        if type(value) == "string" and is_time[key] then
             row[key] = host.parse_time(value) or value
         end
     end
@@ -130,26 +137,34 @@ for part, fields in next, event_types.part_fields do
         or "e." .. part, fields, methods or nil)
 end
 
--- `handle` is what effects call the conversation: "@", "#1" or its id.
-function facts.conversation_view(row, handle)
+-- What a conversation shows besides the columns of its row. In place.
+local function complete_conversation(row)
     with_times(row)
     if row.channel == nil and type(row.identity) == "string" then
         row.channel = string.match(row.identity, "^(%a+):")
     end
     row.tags = row.tags or host.array {}
     row.attributes = row.attributes or {}
-    local made = view(row, effects.conversation_methods, "a conversation", part_missing.conversation)
-    effects.handles[made] = handle
-    return made
+    return row
+end
+
+-- `handle` is what effects call the conversation: "@", "#1" or its id.
+local function decorate_conversation(view, handle)
+    effects.handles[view] = handle
+    return support.decorate(view, effects.conversation_methods, "a conversation", part_missing.conversation)
+end
+
+function facts.conversation_view(row, handle)
+    return decorate_conversation(host.freeze(complete_conversation(row)), handle)
 end
 effects.conversation_view = facts.conversation_view
 
-local function contact_view(row, given)
+-- The contact's record, and what the provider says now that the record does not have. Nil when there is neither.
+local function complete_contact(row, given)
     if not row and not (given and given.identities and #given.identities > 0) then
         return nil
     end
     local data = with_times(row or {})
-    -- What the provider says now fills in what the contact's record does not have.
     for key, value in next, given or {} do
         if data[key] == nil then
             data[key] = value
@@ -159,7 +174,7 @@ local function contact_view(row, given)
     data.opted_out = data.opted_out or host.array {}
     data.identities = data.identities or host.array {}
     data.channels = data.channels or host.array {}
-    return view(data, effects.contact_methods, "the contact", part_missing.contact)
+    return data
 end
 
 local known_fields = support.set_of(event_types.fields)
@@ -174,6 +189,7 @@ local function event_missing(event, conversations)
                 for position, row in ipairs(conversations) do
                     shown[position] = facts.conversation_view(support.plain(row, "a conversation"), row.id)
                 end
+                shown = host.freeze(shown)
             end
             return shown
         end
@@ -191,23 +207,41 @@ function event_methods.raw(e)
     return host.raw(unwrap(e).id)
 end
 
+local part_names = {}
+for part in next, event_types.part_fields do
+    if part ~= "contact" and part ~= "conversation" then
+        part_names[part] = "e." .. part
+    end
+end
+
 -- The event for one run. Takes over both tables.
 function facts.event(event, given)
     with_times(event)
     event.channel = given.channel or event.channel or event.source
-    event.contact = contact_view(given.contact, event.contact)
-    event.conversation = given.conversation and facts.conversation_view(given.conversation, "@") or nil
+    event.contact = complete_contact(given.contact, event.contact)
+    event.conversation = given.conversation and complete_conversation(given.conversation) or nil
     event.conversations = nil
-    for _, part in ipairs { "survey", "outreach" } do
-        event[part] = given[part] or event[part]
-    end
-    for part in next, event_types.part_fields do
-        local data = event[part]
-        if part ~= "contact" and part ~= "conversation" and type(data) == "table" then
-            event[part] = view(with_times(data), nil, "e." .. part, part_missing[part])
+    event.survey = given.survey or event.survey
+    event.outreach = given.outreach or event.outreach
+    for part in next, part_names do
+        if type(event[part]) == "table" then
+            with_times(event[part])
         end
     end
-    return view(event, event_methods, "the event", event_missing(event, given.conversations or {}))
+    -- Everything is frozen at once; then the parts get their methods and messages.
+    local view = host.freeze(event)
+    for part, what in next, part_names do
+        if type(event[part]) == "table" then
+            support.decorate(event[part], nil, what, part_missing[part])
+        end
+    end
+    if event.contact then
+        support.decorate(event.contact, effects.contact_methods, "the contact", part_missing.contact)
+    end
+    if event.conversation then
+        decorate_conversation(event.conversation, "@")
+    end
+    return support.decorate(view, event_methods, "the event", event_missing(event, given.conversations or {}))
 end
 
 return facts

@@ -189,17 +189,22 @@ end
 
 -- Running --------------------------------------------------------------------------------------------------------------
 
+-- What the rules of one event are shown; it cannot be changed by them, so they share it.
+local shown
+
 -- Runs rule number `index`. Returns "ran" with the effects and whether to stop, or "skipped" with the line of `when`.
--- Anything wrong is an error.
+-- Anything wrong is an error. `event` nil: the same event and facts as in the run before, which came to its end.
 function main.run(index, event, given)
     local rule = declarations.rules[index]
     local run = {
-        mode = "when", list = host.array {}, opened = {}, opened_count = 0, conversations = given.conversations or {}, file = rule.file,
-        line = rule.line,
+        mode = "when", list = host.array {}, opened = {}, opened_count = 0, file = rule.file, line = rule.line,
     }
     effects.begin(run)
-    local e = facts.event(event, given)
-    run.event = e
+    if event then
+        shown = { event = facts.event(event, given), conversations = given.conversations or {} }
+    end
+    local e = shown.event
+    run.event, run.conversations = e, shown.conversations
     if rule.when and not rule.when(e) then
         return "skipped", host.line_of(rule.when)
     end

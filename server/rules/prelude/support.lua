@@ -95,10 +95,10 @@ function support.unwrap(value)
     return value
 end
 
--- A table that shows `data` (and `methods`) and cannot be changed, tables inside included. A field that neither has is
--- nil, but for a name that is surely meant otherwise: then `missing(key)` may raise an error. `call` makes it callable.
-function support.view(data, methods, what, missing, call)
-    local view = host.freeze(data)
+-- Gives a read-only view of the sandbox `methods`, and better errors: a field that neither has is nil, but for a name
+-- that is surely meant otherwise: then `missing(key)` may raise an error. `call` makes the view callable.
+function support.decorate(view, methods, what, missing, call)
+    local data = host.frozen_content(view)
     local meta = host.metatable(view)
     meta.__index = function(_, key)
         local value = data[key]
@@ -115,6 +115,11 @@ function support.view(data, methods, what, missing, call)
     end
     meta.__call = call
     return view
+end
+
+-- A table that shows `data` and cannot be changed, tables inside included.
+function support.view(data, methods, what, missing, call)
+    return support.decorate(host.freeze(data), methods, what, missing, call)
 end
 
 -- A deep copy that is JSON: no functions, no cycles, keys all text or all 1..n. `what` is named in errors.
@@ -234,34 +239,54 @@ local function convert(kind, value)
     return value
 end
 
--- Checks `options` against `fields` ({name = {type, required=bool}} or {name = type}) and returns a new table of
--- converted values. `complain(key, text)` is called for each thing that is wrong; it may raise.
-function support.check(what, options, fields, complain)
-    local result = {}
-    options = support.unwrap(options)
-    local known
-    for _, key in ipairs(keys(options)) do
-        local field = fields[key]
-        if field == nil then
-            known = known or keys(fields)
-            if type(key) == "number" then
-                complain(nil, string.format("%s has a value without a name", what))
-            else
-                complain(key, string.format("%s has no '%s'%s", what, tostring(key), did_you_mean(key, known)))
+-- The names of the required ones among `fields`, sorted; worked out once for each table of fields.
+local required_of = setmetatable({}, {
+    __mode = "k",
+    __index = function(cache, fields)
+        local list = {}
+        for _, key in ipairs(keys(fields)) do
+            if type(fields[key]) == "table" and fields[key].required then
+                list[#list + 1] = key
             end
-        else
-            local kind = type(field) == "table" and field.type or field
-            local value, wrong = convert(kind, options[key])
-            if wrong then
-                complain(key, string.format("%s: '%s'%s%s", what, key, string.sub(wrong, 1, 1) == ":" and "" or " ", wrong))
+        end
+        cache[fields] = list
+        return list
+    end,
+})
+
+local function type_of(field)
+    return type(field) == "table" and (field.type or field) or field
+end
+
+-- Checks `options` against `fields` ({name = {type = …, required = true}} or {name = type}) and returns a new table of
+-- converted values. `complain(key, text)` is called for each thing that is wrong, in a fixed order; it may raise.
+function support.check(what, options, fields, complain)
+    options = support.unwrap(options)
+    local result, all_well = {}, true
+    for key, value in next, options do
+        local field, wrong = fields[key], nil
+        if field ~= nil then
+            result[key], wrong = convert(type_of(field), value)
+        end
+        all_well = all_well and field ~= nil and not wrong
+    end
+    if not all_well then
+        for _, key in ipairs(keys(options)) do
+            local field = fields[key]
+            if field == nil and type(key) == "number" then
+                complain(nil, string.format("%s has a value without a name", what))
+            elseif field == nil then
+                complain(key, string.format("%s has no '%s'%s", what, tostring(key), did_you_mean(key, keys(fields))))
             else
-                result[key] = value
+                local _, wrong = convert(type_of(field), options[key])
+                if wrong then
+                    complain(key, string.format("%s: '%s'%s%s", what, key, string.sub(wrong, 1, 1) == ":" and "" or " ", wrong))
+                end
             end
         end
     end
-    for _, key in ipairs(keys(fields)) do
-        local field = fields[key]
-        if type(field) == "table" and field.required and options[key] == nil then
+    for _, key in ipairs(required_of[fields]) do
+        if options[key] == nil then
             complain(nil, string.format("%s needs '%s'", what, key))
         end
     end

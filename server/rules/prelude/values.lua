@@ -214,12 +214,7 @@ function values.has(text, ...)
     if not text then
         return nil
     end
-    for _, word in ipairs(list) do
-        if host.has_word(text, word) then
-            return word
-        end
-    end
-    return nil
+    return host.find_word(text, list, false)
 end
 
 -- is(text, "stop"): the text is nothing but one of the words, whatever its case and the punctuation around it.
@@ -229,12 +224,7 @@ function values.is(text, ...)
     if not text then
         return nil
     end
-    for _, word in ipairs(list) do
-        if host.is_word(text, word) then
-            return word
-        end
-    end
-    return nil
+    return host.find_word(text, list, true)
 end
 
 return values
