@@ -59,7 +59,12 @@ DECLARE
     answer text;
     ignored text;
 BEGIN
-    SELECT r.a INTO answer FROM dblink_get_result(session) AS r (a text);
+    BEGIN
+        SELECT r.a INTO answer FROM dblink_get_result(session) AS r (a text);
+    EXCEPTION WHEN OTHERS THEN
+        SELECT r.a INTO ignored FROM dblink_get_result(session, false) AS r (a text);
+        RAISE;
+    END;
     SELECT r.a INTO ignored FROM dblink_get_result(session) AS r (a text); -- the empty one that ends it
     RETURN answer;
 END
