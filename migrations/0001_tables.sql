@@ -419,3 +419,33 @@ CREATE TABLE api_token (
     last_used_at  timestamptz,
     revoked_at    timestamptz
 );
+
+-- What each table is for -----------------------------------------------------------------------------------------------
+
+COMMENT ON SEQUENCE object_id IS 'Ids of all objects, in blocks of a thousand for each process.';
+COMMENT ON TABLE webhook IS 'Every genuine request as it arrived. The record of what was received; by month.';
+COMMENT ON TABLE webhook_reject IS 'How many requests were not genuine, by hour and reason; nothing else of them is kept.';
+COMMENT ON TABLE event IS 'Things that happened, in our words: what rules see. By month.';
+COMMENT ON TABLE event_key IS 'Which events are known, so that each is handled once; kept for two months and the current one.';
+COMMENT ON TABLE handling IS 'What became of each event; written with its effects. By month.';
+COMMENT ON TABLE trace IS 'Why each rule ran or did not, on each event. By month.';
+COMMENT ON TABLE work IS 'Events that wait to be handled, in order within their lane. A row goes when its work is done.';
+COMMENT ON TABLE parked_event IS 'Events that failed too often; they wait for somebody to retry them.';
+COMMENT ON TABLE engine_worker IS 'Engines at work and what they have in hand, to find out which event killed one.';
+COMMENT ON TABLE timer IS 'Events that will happen later.';
+COMMENT ON TABLE cron IS 'Schedules that rules declare, with their next time.';
+COMMENT ON TABLE contact IS 'Persons.';
+COMMENT ON TABLE identity IS 'Handles of persons at providers, each belonging to one of them.';
+COMMENT ON TABLE address IS 'Where a person can be written to through one source, with its window, state and pace.';
+COMMENT ON TABLE conversation IS 'Threads with one person about one thing.';
+COMMENT ON TABLE message IS 'What was said, with the delivery ledger of what we said. By month.';
+COMMENT ON TABLE unmatched_status IS 'What providers said about messages whose id we did not know yet.';
+COMMENT ON TABLE survey IS 'CSAT questions that were asked, and their answers.';
+COMMENT ON TABLE outreach IS 'Ladders of messages, each with the goal that ends it.';
+COMMENT ON TABLE delivery IS 'Everything that was to leave: messages and outgoing webhooks. By month.';
+COMMENT ON TABLE outbox IS 'Deliveries that are not over yet. A row goes when its delivery is.';
+COMMENT ON TABLE attempt IS 'Each HTTP call of a delivery. By month.';
+COMMENT ON TABLE source_pace IS 'When a source or endpoint may send next, and whether it is paused.';
+COMMENT ON TABLE rule_set IS 'Every version of the rules that was in force.';
+COMMENT ON TABLE rule_health IS 'Rules that failed lately, and those in quarantine.';
+COMMENT ON TABLE api_token IS 'Who may use the API, and for what; tokens are kept as digests.';

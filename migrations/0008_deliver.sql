@@ -79,7 +79,7 @@ BEGIN
     END IF;
 
     window_size := quota * 2 + 8;
-    FOR round IN 1 .. 8 LOOP
+    FOR round IN 1 .. 4 LOOP
         looked_at := 0;
         FOR entry IN
             SELECT o.position, o.outreach_id, o.cancel_wanted, d.identity,
