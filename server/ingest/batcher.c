@@ -42,6 +42,7 @@ struct batcher {
     struct error over_error;
     enum flight flight;
     bool in_flight_alone;
+    bool away; /* the database was, when we last heard of it */
     size_t waiting_bytes;
     int64_t sent_us;
     struct id_blocks ids;
@@ -271,7 +272,11 @@ static void soon_fired(void *arg)
 
 static void connection_ready(void *arg)
 {
-    pump(arg);
+    struct batcher *b = arg;
+    if (b->away)
+        log_info("the database is back", "");
+    b->away = false;
+    pump(b);
 }
 
 /* What waits would wait for nothing it can count on: its senders have time-outs of seconds, and come again. */
@@ -280,6 +285,7 @@ static void connection_trouble(const struct error *e, void *arg)
     struct batcher *b = arg;
     static struct log_throttle throttle;
     unsigned swallowed;
+    b->away = true;
     if (log_allowed(&throttle, 5000, &swallowed))
         log_warn("no database, webhooks are answered 503", "reason='%s' swallowed=%u", e->text, swallowed);
     finish_all(&b->alone, e);
