@@ -60,8 +60,24 @@ static void add_quoted(struct buf *out, struct bytes value)
     buf_add_char(out, '"');
 }
 
-/* Cuts the next `key=value` or `key='value'` from `*rest`. A quote ends where a space or the end follows, for values
- * may hold quotes themselves. */
+/* Does `text` begin with "key="? */
+static bool starts_pair(struct bytes text)
+{
+    size_t i = 0;
+    while (i < text.len && ((text.ptr[i] >= 'a' && text.ptr[i] <= 'z') || text.ptr[i] == '_'))
+        i++;
+    return i > 0 && i < text.len && text.ptr[i] == '=';
+}
+
+/* Does the quote at `at` end the value? Values may hold quotes themselves: it does when nothing or another pair follows. */
+static bool ends_value(struct bytes value, size_t at)
+{
+    if (value.ptr[at] != '\'' || at + 1 == value.len)
+        return value.ptr[at] == '\'';
+    return value.ptr[at + 1] == ' ' && starts_pair((struct bytes){ value.ptr + at + 2, value.len - at - 2 });
+}
+
+/* Cuts the next `key=value` or `key='value'` from `*rest`. */
 static bool next_pair(struct bytes *rest, struct bytes *ret_key, struct bytes *ret_value, bool *ret_quoted)
 {
     while (rest->len > 0 && rest->ptr[0] == ' ') {
@@ -76,7 +92,7 @@ static bool next_pair(struct bytes *rest, struct bytes *ret_key, struct bytes *r
     *ret_quoted = value.len > 0 && value.ptr[0] == '\'';
     size_t end = *ret_quoted ? 1 : 0;
     if (*ret_quoted) {
-        while (end < value.len && !(value.ptr[end] == '\'' && (end + 1 == value.len || value.ptr[end + 1] == ' ')))
+        while (end < value.len && !ends_value(value, end))
             end++;
         *ret_value = (struct bytes){ value.ptr + 1, end - 1 };
         end += end < value.len;

@@ -30,6 +30,11 @@ static void say_fields(void)
     log_warn("delivery parked", "delivery=%d ratio=0.50 empty= reason='%s' zip=007", 12, "it's \"broken\"\nlevel=fake");
 }
 
+static void say_quotes(void)
+{
+    log_warn("odd", "reason='%s' n=1", "migration '0001.sql' is odd, 'x' = 'y' is 'z'");
+}
+
 static void say_nothing(void)
 {
     log_info("stopped", "");
@@ -47,6 +52,8 @@ static void test_logfmt(void **state)
     log_set_actor("deliver");
     assert_string_equal(captured(say_fields), "level=warn actor=deliver msg=\"delivery parked\" delivery=12 ratio=0.50 "
                                               "empty=\"\" reason=\"it's \\\"broken\\\"\\nlevel=fake\" zip=007\n");
+    assert_string_equal(captured(say_quotes), "level=warn actor=deliver msg=\"odd\" reason=\"migration '0001.sql' is odd, "
+                                              "'x' = 'y' is 'z'\" n=1\n");
     assert_string_equal(captured(say_nothing), "level=info actor=deliver msg=\"stopped\"\n");
     assert_string_equal(captured(say_debug), "");
 }
