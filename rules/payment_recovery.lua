@@ -29,7 +29,8 @@ rule {
   name = "payment-recovered",
   doc  = "Close the billing conversation when the payment came in and the customer has not asked anything.",
   on   = "outreach.recovered",
-  when = function(e) return e.conversation and e.conversation.topic == "billing" and e.conversation.state ~= "resolved" end,
+  when = function(e) return e.conversation and e.conversation.topic == "billing"
+      and e.conversation.state ~= "resolved" end,
   run  = function(e, fx)
     local c = e.conversation
     c:tag("recovered")

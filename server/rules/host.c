@@ -130,7 +130,7 @@ static int host_key_line(lua_State *L)
     return 0;
 }
 
-/* --- texts ---------------------------------------------------------------------------------------------------------- */
+/* --- texts -------------------------------------------------------------------------------------------------------- */
 
 /* nearest(word, list): the entry that was most likely meant, or nil. */
 static int host_nearest(lua_State *L)
@@ -218,15 +218,15 @@ static int host_is_webhook_secret(lua_State *L)
     if (ok) {
         struct buf key;
         buf_init(&key, 256);
-        ok = text_decode_base64((struct bytes){ text.ptr + prefix.len, text.len - prefix.len }, &key) && key.len >= 24 &&
-             key.len <= 64;
+        ok = text_decode_base64((struct bytes){ text.ptr + prefix.len, text.len - prefix.len }, &key) &&
+             key.len >= 24 && key.len <= 64;
         buf_done(&key);
     }
     lua_pushboolean(L, ok);
     return 1;
 }
 
-/* --- time ----------------------------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------------------------------- */
 
 /* Whole seconds are integers, so that they print as such. */
 static void push_seconds(lua_State *L, msec_t at)
@@ -344,7 +344,7 @@ static int host_schedule_wrong(lua_State *L)
     return 1;
 }
 
-/* --- tables --------------------------------------------------------------------------------------------------------- */
+/* --- tables ------------------------------------------------------------------------------------------------------- */
 
 static int host_array(lua_State *L)
 {
@@ -384,7 +384,7 @@ static int host_metatable(lua_State *L)
     return lua_getmetatable(L, 1) ? 1 : 0;
 }
 
-/* --- facts ---------------------------------------------------------------------------------------------------------- */
+/* --- facts -------------------------------------------------------------------------------------------------------- */
 
 static int host_history(lua_State *L)
 {
@@ -428,7 +428,7 @@ static int host_raw(lua_State *L)
     return 1;
 }
 
-/* --- the log -------------------------------------------------------------------------------------------------------- */
+/* --- the log ------------------------------------------------------------------------------------------------------ */
 
 void rule_host_print(const char *file, int line, struct bytes text, void *arg)
 {
@@ -450,7 +450,7 @@ void rule_host_print(const char *file, int line, struct bytes text, void *arg)
     json_array_append_new(context->log, entry);
 }
 
-/* --- tests ---------------------------------------------------------------------------------------------------------- */
+/* --- tests -------------------------------------------------------------------------------------------------------- */
 
 /* The arguments from 2 on as an array; trailing nils are dropped. */
 static json_t *take_arguments(lua_State *L, struct error *reterr)
@@ -499,7 +499,7 @@ static int host_verb(lua_State *L)
     return push_held(L, context, result);
 }
 
-/* --- all of them ---------------------------------------------------------------------------------------------------- */
+/* --- all of them -------------------------------------------------------------------------------------------------- */
 
 static const luaL_Reg host_functions[] = {
     { "where", host_where },

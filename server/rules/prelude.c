@@ -70,7 +70,10 @@ static void push_trusted(lua_State *L)
         const char *name;
         lua_CFunction open;
     } libraries[] = {
-        { "string", luaopen_string }, { "table", luaopen_table }, { "math", luaopen_math }, { "utf8", luaopen_utf8 },
+        { "string", luaopen_string },
+        { "table", luaopen_table },
+        { "math", luaopen_math },
+        { "utf8", luaopen_utf8 },
     };
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
     int globals = lua_gettop(L);

@@ -122,7 +122,8 @@ static err_t push_what_is_shown(struct rule_set *set, const json_t *event, const
     return err;
 }
 
-static void run(struct rule_set *set, size_t index, const json_t *event, const json_t *facts, struct rule_outcome *outcome)
+static void run(struct rule_set *set, size_t index, const json_t *event, const json_t *facts,
+                struct rule_outcome *outcome)
 {
     const struct rule_entry *entry = &set->rules[index];
     const struct rule_info *rule = &entry->info;
@@ -136,7 +137,8 @@ static void run(struct rule_set *set, size_t index, const json_t *event, const j
         lua_settop(L, top);
         outcome->line = rule->line;
         char text[400];
-        snprintf(text, sizeof(text), "%s:%d: the event cannot be shown to the rule: %.250s", rule->file, rule->line, e.text);
+        snprintf(text, sizeof(text), "%s:%d: the event cannot be shown to the rule: %.250s", rule->file, rule->line,
+                 e.text);
         set_error(outcome, e.code == ERR_LIMIT ? RULE_OVER_BUDGET : RULE_FAILED, text);
         set->worn = e.code == ERR_LIMIT;
         return;
@@ -188,7 +190,7 @@ void rule_outcome_done(struct rule_outcome *outcome)
     outcome->effects = outcome->log = NULL;
 }
 
-/* --- tests ---------------------------------------------------------------------------------------------------------- */
+/* --- tests -------------------------------------------------------------------------------------------------------- */
 
 err_t rule_set_run_test(struct rule_set *set, size_t index, const struct rule_test_host *host, struct error *reterr)
 {

@@ -28,7 +28,7 @@ struct rule_limits rule_limits_default(void)
     };
 }
 
-/* --- loading -------------------------------------------------------------------------------------------------------- */
+/* --- loading ------------------------------------------------------------------------------------------------------ */
 
 static bool find_library(const char *name, struct bytes *ret_text, const char **ret_file, void *arg)
 {
@@ -345,8 +345,9 @@ static err_t judge(const json_t *list, json_t *problems, struct error *reterr)
         snprintf(more, sizeof(more), " (and %zu more errors)", errors - 1);
     }
     const char *hint = json_str(first, "hint");
-    return fail(reterr, ERR_INVALID, "%s:%d: %s%s%s%s", json_str_or(first, "file", "?"), (int)json_int(first, "line", 0),
-                json_str_or(first, "text", ""), more, hint != NULL ? "\nHINT: " : "", hint != NULL ? hint : "");
+    return fail(reterr, ERR_INVALID, "%s:%d: %s%s%s%s", json_str_or(first, "file", "?"),
+                (int)json_int(first, "line", 0), json_str_or(first, "text", ""), more, hint != NULL ? "\nHINT: " : "",
+                hint != NULL ? hint : "");
 }
 
 err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits *limits, json_t *problems,
@@ -437,7 +438,7 @@ void rule_set_free(struct rule_set *set)
     free(set);
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 const char *rule_set_version(const struct rule_set *set)
 {

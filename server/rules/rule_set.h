@@ -22,9 +22,11 @@ struct rule_limits rule_limits_default(void);
 
 /* Files read from disk, shared read-only between threads. `test_files` also reads *_test.lua. */
 struct rule_sources;
-err_t rule_sources_read(const char *directory, bool test_files, struct rule_sources **ret_sources, struct error *reterr) MUST_CHECK;
+err_t rule_sources_read(const char *directory, bool test_files, struct rule_sources **ret_sources,
+                        struct error *reterr) MUST_CHECK;
 void rule_sources_free(struct rule_sources *sources);
-const char *rule_sources_version(const struct rule_sources *sources); /* 12 hex digits of a hash over names and contents */
+const char *
+rule_sources_version(const struct rule_sources *sources); /* 12 hex digits of a hash over names and contents */
 
 /* `problems` (may be NULL) gets one object for each: {file, line, severity: "error"|"warning", text, hint}. Errors in
  * it make the load fail. */
@@ -38,8 +40,8 @@ struct rule_info {
     const char *doc;
     const char *file;
     int line;
-    int priority;             /* higher runs first */
-    const char *const *on;    /* event types, `custom.*` style prefixes allowed; NULL-terminated */
+    int priority;          /* higher runs first */
+    const char *const *on; /* event types, `custom.*` style prefixes allowed; NULL-terminated */
 };
 size_t rule_set_count(const struct rule_set *set);
 /* In running order: by priority, then name. */
@@ -53,28 +55,28 @@ json_t *rule_set_declarations(const struct rule_set *set, const char *kind); /* 
 
 /* What a rule may read besides the facts it gets. Results are new references; NULL means nothing found. */
 struct fact_reader {
-    json_t *(*history)(void *arg, int64_t conversation_id, size_t limit);   /* messages, oldest first */
-    json_t *(*conversations)(void *arg, int64_t contact_id, size_t limit);  /* newest first */
-    struct bytes (*raw)(void *arg, int64_t event_id);                       /* the provider's bytes; empty when none */
+    json_t *(*history)(void *arg, int64_t conversation_id, size_t limit);  /* messages, oldest first */
+    json_t *(*conversations)(void *arg, int64_t contact_id, size_t limit); /* newest first */
+    struct bytes (*raw)(void *arg, int64_t event_id);                      /* the provider's bytes; empty when none */
     void *arg;
 };
 
 enum rule_verdict {
-    RULE_RAN,      /* `effects` holds what it asked for, perhaps nothing */
-    RULE_SKIPPED,  /* `when` said no */
-    RULE_FAILED,   /* an error in the rule; its effects are gone */
+    RULE_RAN,     /* `effects` holds what it asked for, perhaps nothing */
+    RULE_SKIPPED, /* `when` said no */
+    RULE_FAILED,  /* an error in the rule; its effects are gone */
     RULE_OVER_BUDGET,
 };
 
 struct rule_outcome {
     enum rule_verdict verdict;
-    json_t *effects;       /* array, the caller's; NULL unless RULE_RAN */
-    bool stop;             /* fx:stop() */
+    json_t *effects; /* array, the caller's; NULL unless RULE_RAN */
+    bool stop;       /* fx:stop() */
     uint64_t instructions;
     int64_t micros;
-    int line;              /* of `when` or of the error */
-    char error[512];       /* with file:line */
-    json_t *log;           /* what print() and log() were given: array of {file, line, text}; NULL when nothing */
+    int line;        /* of `when` or of the error */
+    char error[512]; /* with file:line */
+    json_t *log;     /* what print() and log() were given: array of {file, line, text}; NULL when nothing */
 };
 
 /* Runs one rule on one event. `event` is the canonical event, which stays as it is while its rules run; `facts` is
@@ -82,12 +84,14 @@ struct rule_outcome {
  * all the time and chance it sees. Never fails as a call: what went wrong is in the outcome. */
 void rule_run(struct rule_set *set, size_t index, const json_t *event, const json_t *facts,
               const struct fact_reader *reader, msec_t now, uint64_t seed, struct rule_outcome *ret_outcome);
-void rule_outcome_done(struct rule_outcome *outcome); /* frees `effects` and `log`, unless the caller set them to NULL */
+void rule_outcome_done(
+    struct rule_outcome *outcome); /* frees `effects` and `log`, unless the caller set them to NULL */
 
 /* --- unit tests of rules: *_test.lua declare them with test("name", function(t) … end) ---
  *
- * The functions run in a state beside the set's, so that rules that a verb makes run have a budget of their own. `t:VERB(...)` calls the host with the verb's name and its arguments as an array; the result
- * becomes the value of the call. An error that the host reports ends the test: its text is shown as it is. */
+ * The functions run in a state beside the set's, so that rules that a verb makes run have a budget of their own.
+ * `t:VERB(...)` calls the host with the verb's name and its arguments as an array; the result becomes the value of the
+ * call. An error that the host reports ends the test: its text is shown as it is. */
 struct rule_test_info {
     const char *name;
     const char *file;

@@ -88,8 +88,10 @@ static err_t read_folder(struct reading *reading, const char *directory, const c
     CLEANUP(close_directory) DIR *stream = opendir(path);
     err_t err = ERR_NONE;
     if (stream == NULL && (*folder == '\0' || errno != ENOENT)) {
-        err = fail(reterr, ERR_NOT_FOUND, "the directory '%s' cannot be read: %s\nHINT: it is what --rules or rules.directory "
-                   "in the configuration names", path, strerror(errno));
+        err = fail(reterr, ERR_NOT_FOUND,
+                   "the directory '%s' cannot be read: %s\nHINT: it is what --rules or rules.directory "
+                   "in the configuration names",
+                   path, strerror(errno));
     }
     struct dirent *entry;
     while (err == ERR_NONE && stream != NULL && (entry = readdir(stream)) != NULL) {
@@ -112,14 +114,16 @@ static err_t read_folder(struct reading *reading, const char *directory, const c
         size_t length = 0;
         struct rule_sources *sources = reading->sources;
         if ((kind == SOURCE_LIBRARY || kind == SOURCE_DATA) && !is_module_name(entry->d_name)) {
-            err = fail(reterr, ERR_INVALID, "%s: the name of a file in %s has only small letters, digits and '_'", shown, folder);
+            err = fail(reterr, ERR_INVALID, "%s: the name of a file in %s has only small letters, digits and '_'",
+                       shown, folder);
         } else if (sources->count >= MAX_FILES) {
             err = fail(reterr, ERR_TOO_BIG, "'%s' has more than %d files", directory, MAX_FILES);
         } else {
             err = read_text(file_path, shown, &text, &length, reterr);
         }
         if (err == ERR_NONE && (reading->total_bytes += length) > MAX_TOTAL_BYTES) {
-            err = fail(reterr, ERR_TOO_BIG, "the files of '%s' have more than %zu bytes together", directory, MAX_TOTAL_BYTES);
+            err = fail(reterr, ERR_TOO_BIG, "the files of '%s' have more than %zu bytes together", directory,
+                       MAX_TOTAL_BYTES);
         }
         free(file_path);
         if (err != ERR_NONE) {
@@ -129,7 +133,8 @@ static err_t read_folder(struct reading *reading, const char *directory, const c
             break;
         }
         sources->items = memory_resize(sources->items, (sources->count + 1) * sizeof(*sources->items));
-        sources->items[sources->count++] = (struct rule_source){ is_test ? SOURCE_TEST : kind, name, shown, text, length };
+        sources->items[sources->count++] =
+            (struct rule_source){ is_test ? SOURCE_TEST : kind, name, shown, text, length };
     }
     free(path);
     return err;
@@ -148,7 +153,7 @@ static int compare_sources(const void *left, const void *right)
 static void compute_version(struct rule_sources *sources)
 {
     struct bytes *parts = memory_new((4 * sources->count + 1) * sizeof(*parts));
-    char (*lengths)[32] = memory_new((sources->count + 1) * sizeof(*lengths));
+    char(*lengths)[32] = memory_new((sources->count + 1) * sizeof(*lengths));
     size_t count = 0;
     for (size_t i = 0; i < sources->count; i++) {
         const struct rule_source *item = &sources->items[i];
@@ -174,8 +179,10 @@ err_t rule_sources_read(const char *directory, bool test_files, struct rule_sour
 {
     char *real = realpath(directory, NULL);
     if (real == NULL) {
-        return fail(reterr, ERR_NOT_FOUND, "the directory '%s' cannot be read: %s\nHINT: it is what --rules or "
-                    "rules.directory in the configuration names", directory, strerror(errno));
+        return fail(reterr, ERR_NOT_FOUND,
+                    "the directory '%s' cannot be read: %s\nHINT: it is what --rules or "
+                    "rules.directory in the configuration names",
+                    directory, strerror(errno));
     }
     const char *slash = strrchr(real, '/');
     struct rule_sources *sources = memory_new(sizeof(*sources));

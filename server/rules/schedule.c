@@ -16,7 +16,8 @@ struct cron_fields {
     bool any_day, any_weekday; /* the field begins with '*': then the other one decides alone */
 };
 
-static const char *const month_names[] = { "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec" };
+static const char *const month_names[] = { "jan", "feb", "mar", "apr", "may", "jun",
+                                           "jul", "aug", "sep", "oct", "nov", "dec" };
 static const char *const weekday_names[] = { "sun", "mon", "tue", "wed", "thu", "fri", "sat" };
 
 struct cron_field {

@@ -82,7 +82,8 @@ static int64_t change_in_year(const struct yearly_change *change, int64_t year)
     case CHANGE_MONTH_WEEK:
     default: {
         int64_t first = date_to_days(year, change->month, 1);
-        int64_t next_month = change->month == 12 ? date_to_days(year + 1, 1, 1) : date_to_days(year, change->month + 1, 1);
+        int64_t next_month =
+            change->month == 12 ? date_to_days(year + 1, 1, 1) : date_to_days(year, change->month + 1, 1);
         int first_weekday = (int)(((first + 4) % 7 + 7) % 7);
         days = first + (change->weekday - first_weekday + 7) % 7 + (change->week - 1) * 7;
         while (days >= next_month) {
@@ -289,7 +290,9 @@ static bool read_counts(struct bytes data, struct tzif_counts *counts)
     if (data.len < 44 || memcmp(data.ptr, "TZif", 4) != 0) {
         return false;
     }
-    size_t *fields[] = { &counts->ut, &counts->standard, &counts->leap, &counts->times, &counts->types, &counts->chars };
+    size_t *fields[] = {
+        &counts->ut, &counts->standard, &counts->leap, &counts->times, &counts->types, &counts->chars
+    };
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         int64_t value = big_endian(data.ptr + 20 + 4 * i, 4);
         if (value < 0 || value > MAX_TRANSITIONS) {
@@ -302,7 +305,8 @@ static bool read_counts(struct bytes data, struct tzif_counts *counts)
 
 static size_t block_size(const struct tzif_counts *c, size_t time_size)
 {
-    return 44 + c->times * time_size + c->times + c->types * 6 + c->chars + c->leap * (time_size + 4) + c->standard + c->ut;
+    return 44 + c->times * time_size + c->times + c->types * 6 + c->chars + c->leap * (time_size + 4) + c->standard +
+           c->ut;
 }
 
 static bool parse_file(struct bytes data, struct zone *zone)
@@ -391,8 +395,10 @@ err_t zone_read(const char *name, struct zone **ret_zone, struct error *reterr)
     CLEANUP(close_file) FILE *file = fopen(path, "rbe");
     struct stat info;
     if (file == NULL || fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode) || info.st_size > MAX_FILE_BYTES) {
-        return fail(reterr, ERR_NOT_FOUND, "there is no time zone '%s'\nHINT: names are like 'Europe/Zurich'; the "
-                    "package tzdata has them", name);
+        return fail(reterr, ERR_NOT_FOUND,
+                    "there is no time zone '%s'\nHINT: names are like 'Europe/Zurich'; the "
+                    "package tzdata has them",
+                    name);
     }
     size_t size = (size_t)info.st_size;
     char *content = memory_new(size + 1);

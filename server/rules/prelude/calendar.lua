@@ -96,13 +96,15 @@ function calendar.compile(name, options, complain)
         local days = type(key) == "string" and days_of(key)
         local list, wrong = intervals_of(unwrap(options.hours)[key])
         if not days then
-            complain("hours", string.format("calendar '%s': '%s' is not a day; write \"mon\" or \"mon-fri\"", name, tostring(key)))
+            complain("hours", string.format("calendar '%s': '%s' is not a day; write \"mon\" or \"mon-fri\"", name,
+                tostring(key)))
         elseif not list then
             complain("hours", string.format("calendar '%s': %s", name, wrong))
         else
             for _, day in ipairs(days) do
                 if seen[day] then
-                    complain("hours", string.format("calendar '%s': the hours of '%s' are given twice", name, weekdays[day]))
+                    complain("hours", string.format("calendar '%s': the hours of '%s' are given twice", name,
+                        weekdays[day]))
                 end
                 seen[day] = true
                 made.days[day] = list
@@ -111,8 +113,11 @@ function calendar.compile(name, options, complain)
     end
 
     local function special_day(date, list, key)
-        if type(date) ~= "string" or not (string.find(date, "^%d%d%d%d%-%d%d%-%d%d$") or string.find(date, "^%d%d%-%d%d$")) then
-            complain(key, string.format("calendar '%s': '%s' is not a date; write \"2027-12-25\", or \"12-25\" for each year",
+        local is_date = type(date) == "string"
+            and (string.find(date, "^%d%d%d%d%-%d%d%-%d%d$") or string.find(date, "^%d%d%-%d%d$"))
+        if not is_date then
+            complain(key,
+                string.format("calendar '%s': '%s' is not a date; write \"2027-12-25\", or \"12-25\" for each year",
                 name, tostring(date)))
         else
             made.special[date] = list

@@ -3,7 +3,8 @@
 
 local host, use = ...
 local support, event_types, calendar, templates = use "support", use "event_types", use "calendar", use "templates"
-local problem, did_you_mean, type_word, unwrap = support.problem, support.did_you_mean, support.type_word, support.unwrap
+local problem, did_you_mean, type_word, unwrap = support.problem, support.did_you_mean, support.type_word,
+    support.unwrap
 
 local declarations = {}
 
@@ -55,11 +56,13 @@ function declarations.rule(options)
     end
     if made.name then
         if not string.find(made.name, "^[%w][%w_.-]*$") or #made.name > 64 then
-            complain("name", string.format("rule: the name '%s' may have letters, digits, '-', '_' and '.', at most 64", made.name))
+            complain("name",
+                string.format("rule: the name '%s' may have letters, digits, '-', '_' and '.', at most 64", made.name))
         end
         local other = rule_by_name[made.name]
         if other then
-            complain("name", string.format("rule '%s' is declared twice; the other one is at %s:%d", made.name, other.file, other.line))
+            complain("name", string.format("rule '%s' is declared twice; the other one is at %s:%d", made.name,
+                other.file, other.line))
             return
         end
         rule_by_name[made.name] = made
@@ -78,10 +81,11 @@ function declarations.rule(options)
     end
 end
 
--- Surveys ---------------------------------------------------------------------------------------------------------------
+-- Surveys -------------------------------------------------------------------------------------------------------------
 
 local survey_fields = {
-    question = { type = "any", required = true }, scale = "integer", labels = "any", thanks = "any", ask_comment = "any",
+    question = { type = "any", required = true }, scale = "integer", labels = "any", thanks = "any",
+    ask_comment = "any",
     expires = "duration", comment_within = "duration", cooldown = "duration", template = "text", words = "table",
     doc = "text",
 }
@@ -105,16 +109,19 @@ local function declare_survey(name, options, at)
             local copy = {}
             for _, language in ipairs(support.keys(value)) do
                 if not templates.is_language(language) then
-                    complain(key, string.format("%s: '%s' is not a language; write \"en\" or \"pt-BR\"", what, tostring(language)))
+                    complain(key, string.format("%s: '%s' is not a language; write \"en\" or \"pt-BR\"", what,
+                        tostring(language)))
                 elseif type(value[language]) ~= "string" then
-                    complain(key, string.format("%s: %s in '%s' is a text, not %s", what, key, language, type_word(value[language])))
+                    complain(key, string.format("%s: %s in '%s' is a text, not %s", what, key, language,
+                        type_word(value[language])))
                 else
                     copy[language] = value[language]
                 end
             end
             made[key] = copy
         elseif value ~= nil and type(value) ~= "string" then
-            complain(key, string.format("%s: '%s' is a text, or a table of texts by language, not %s", what, key, type_word(value)))
+            complain(key, string.format("%s: '%s' is a text, or a table of texts by language, not %s", what, key,
+                type_word(value)))
         else
             made[key] = value
         end
@@ -133,7 +140,8 @@ local function declare_survey(name, options, at)
                 end
             end
             if #copy ~= made.scale then
-                complain("labels", string.format("%s has %d labels%s for a scale of %d", what, #copy, where, made.scale))
+                complain("labels", string.format("%s has %d labels%s for a scale of %d", what, #copy, where,
+                    made.scale))
             end
             return copy
         end
@@ -143,7 +151,8 @@ local function declare_survey(name, options, at)
             made.labels = {}
             for _, language in ipairs(support.keys(labels)) do
                 if not templates.is_language(language) then
-                    complain("labels", string.format("%s: '%s' is not a language; write \"en\" or \"pt-BR\"", what, tostring(language)))
+                    complain("labels", string.format("%s: '%s' is not a language; write \"en\" or \"pt-BR\"", what,
+                        tostring(language)))
                 else
                     made.labels[language] = check_list(labels[language], " in '" .. language .. "'")
                 end
@@ -155,7 +164,9 @@ local function declare_survey(name, options, at)
         for _, word in ipairs(support.keys(unwrap(given.words))) do
             local score = unwrap(given.words)[word]
             if type(word) ~= "string" or not math.tointeger(score) or score < 1 or score > made.scale then
-                complain("words", string.format("%s: 'words' gives each word a score from 1 to %d, as in { great = 5 }", what, made.scale))
+                complain("words",
+                    string.format("%s: 'words' gives each word a score from 1 to %d, as in { great = 5 }", what,
+                        made.scale))
             else
                 made.words[word] = math.tointeger(score)
             end
@@ -164,9 +175,11 @@ local function declare_survey(name, options, at)
     return { data = made, file = at.file, line = at.line }
 end
 
--- Endpoints, calendars, crons -----------------------------------------------------------------------------------------------
+-- Endpoints, calendars, crons -----------------------------------------------------------------------------------------
 
-local endpoint_fields = { url = { type = "any", required = true }, secret = "any", secrets = "any", timeout = "duration", doc = "text" }
+local endpoint_fields = {
+    url = { type = "any", required = true }, secret = "any", secrets = "any", timeout = "duration", doc = "text",
+}
 
 -- A text, or what env "NAME" or file "PATH" stands for. Only declarations can read these, never a rule.
 local function resolve(what, value, complain)
@@ -185,7 +198,7 @@ local function resolve(what, value, complain)
     if text == nil then
         problem("warning", secret.at, string.format("%s: %s '%s' is not there", what,
             secret.kind == "env" and "the environment variable" or "the file", secret.name),
-            "set it where answerd serve runs, or give a default: " .. secret.kind .. "(\"" .. secret.name .. "\", \"\")")
+            string.format('set it where answerd serve runs, or give a default: %s("%s", "")', secret.kind, secret.name))
     end
     return text
 end
@@ -210,7 +223,10 @@ local function declare_endpoint(name, options, at)
     local complain = complainer(at)
     local what = string.format("endpoint '%s'", name)
     local given = support.check(what, options, endpoint_fields, complain)
-    local made = { name = name, file = at.file, line = at.line, timeout_ms = given.timeout or 10000, secrets = host.array {}, doc = given.doc }
+    local made = {
+        name = name, file = at.file, line = at.line, timeout_ms = given.timeout or 10000, secrets = host.array {},
+        doc = given.doc,
+    }
     made.url = given.url ~= nil and resolve(what .. ": 'url'", given.url, complain) or ""
     if made.url ~= "" and not string.find(made.url, "^https?://[^%s/]+") then
         complain("url", what .. ": 'url' starts with https:// or http://")
@@ -298,7 +314,10 @@ local function declare_cron(name, options, at)
         return
     end
     return {
-        data = { name = name, file = at.file, line = at.line, schedule = schedule, missed = given.missed or "skip", doc = given.doc },
+        data = {
+            name = name, file = at.file, line = at.line, schedule = schedule, missed = given.missed or "skip",
+            doc = given.doc,
+        },
         file = at.file, line = at.line,
     }
 end
@@ -319,20 +338,24 @@ function declarations.declare(kind, name, at)
     return function(options)
         waiting[at] = nil
         if type(options) ~= "table" then
-            problem("error", at, string.format("%s '%s' takes a table, not %s", kind, tostring(name), type_word(options)))
+            problem("error", at, string.format("%s '%s' takes a table, not %s", kind, tostring(name),
+                type_word(options)))
             return
         end
         if type(name) ~= "string" or not string.find(name, name_pattern) or #name > 64 then
-            problem("error", at, string.format("a %s needs a name of letters, digits, '-', '_' and '.', not '%s'", kind, tostring(name)))
+            problem("error", at, string.format("a %s needs a name of letters, digits, '-', '_' and '.', not '%s'",
+                kind, tostring(name)))
             return
         end
         local other = declared[kind][name]
         if other then
-            problem("error", at, string.format("%s '%s' is declared twice; the other one is at %s:%d", kind, name, other.file, other.line))
+            problem("error", at, string.format("%s '%s' is declared twice; the other one is at %s:%d", kind, name,
+                other.file, other.line))
             return
         end
         -- Also a declaration with mistakes counts as declared: its users are not to blame.
-        declared[kind][name] = makers[kind](name, options, at) or { file = at.file, line = at.line, broken = true, variables = {} }
+        declared[kind][name] = makers[kind](name, options, at)
+            or { file = at.file, line = at.line, broken = true, variables = {} }
     end
 end
 
@@ -372,7 +395,8 @@ function declarations.finish(is_complete)
         local survey = declared.survey[name]
         local template = survey.data and survey.data.template
         if template and not declared.template[template] then
-            problem("error", survey, string.format("survey '%s': %s", name, declarations.undeclared("template", template)))
+            problem("error", survey,
+                string.format("survey '%s': %s", name, declarations.undeclared("template", template)))
         end
     end
     for _, rule in ipairs(rules) do
@@ -381,7 +405,8 @@ function declarations.finish(is_complete)
             if cron and cron ~= "*" and not declared.cron[cron] then
                 problem("error", { file = rule.file, line = host.key_line(rule.file, rule.line, "on") or rule.line },
                     string.format("rule '%s': %s", rule.name, declarations.undeclared("cron", cron)),
-                    string.format("declare it: cron \"%s\" { schedule = \"0 9 * * mon-fri\", timezone = \"UTC\" }", cron))
+                    string.format("declare it: cron \"%s\" { schedule = \"0 9 * * mon-fri\", timezone = \"UTC\" }",
+                        cron))
             end
         end
     end

@@ -2,8 +2,11 @@
 -- appends one effect to the list of the running rule; nothing else happens here.
 
 local host, use = ...
-local support, event_types, declarations, templates = use "support", use "event_types", use "declarations", use "templates"
-local fault, check_effect, argument, type_word = support.fault, support.check_effect, support.argument, support.type_word
+local support, event_types, declarations, templates = use "support", use "event_types", use "declarations",
+    use "templates"
+local identities = use "identities"
+local fault, check_effect, argument, type_word = support.fault, support.check_effect, support.argument,
+    support.type_word
 local unwrap, did_you_mean, plain = support.unwrap, support.did_you_mean, support.plain
 
 local effects = {}
@@ -26,7 +29,8 @@ local function append(run, effect)
     local file, line = host.where()
     if #run.list >= host.max_effects then
         -- Kept with its place: the rule may catch the error.
-        run.over = string.format("%s:%d: more than %d effects in one call", file or run.file, line or run.line, host.max_effects)
+        run.over = string.format("%s:%d: more than %d effects in one call", file or run.file, line or run.line,
+            host.max_effects)
         error(run.over, 0)
     end
     effect.line = line or run.line
@@ -170,78 +174,7 @@ local function unless_of(what, value)
     return list
 end
 
-local identity_cleaners = {
-    email = function(text) return string.lower((string.gsub(text, "%s+", ""))) end,
-    phone = function(text) return (string.gsub(text, "[^%d]", "")) end,
-    whatsapp = function(text)
-        -- A business-scoped user id ("US.1349…") stays as it is; a number is its digits.
-        if string.find(text, "%a") then
-            return text
-        end
-        return (string.gsub(text, "[^%d]", ""))
-    end,
-}
-
--- "email:Ada@Example.com" as "email:ada@example.com".
-local function identity_of(what, text)
-    local kind, value = string.match(text, "^([%a][%w_]*):(.+)$")
-    if not kind then
-        fault("%s: '%s' is not an identity; write \"email:ada@example.com\" or \"whatsapp:15550100\"", what, text)
-    end
-    kind = string.lower(kind)
-    value = identity_cleaners[kind] and identity_cleaners[kind](value) or value
-    if value == "" or #value > 200 then
-        fault("%s: '%s' is not an identity", what, text)
-    end
-    return kind .. ":" .. value
-end
-
--- "email:…", a list of such texts, or { email = …, whatsapp = …, name = …, language = … }.
-local function contact_of(what, value)
-    value = unwrap(value)
-    local result = { identities = {} }
-    if type(value) == "string" then
-        value = { value }
-    elseif type(value) ~= "table" then
-        fault("%s: 'contact' is an identity such as \"email:ada@example.com\" or a table, not %s", what, type_word(value))
-    end
-    for _, item in ipairs(value) do
-        result.identities[#result.identities + 1] = identity_of(what, argument(what, "contact", "text", item))
-    end
-    -- What names a person best comes first: the first identity decides whose turn it is.
-    local order = { "whatsapp", "telegram", "messenger", "instagram", "phone", "email" }
-    local rank = {}
-    for position, kind in ipairs(order) do
-        rank[kind] = position
-    end
-    local kinds = {}
-    for _, key in ipairs(support.keys(value)) do
-        if type(key) == "string" then
-            local item = value[key]
-            if type(item) == "number" and math.tointeger(item) then
-                item = tostring(math.tointeger(item))
-            end
-            if key == "name" or key == "language" then
-                result[key] = argument(what, "contact." .. key, "text", item)
-            else
-                kinds[#kinds + 1] = { key = key, value = argument(what, "contact." .. key, "text", item) }
-            end
-        end
-    end
-    table.sort(kinds, function(a, b)
-        local left, right = rank[a.key] or 99, rank[b.key] or 99
-        return left < right or (left == right and a.key < b.key)
-    end)
-    for _, item in ipairs(kinds) do
-        result.identities[#result.identities + 1] = identity_of(what, item.key .. ":" .. item.value)
-    end
-    if #result.identities == 0 then
-        fault("%s: 'contact' has no identity", what)
-    end
-    return result
-end
-
--- Conversations -----------------------------------------------------------------------------------------------------------
+-- Conversations -------------------------------------------------------------------------------------------------------
 
 local conversation = {}
 effects.conversation_methods = conversation
@@ -258,7 +191,8 @@ function conversation:send(options)
         options = { text = options }
     end
     local given = check_effect("send", options, send_fields)
-    local what = exactly_one("send", { text = not given.media and given.text or nil, template = given.template, media = given.media },
+    local main_text = not given.media and given.text or nil -- beside media it is the caption
+    local what = exactly_one("send", { text = main_text, template = given.template, media = given.media },
         "text", "template", "media")
     local variables = variables_of("send", given.vars)
     local effect = {
@@ -314,7 +248,8 @@ conversation.untag = tagging("untag")
 function conversation:assign(assignee)
     local run = running("assign")
     local handle = handle_of(self, "assign")
-    append(run, { ["do"] = "assign", conversation = handle, assignee = argument("assign", "assignee", "text", assignee, true) })
+    assignee = argument("assign", "assignee", "text", assignee, true)
+    append(run, { ["do"] = "assign", conversation = handle, assignee = assignee })
 end
 
 local function key_argument(what, key)
@@ -327,7 +262,8 @@ end
 function conversation:set(key, value)
     local run = running("set")
     local handle = handle_of(self, "set")
-    append(run, { ["do"] = "set", conversation = handle, key = key_argument("set", key), value = plain(value, "set: the value") })
+    value = plain(value, "set: the value")
+    append(run, { ["do"] = "set", conversation = handle, key = key_argument("set", key), value = value })
 end
 
 -- snooze("4h"), or snooze(time).
@@ -340,7 +276,8 @@ function conversation:snooze(value)
         end
         append(run, { ["do"] = "snooze", conversation = handle, ["until"] = host.iso(value) })
     else
-        append(run, { ["do"] = "snooze", conversation = handle, for_ms = argument("snooze", "duration", "duration", value) })
+        local for_ms = argument("snooze", "duration", "duration", value)
+        append(run, { ["do"] = "snooze", conversation = handle, for_ms = for_ms })
     end
 end
 
@@ -371,7 +308,8 @@ function conversation:after(delay, name, options)
     local given = check_effect("after", options or {}, { unless = "any", data = "table" })
     append(run, {
         ["do"] = "after", conversation = handle, delay_ms = argument("after", "delay", "duration", delay),
-        name = timer_name("after", name), unless = unless_of("after", given.unless), data = plain(given.data, "after: data"),
+        name = timer_name("after", name), unless = unless_of("after", given.unless),
+        data = plain(given.data, "after: data"),
     })
 end
 
@@ -381,7 +319,7 @@ function conversation:cancel(name)
     append(run, { ["do"] = "cancel", conversation = handle, name = timer_name("cancel", name) })
 end
 
--- Contacts ----------------------------------------------------------------------------------------------------------------
+-- Contacts ------------------------------------------------------------------------------------------------------------
 
 local contact = {}
 effects.contact_methods = contact
@@ -394,7 +332,8 @@ end
 
 function contact:identify(identity)
     local run = running("identify")
-    append(run, { ["do"] = "identify", identity = identity_of("identify", argument("identify", "identity", "text", identity)) })
+    identity = identities.one("identify", argument("identify", "identity", "text", identity))
+    append(run, { ["do"] = "identify", identity = identity })
 end
 
 function contact:opt_out(topic)
@@ -412,7 +351,7 @@ function contact:prefer(channel)
     append(run, { ["do"] = "prefer", channel = argument("prefer", "channel", "text", channel) })
 end
 
--- fx ----------------------------------------------------------------------------------------------------------------------
+-- fx ------------------------------------------------------------------------------------------------------------------
 
 local fx = {}
 effects.fx_methods = fx
@@ -436,7 +375,8 @@ local function continued(run, topic, reference, reopen_ms)
             if row.state ~= "resolved" then
                 return row
             end
-            local resolved_at = type(row.resolved_at) == "string" and host.parse_time(row.resolved_at) or row.resolved_at
+            local resolved_at = type(row.resolved_at) == "string" and host.parse_time(row.resolved_at)
+                or row.resolved_at
             if reopen_ms and resolved_at and resolved_at * 1000 + reopen_ms >= host.now() * 1000
                 and (not best or resolved_at > best.at) then
                 best = { row = row, at = resolved_at }
@@ -456,8 +396,9 @@ function fx:open_conversation(options)
     run.opened_count = run.opened_count + 1
     local handle = "#" .. run.opened_count
     append(run, {
-        ["do"] = "open_conversation", handle = handle, topic = topic, channel = given.channel, reference = given.reference,
-        tags = given.tags and #given.tags > 0 and given.tags or nil, priority = given.priority, reopen_ms = given.reopen,
+        ["do"] = "open_conversation", handle = handle, topic = topic, channel = given.channel,
+        reference = given.reference, tags = given.tags and #given.tags > 0 and given.tags or nil,
+        priority = given.priority, reopen_ms = given.reopen,
     })
     local row = not known and continued(run, topic, reference, given.reopen)
     local data
@@ -466,8 +407,8 @@ function fx:open_conversation(options)
         data.is_new = false
     else
         data = {
-            topic = topic, reference = reference, state = "open", priority = given.priority or "normal", is_new = not known,
-            tags = given.tags or {}, attributes = {},
+            topic = topic, reference = reference, state = "open", priority = given.priority or "normal",
+            is_new = not known, tags = given.tags or {}, attributes = {},
         }
     end
     run.opened[key] = true
@@ -500,7 +441,8 @@ function fx:outreach(options)
         local kind
         if step.note or step.assign then
             kind = "note"
-            exactly_one(what, { template = step.template, text = step.text, note = step.note or step.assign }, "template", "text", "note")
+            exactly_one(what, { template = step.template, text = step.text, note = step.note or step.assign },
+                "template", "text", "note")
         else
             kind = exactly_one(what, step, "template", "text", "note")
         end
@@ -518,8 +460,8 @@ function fx:outreach(options)
         last = after
         steps[position] = {
             after_ms = after, template = step.template, text = step.text, note = step.note, assign = step.assign,
-            channel = step.channel, quiet = step.quiet, language = step.language, buttons = buttons_of(what, step.buttons),
-            vars = own,
+            channel = step.channel, quiet = step.quiet, language = step.language,
+            buttons = buttons_of(what, step.buttons), vars = own,
         }
     end
     if #steps == 0 or #steps > 20 then
@@ -547,7 +489,8 @@ function fx:webhook(endpoint, body, options)
         fault("webhook: the body is a table, not %s", type_word(body))
     end
     append(run, {
-        ["do"] = "webhook", endpoint = endpoint, type = given.type or run.event.type, body = plain(body, "webhook: the body") or {},
+        ["do"] = "webhook", endpoint = endpoint, type = given.type or run.event.type,
+        body = plain(body, "webhook: the body") or {},
     })
 end
 
@@ -565,7 +508,7 @@ function fx:emit(name, body, options)
     end
     append(run, {
         ["do"] = "emit", name = name, body = plain(body, "emit: the body") or {},
-        contact = given.contact ~= nil and contact_of("emit", given.contact) or nil,
+        contact = given.contact ~= nil and identities.contact("emit", given.contact) or nil,
     })
 end
 

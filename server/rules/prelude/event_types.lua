@@ -29,9 +29,9 @@ event_types.fields = {
 
 -- Fields of the parts: asking for another one gives nil, unless its name is nearly one of these.
 event_types.part_fields = {
-    message = { "id", "kind", "text", "media", "location", "contacts", "order", "button", "buttons", "reply_to", "referral",
-                "emoji", "forwarded", "thread", "chat", "edited", "author", "products", "payload", "attachment", "metadata",
-                "quick_replies" },
+    message = { "id", "kind", "text", "media", "location", "contacts", "order", "button", "buttons", "reply_to",
+                "referral", "emoji", "forwarded", "thread", "chat", "edited", "author", "products", "payload",
+                "attachment", "metadata", "quick_replies" },
     status = { "message_id", "state", "echo", "error", "pricing", "recipient", "participant", "up_to" },
     payment = { "id", "amount", "currency", "reason", "attempt", "next_attempt", "url", "invoice", "customer",
                 "subscription", "status", "description", "metadata", "method", "code", "message", "due_at", "number",
@@ -50,7 +50,8 @@ event_types.part_fields = {
     timer = { "name", "data", "due_at", "armed_at" },
     cause = { "event", "rule", "depth" },
     contact = { "id", "name", "language", "timezone", "preferred_channel", "attributes", "opted_out", "opted_out_at",
-                "identities", "channels", "username", "recipient", "created_at", "updated_at", "parent_user_id", "phones" },
+                "identities", "channels", "username", "recipient", "created_at", "updated_at", "parent_user_id",
+                "phones" },
     conversation = { "id", "contact_id", "source", "channel", "identity", "topic", "reference", "state", "priority",
                      "assignee", "tags", "attributes", "opened_at", "updated_at", "last_inbound_at",
                      "last_outbound_at", "first_reply_at", "snoozed_until", "resolved_at", "episode", "previous_id",
@@ -70,7 +71,7 @@ function event_types.wrong(name)
             if rest == "*" or string.find(rest, "^[%w_][%w_.:-]*$") then
                 return nil
             end
-            return string.format("'%s' is not an event type: after '%s.' comes a name of letters, digits, '_', '-' and '.'",
+            return string.format("'%s' is not an event type: after '%s.' comes a name of letters, digits, '_', '-', '.'",
                 name, family)
         end
         if name == family then

@@ -46,7 +46,7 @@ local function near_miss(what, fields, methods)
     end
 end
 
--- Methods that read ----------------------------------------------------------------------------------------------------
+-- Methods that read ---------------------------------------------------------------------------------------------------
 
 local function limit_of(what, value)
     if value == nil then
@@ -128,11 +128,12 @@ local function add_reading_methods()
 end
 add_reading_methods()
 
--- Views ------------------------------------------------------------------------------------------------------------------
+-- Views ---------------------------------------------------------------------------------------------------------------
 
 local part_missing = {}
 for part, fields in next, event_types.part_fields do
-    local methods = part == "contact" and effects.contact_methods or part == "conversation" and effects.conversation_methods
+    local methods = part == "contact" and effects.contact_methods or part == "conversation"
+        and effects.conversation_methods
     part_missing[part] = near_miss(part == "contact" and "the contact" or part == "conversation" and "a conversation"
         or "e." .. part, fields, methods or nil)
 end

@@ -1,8 +1,8 @@
 -- Where the C side enters: the globals of rule files, the end of loading, and one run of a rule.
 
 local host, use = ...
-local support, event_types, values, calendar, declarations, effects, facts, source_check = use "support", use "event_types",
-    use "values", use "calendar", use "declarations", use "effects", use "facts", use "source_check"
+local support, values, calendar = use "support", use "values", use "calendar"
+local declarations, effects, facts, source_check = use "declarations", use "effects", use "facts", use "source_check"
 local fault, type_word, did_you_mean = support.fault, support.type_word, support.did_you_mean
 
 local main = {}
@@ -10,7 +10,7 @@ local loading = true
 local data_tables = {}
 local tests = {}
 
--- Globals --------------------------------------------------------------------------------------------------------------
+-- Globals -------------------------------------------------------------------------------------------------------------
 
 local globals = {}
 main.globals = globals
@@ -102,11 +102,12 @@ globals.test = only_while_loading("test", function(name, run)
 end)
 
 
-for _, name in ipairs { "money", "duration", "seconds", "minutes", "hours", "days", "date", "local_time", "has", "is" } do
+local helpers = { "money", "duration", "seconds", "minutes", "hours", "days", "date", "local_time", "has", "is" }
+for _, name in ipairs(helpers) do
     globals[name] = values[name]
 end
 
--- Loading --------------------------------------------------------------------------------------------------------------
+-- Loading -------------------------------------------------------------------------------------------------------------
 
 -- What a file of rules/data returned, frozen by the sandbox.
 function main.add_data(name, value, file)
@@ -153,7 +154,8 @@ function main.finish(sources)
     local description = { rules = host.array {}, tests = host.array {}, declarations = {}, problems = host.array {} }
     for position, rule in ipairs(rules) do
         description.rules[position] = {
-            name = rule.name, doc = rule.doc or "", file = rule.file, line = rule.line, priority = rule.priority, on = rule.on,
+            name = rule.name, doc = rule.doc or "", file = rule.file, line = rule.line, priority = rule.priority,
+            on = rule.on,
         }
     end
     for position, test in ipairs(tests) do
@@ -187,7 +189,7 @@ function main.functions()
     return list
 end
 
--- Running --------------------------------------------------------------------------------------------------------------
+-- Running -------------------------------------------------------------------------------------------------------------
 
 -- What the rules of one event are shown; it cannot be changed by them, so they share it.
 local shown

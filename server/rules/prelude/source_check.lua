@@ -12,12 +12,12 @@ local source_check = {}
 -- Tokens --------------------------------------------------------------------------------------------------------------
 
 local keywords = support.set_of {
-    "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil", "not",
-    "or", "repeat", "return", "then", "true", "until", "while",
+    "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil",
+    "not", "or", "repeat", "return", "then", "true", "until", "while",
 }
 
--- The tokens of a source that compiles: {kind = "name" | "word" | "text" | "number" | "sign", text, line}. The text of a
--- literal with escapes in it is nil.
+-- The tokens of a source that compiles: {kind = "name" | "word" | "text" | "number" | "sign", text, line}. The text of
+-- a literal with escapes in it is nil.
 local function tokens_of(source)
     local list, position, line = {}, 1, 1
     local function add(kind, text)
@@ -78,7 +78,8 @@ local function tokens_of(source)
                     if to then
                         add("number", string.sub(source, position, to))
                     else
-                        local sign = string.match(source, "^%.%.%.?", position) or string.match(source, "^[=~<>]=", position)
+                        local sign = string.match(source, "^%.%.%.?", position)
+                            or string.match(source, "^[=~<>]=", position)
                             or string.match(source, "^::", position) or first
                         to = position + #sign - 1
                         add("sign", sign)
@@ -108,7 +109,8 @@ local function read_table(list, start)
         if list[at].kind == "name" and is(list[at + 1], "=") then
             name, at = list[at].text, at + 2
         elseif is(list[at], "[") then
-            if list[at + 1].kind == "text" and list[at + 1].text and is(list[at + 2], "]") and is(list[at + 3], "=") then
+            local key = list[at + 1]
+            if key.kind == "text" and key.text and is(list[at + 2], "]") and is(list[at + 3], "=") then
                 name, at = list[at + 1].text, at + 4
             else
                 made.is_open = true
@@ -147,7 +149,7 @@ local function read_table(list, start)
     return made
 end
 
--- Checks ----------------------------------------------------------------------------------------------------------------
+-- Checks --------------------------------------------------------------------------------------------------------------
 
 local function check_declared(file, value, kind)
     if value and value.text and not declarations.declared[kind][value.text] then
@@ -218,7 +220,8 @@ function source_check.file(file, source, data_names)
             local argument = is(after, "(") and list[at + 2] or after
             local literal = argument and argument.kind == "text" and argument.text
                 and (argument == after or is(list[at + 3], ")") or is(list[at + 3], ",")) and argument or nil
-            local options = argument and is(argument, "{") and read_table(list, argument == after and at + 1 or at + 2) or nil
+            local options = argument and is(argument, "{") and read_table(list, argument == after and at + 1
+                or at + 2) or nil
             if is(before, ":") then
                 if token.text == "send" and options then
                     check_send(file, options)
@@ -236,7 +239,8 @@ function source_check.file(file, source, data_names)
                 end
             elseif not is_member and not is(before, "function") then
                 if token.text == "data" and literal and not data_names[literal.text] then
-                    problem("error", { file = file, line = token.line }, string.format("there is no data '%s'%s", literal.text,
+                    problem("error", { file = file, line = token.line }, string.format("there is no data '%s'%s",
+                        literal.text,
                         did_you_mean(literal.text, support.keys(data_names))))
                 elseif token.text == "calendar" and literal then
                     local behind = list[at + (argument == after and 2 or 4)]
@@ -248,7 +252,8 @@ function source_check.file(file, source, data_names)
                     local field = list[at + 2].text
                     local hint = did_you_mean(field, event_types.fields)
                     if hint ~= "" then
-                        problem("warning", { file = file, line = token.line }, string.format("unknown field 'e.%s'%s", field, hint))
+                        problem("warning", { file = file, line = token.line }, string.format("unknown field 'e.%s'%s",
+                            field, hint))
                     end
                 end
             end

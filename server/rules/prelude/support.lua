@@ -191,7 +191,8 @@ local function convert(kind, value)
                     return value
                 end
             end
-            return nil, string.format("'%s' is not one of %s%s", value, table.concat(kind, ", "), did_you_mean(value, kind))
+            return nil, string.format("'%s' is not one of %s%s", value, table.concat(kind, ", "), did_you_mean(value,
+                kind))
         end
         return nil, string.format("is one of %s, not %s", table.concat(kind, ", "), type_word(value))
     elseif kind == "text" then
@@ -258,8 +259,8 @@ local function type_of(field)
     return type(field) == "table" and (field.type or field) or field
 end
 
--- Checks `options` against `fields` ({name = {type = …, required = true}} or {name = type}) and returns a new table of
--- converted values. `complain(key, text)` is called for each thing that is wrong, in a fixed order; it may raise.
+-- Checks `options` against `fields` ({name = {type = …, required = true}} or {name = type}) and returns a new table
+-- of converted values. `complain(key, text)` is called for each thing that is wrong, in a fixed order; it may raise.
 function support.check(what, options, fields, complain)
     options = support.unwrap(options)
     local result, all_well = {}, true
@@ -280,7 +281,8 @@ function support.check(what, options, fields, complain)
             else
                 local _, wrong = convert(type_of(field), options[key])
                 if wrong then
-                    complain(key, string.format("%s: '%s'%s%s", what, key, string.sub(wrong, 1, 1) == ":" and "" or " ", wrong))
+                    complain(key, string.format("%s: '%s'%s%s", what, key, string.sub(wrong, 1, 1) == ":" and ""
+                        or " ", wrong))
                 end
             end
         end

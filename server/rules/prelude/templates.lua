@@ -2,7 +2,8 @@
 
 local host, use = ...
 local support = use "support"
-local problem, did_you_mean, type_word, unwrap = support.problem, support.did_you_mean, support.type_word, support.unwrap
+local problem, did_you_mean, type_word, unwrap = support.problem, support.did_you_mean, support.type_word,
+    support.unwrap
 
 local templates = {}
 
@@ -60,7 +61,8 @@ function templates.buttons(value, complain)
             complain(string.format("button %d is a text or a table, not %s", position, type_word(button)))
             button = { id = "?", text = "?" }
         end
-        local made = support.check("button " .. position, button, { id = "text", text = { type = "text", required = true }, url = "text" },
+        local made = support.check("button " .. position, button, { id = "text", text = { type = "text",
+            required = true }, url = "text" },
             function(_, text) complain(text) end)
         if made.id and made.url then
             complain(string.format("button %d has an 'id' or a 'url', not both", position))
@@ -98,11 +100,13 @@ end
 
 local template_fields = {
     text = "any", languages = "table", buttons = "any", default_language = "text", variables = "words",
-    category = { "utility", "marketing", "authentication" }, topic = "text", on_unknown = { "hold", "resend", "give_up" },
+    category = { "utility", "marketing", "authentication" }, topic = "text", on_unknown = { "hold", "resend",
+        "give_up" },
     whatsapp = "table", doc = "text",
 }
 local language_fields = { text = { type = "text", required = true }, buttons = "any" }
-local whatsapp_fields = { name = { type = "text", required = true }, language = "any", parameters = "words", header = "any" }
+local whatsapp_fields = { name = { type = "text", required = true }, language = "any", parameters = "words",
+    header = "any" }
 
 local function whatsapp_part(made, value, variables, complain)
     local part = support.check("template '" .. made.name .. "': whatsapp", value, whatsapp_fields, complain)
@@ -119,15 +123,18 @@ local function whatsapp_part(made, value, variables, complain)
         end
         languages = all
     elseif type(languages) ~= "table" then
-        complain("language", string.format("template '%s': whatsapp.language is a text or a table by language", made.name))
+        complain("language", string.format("template '%s': whatsapp.language is a text or a table by language",
+            made.name))
         languages = {}
     end
     part.language = {}
     for _, key in ipairs(support.keys(languages)) do
         if not made.languages[key] then
-            complain("language", string.format("template '%s': whatsapp.language names '%s', which has no text", made.name, tostring(key)))
+            complain("language", string.format("template '%s': whatsapp.language names '%s', which has no text",
+                made.name, tostring(key)))
         elseif type(languages[key]) ~= "string" then
-            complain("language", string.format("template '%s': whatsapp.language.%s is a text such as \"en_US\"", made.name, key))
+            complain("language", string.format("template '%s': whatsapp.language.%s is a text such as \"en_US\"",
+                made.name, key))
         else
             part.language[key] = languages[key]
         end
@@ -138,7 +145,8 @@ local function whatsapp_part(made, value, variables, complain)
     end
     for _, name in ipairs(part.parameters) do
         if not support.set_of(variables)[name] then
-            complain("parameters", string.format("template '%s': the whatsapp parameter '%s' is not one of its variables%s",
+            complain("parameters",
+                string.format("template '%s': the whatsapp parameter '%s' is not one of its variables%s",
                 made.name, name, did_you_mean(name, variables)))
         end
     end
@@ -179,7 +187,8 @@ function templates.declare(name, options, at, complain)
     for _, language in ipairs(languages) do
         local variant = unwrap(texts[language])
         if not templates.is_language(language) then
-            complain("languages", string.format("%s: '%s' is not a language; write \"en\" or \"pt-BR\"", what, tostring(language)))
+            complain("languages", string.format("%s: '%s' is not a language; write \"en\" or \"pt-BR\"", what,
+                tostring(language)))
         else
             if type(variant) == "string" then
                 variant = { text = variant }
@@ -209,7 +218,8 @@ function templates.declare(name, options, at, complain)
     end
     made.default_language = given.default_language or (made.languages.en and "en") or languages[1]
     if not made.languages[made.default_language] then
-        complain("default_language", string.format("%s: there is no text in its default language '%s'", what, made.default_language))
+        complain("default_language", string.format("%s: there is no text in its default language '%s'", what,
+            made.default_language))
         made.default_language = languages[1]
     end
 
@@ -231,13 +241,15 @@ function templates.declare(name, options, at, complain)
             local set = support.set_of(list)
             for _, variable in ipairs(list) do
                 if not first_set[variable] then
-                    complain(nil, string.format("%s: the text in '%s' has {{%s}}, the one in '%s' has not", what, language,
+                    complain(nil, string.format("%s: the text in '%s' has {{%s}}, the one in '%s' has not", what,
+                        language,
                         variable, made.default_language))
                 end
             end
             for _, variable in ipairs(order) do
                 if not set[variable] then
-                    complain(nil, string.format("%s: the text in '%s' lacks {{%s}}, which the one in '%s' has", what, language,
+                    complain(nil, string.format("%s: the text in '%s' lacks {{%s}}, which the one in '%s' has", what,
+                        language,
                         variable, made.default_language))
                 end
             end

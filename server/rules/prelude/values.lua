@@ -48,7 +48,7 @@ function values.money(amount, currency)
     return minus .. grouped .. " " .. code
 end
 
--- Durations -------------------------------------------------------------------------------------------------------------
+-- Durations -----------------------------------------------------------------------------------------------------------
 
 -- duration("1h30m") is 5400, the number of seconds.
 function values.duration(text)
@@ -172,7 +172,7 @@ function values.local_time(at, zone_name)
     return parts_of("local_time", at, zone_name)
 end
 
--- Words -----------------------------------------------------------------------------------------------------------------
+-- Words ---------------------------------------------------------------------------------------------------------------
 
 local function word_list(what, ...)
     local list = {}
@@ -188,7 +188,8 @@ local function word_list(what, ...)
     end
     for _, word in ipairs(list) do
         if type(word) ~= "string" or word == "" then
-            fault("%s: words are texts or lists of texts, not %s", what, word == "" and "an empty text" or type_word(word))
+            fault("%s: words are texts or lists of texts, not %s", what, word == "" and "an empty text"
+                or type_word(word))
         end
     end
     if #list == 0 then

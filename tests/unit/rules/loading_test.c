@@ -93,7 +93,8 @@ static void declarations_are_checked(void **state)
         { "calendar 'c' { timezone = 'UTC', hours = { mon = '9-17' } }", 1, "are not hours" },
         { "calendar 'c' { timezone = 'UTC', hours = { mon = { '09:00-12:00', '11:00-13:00' } } }", 1, "overlap" },
         { "calendar 'c' { timezone = 'UTC', hours = { moon = '09:00-12:00' } }", 1, "'moon' is not a day" },
-        { "calendar 'c' { timezone = 'UTC', hours = { ['mon-tue'] = '09:00-12:00', tue = '09:00-10:00' } }", 1, "given twice" },
+        { "calendar 'c' { timezone = 'UTC', hours = { ['mon-tue'] = '09:00-12:00', tue = '09:00-10:00' } }", 1,
+          "given twice" },
         { "endpoint 'e' { url = 'ftp://x' }", 1, "starts with https://" },
         { "endpoint 'e' { url = 'https://x', secret = 'abc' }", 1, "'whsec_'" },
         { "cron 'c' { schedule = '61 * * * *' }", 1, "'61' is not a minute" },
@@ -103,8 +104,8 @@ static void declarations_are_checked(void **state)
     check_each(cases, sizeof(cases) / sizeof(cases[0]), true);
 }
 
-#define IN_RUN(code) \
-    "template 't' { text = 'Hi {{name}} {{amount}}' }\nsurvey 'csat' { question = 'How?' }\n" \
+#define IN_RUN(code)                                                                                                   \
+    "template 't' { text = 'Hi {{name}} {{amount}}' }\nsurvey 'csat' { question = 'How?' }\n"                          \
     "rule { name = 'x', on = 'message.received', run = function(e, fx)\n" code "\nend }"
 
 static void the_source_is_checked(void **state)
@@ -113,9 +114,10 @@ static void the_source_is_checked(void **state)
     static const struct expected cases[] = {
         { IN_RUN("e.conversation:send { template = 'tt' }"), 4, "there is no template 'tt'" },
         { IN_RUN("e.conversation:send({ template = \"t\" })"), 4, "needs the variables 'name', 'amount'" },
-        { IN_RUN("e.conversation:send {\n template = 't',\n vars = { name = f(1, 2), } }"), 5, "needs the variable 'amount'" },
-        { IN_RUN("fx:outreach { goal = 'payment.succeeded', steps = { { template = 't' } }, vars = { name = 'x' } }"), 4,
+        { IN_RUN("e.conversation:send {\n template = 't',\n vars = { name = f(1, 2), } }"), 5,
           "needs the variable 'amount'" },
+        { IN_RUN("fx:outreach { goal = 'payment.succeeded', steps = { { template = 't' } }, vars = { name = 'x' } }"),
+          4, "needs the variable 'amount'" },
         { IN_RUN("fx:outreach { goal = 'payment.paid', steps = {} }"), 4, "unknown event type 'payment.paid'" },
         { IN_RUN("e.conversation:survey 'cast'"), 4, "did you mean 'csat'" },
         { IN_RUN("fx:webhook('crm', {})"), 4, "there is no endpoint 'crm'" },
@@ -144,9 +146,11 @@ static void what_cannot_be_known_is_not_judged(void **state)
         IN_RUN("other:template { template = 'nothing' } -- fx:sned {} e.mesage"),
         IN_RUN("local x = 'e.conversation:send { template = \"nothing\" }' .. [[ fx:sned {} ]]"),
         IN_RUN("e.conversation:send { template = 't', vars = { name = (function() local a, b = 1, 2 return a end)(), "
-               "amount = { 1, 2 }[1] } }") ,
-        IN_RUN("fx:outreach { goal = 'payment.succeeded', steps = { { template = 't', vars = { name = 1, amount = 2 } } } }"),
-        IN_RUN("for _, x in ipairs({}) do if x then e.conversation:send { template = 't', vars = { amount = 1, name = 2, }, } end end"),
+               "amount = { 1, 2 }[1] } }"),
+        IN_RUN("fx:outreach { goal = 'payment.succeeded', steps = { { template = 't', vars = { name = 1, amount = 2 } "
+               "} } }"),
+        IN_RUN("for _, x in ipairs({}) do if x then e.conversation:send { template = 't', vars = { amount = 1, name = "
+               "2, }, } end end"),
     };
     for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++) {
         const struct rule_file files[] = { { "a.lua", fine[i] }, { NULL, NULL } };
@@ -199,13 +203,16 @@ static void declarations_come_out_as_documents(void **state)
 {
     (void)state;
     setenv("ANSWERD_TEST_URL", "https://crm.example.com", 1);
-    struct rule_set *set = load_text(
-        "template 'pay' { topic = 'billing', category = 'marketing', text = { en = 'Hi {{name}}', ['pt-BR'] = 'Oi {{name}}' },\n"
-        "  buttons = { 'Yes', { text = 'Go', url = 'https://x.y' } }, whatsapp = { name = 'pay_v1', language = { en = 'en_US' } } }\n"
-        "survey 'csat' { question = 'How?', cooldown = '7d', words = { great = 5 } }\n"
-        "endpoint 'crm' { url = env 'ANSWERD_TEST_URL', secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' }\n"
-        "calendar 'c' { timezone = 'UTC', hours = { mon = '22:00-02:00' }, holidays = { '12-25' } }\n"
-        "cron 'daily' { schedule = '0 9 * * *', timezone = 'Europe/Zurich' }\n", NULL);
+    struct rule_set *set =
+        load_text("template 'pay' { topic = 'billing', category = 'marketing', text = { en = 'Hi {{name}}', ['pt-BR'] "
+                  "= 'Oi {{name}}' },\n"
+                  "  buttons = { 'Yes', { text = 'Go', url = 'https://x.y' } }, whatsapp = { name = 'pay_v1', language "
+                  "= { en = 'en_US' } } }\n"
+                  "survey 'csat' { question = 'How?', cooldown = '7d', words = { great = 5 } }\n"
+                  "endpoint 'crm' { url = env 'ANSWERD_TEST_URL', secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' }\n"
+                  "calendar 'c' { timezone = 'UTC', hours = { mon = '22:00-02:00' }, holidays = { '12-25' } }\n"
+                  "cron 'daily' { schedule = '0 9 * * *', timezone = 'Europe/Zurich' }\n",
+                  NULL);
     const json_t *pay = rule_set_declaration(set, "template", "pay");
     assert_string_equal(json_str(pay, "category"), "marketing");
     assert_string_equal(json_str(pay, "default_language"), "en");
@@ -226,7 +233,8 @@ static void declarations_come_out_as_documents(void **state)
     assert_int_equal(json_integer_value(json_at(calendar, "days.0.0.1")), 26 * 60);
     assert_int_equal(json_array_size(json_at(calendar, "days.1")), 0);
     assert_true(json_is_array(json_at(calendar, "special.12-25")));
-    assert_string_equal(json_string_value(json_at(rule_set_declaration(set, "cron", "daily"), "schedule.timezone")), "Europe/Zurich");
+    assert_string_equal(json_string_value(json_at(rule_set_declaration(set, "cron", "daily"), "schedule.timezone")),
+                        "Europe/Zurich");
     assert_null(rule_set_declaration(set, "template", "other"));
     assert_null(rule_set_declaration(set, "template", NULL));
     assert_int_equal(json_object_size(rule_set_declarations(set, "setting")), 0);
@@ -236,9 +244,11 @@ static void declarations_come_out_as_documents(void **state)
 static void rules_run_by_priority_then_name(void **state)
 {
     (void)state;
-    struct rule_set *set = load_text("rule { name = 'b', on = 'message.*', " RUN " }\nrule { name = 'a', on = 'message.received', " RUN " }\n"
-                                     "rule { name = 'c', doc = 'first', priority = 10, on = { 'custom.x', 'timer.*' }, " RUN " }\n"
-                                     "rule { name = 'off', enabled = false, on = 'custom.x', " RUN " }\n", NULL);
+    struct rule_set *set = load_text(
+        "rule { name = 'b', on = 'message.*', " RUN " }\nrule { name = 'a', on = 'message.received', " RUN " }\n"
+        "rule { name = 'c', doc = 'first', priority = 10, on = { 'custom.x', 'timer.*' }, " RUN " }\n"
+        "rule { name = 'off', enabled = false, on = 'custom.x', " RUN " }\n",
+        NULL);
     assert_int_equal(rule_set_count(set), 3);
     assert_string_equal(rule_set_rule(set, 0)->name, "c");
     assert_string_equal(rule_set_rule(set, 0)->doc, "first");
@@ -273,7 +283,10 @@ static void the_version_names_the_contents(void **state)
     version_of((const struct rule_file[]){ { "lib/b.lua", "--2" }, { "a.lua", "--1" }, { NULL, NULL } }, same);
     version_of((const struct rule_file[]){ { "a.lua", "--1" }, { "lib/b.lua", "--3" }, { NULL, NULL } }, other);
     version_of((const struct rule_file[]){ { "c.lua", "--1" }, { "lib/b.lua", "--2" }, { NULL, NULL } }, renamed);
-    version_of((const struct rule_file[]){ { "a.lua", "--1" }, { "lib/b.lua", "--2" }, { "a_test.lua", "--" }, { NULL, NULL } }, with_test);
+    version_of(
+        (const struct rule_file[]){
+            { "a.lua", "--1" }, { "lib/b.lua", "--2" }, { "a_test.lua", "--" }, { NULL, NULL } },
+        with_test);
     assert_int_equal(strlen(first), 12);
     assert_string_equal(first, same);
     assert_string_not_equal(first, other);
@@ -298,7 +311,9 @@ static void directories_that_cannot_be_read(void **state)
 static void an_endless_file_does_not_hang_the_loading(void **state)
 {
     (void)state;
-    const struct rule_file files[] = { { "a.lua", "while true do end" }, { "b.lua", "rule { name = 'x' }" }, { NULL, NULL } };
+    const struct rule_file files[] = { { "a.lua", "while true do end" },
+                                       { "b.lua", "rule { name = 'x' }" },
+                                       { NULL, NULL } };
     json_t *problems;
     struct rule_set *set;
     struct error e;
@@ -314,7 +329,8 @@ static void libraries_and_data(void **state)
     const struct rule_file files[] = {
         { "a.lua", "local words = require 'words'\nrule { name = 'x', on = 'message.received', run = function(e, fx)\n"
                    "fx:emit(words.join(data('team').names), {}) end }" },
-        { "lib/words.lua", "local words = {}\nfunction words.join(list) return table.concat(list, '-') end\nreturn words" },
+        { "lib/words.lua",
+          "local words = {}\nfunction words.join(list) return table.concat(list, '-') end\nreturn words" },
         { "data/team.lua", "return { names = { 'ann', 'bob' } }" },
         { NULL, NULL },
     };

@@ -49,7 +49,8 @@ static inline void remove_files(const struct rule_file *files, const char *direc
         snprintf(path, sizeof(path), "%s/%s", directory, files->name);
         unlink(path);
     }
-    for (const char *const *folder = (const char *const[]){ "lib", "data", ".", "..", NULL }; *folder != NULL; folder++) {
+    for (const char *const *folder = (const char *const[]){ "lib", "data", ".", "..", NULL }; *folder != NULL;
+         folder++) {
         snprintf(path, sizeof(path), "%s/%s", directory, *folder);
         if (strcmp(*folder, ".") == 0) {
             rmdir(directory);
@@ -127,12 +128,17 @@ static inline char *effects_of(const char *rules, const char *event, const char 
     if (outcome.verdict == RULE_RAN) {
         size_t index;
         json_t *effect;
-        json_array_foreach(outcome.effects, index, effect) { json_object_del(effect, "line"); }
+        json_array_foreach(outcome.effects, index, effect)
+        {
+            json_object_del(effect, "line");
+        }
         text = json_dumps(outcome.effects, JSON_COMPACT | JSON_SORT_KEYS);
     } else {
         text = malloc(700);
         snprintf(text, 700, "%s: %s",
-                 outcome.verdict == RULE_SKIPPED ? "SKIPPED" : outcome.verdict == RULE_FAILED ? "FAILED" : "OVER BUDGET",
+                 outcome.verdict == RULE_SKIPPED  ? "SKIPPED"
+                 : outcome.verdict == RULE_FAILED ? "FAILED"
+                                                  : "OVER BUDGET",
                  outcome.error);
     }
     rule_outcome_done(&outcome);

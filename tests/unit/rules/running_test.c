@@ -7,11 +7,15 @@ static const char *const event_text =
     "\"contact\":{\"identities\":[\"whatsapp:15550100\"],\"name\":\"Ada\",\"username\":\"ada\"},"
     "\"message\":{\"id\":\"w1\",\"kind\":\"text\",\"text\":\"hello\"},\"body\":{\"list\":[1,2],\"none\":[]}}";
 static const char *const facts_text =
-    "{\"channel\":\"whatsapp\",\"contact\":{\"id\":7,\"name\":\"Ada L\",\"attributes\":{\"plan\":\"pro\"},\"opted_out\":[\"billing\"],"
-    "\"identities\":[\"whatsapp:15550100\",\"email:ada@example.com\"],\"channels\":[\"whatsapp\"],\"created_at\":\"2026-01-01T00:00:00Z\"},"
-    "\"conversation\":{\"id\":9,\"topic\":\"support\",\"reference\":\"\",\"state\":\"open\",\"tags\":[\"vip\"],\"identity\":\"whatsapp:15550100\"},"
+    "{\"channel\":\"whatsapp\",\"contact\":{\"id\":7,\"name\":\"Ada "
+    "L\",\"attributes\":{\"plan\":\"pro\"},\"opted_out\":[\"billing\"],"
+    "\"identities\":[\"whatsapp:15550100\",\"email:ada@example.com\"],\"channels\":[\"whatsapp\"],\"created_at\":"
+    "\"2026-01-01T00:00:00Z\"},"
+    "\"conversation\":{\"id\":9,\"topic\":\"support\",\"reference\":\"\",\"state\":\"open\",\"tags\":[\"vip\"],"
+    "\"identity\":\"whatsapp:15550100\"},"
     "\"conversations\":[{\"id\":9,\"topic\":\"support\",\"reference\":\"\",\"state\":\"open\",\"tags\":[\"vip\"]},"
-    "{\"id\":8,\"topic\":\"orders\",\"reference\":\"A1\",\"state\":\"resolved\",\"resolved_at\":\"2026-01-05T08:00:00Z\"}]}";
+    "{\"id\":8,\"topic\":\"orders\",\"reference\":\"A1\",\"state\":\"resolved\",\"resolved_at\":\"2026-01-05T08:00:"
+    "00Z\"}]}";
 
 struct example {
     const char *code;
@@ -37,16 +41,20 @@ static void facts_are_there(void **state)
     (void)state;
     static const struct example examples[] = {
         { "fx:emit('x', { e.id, e.type, e.occurred_at, e.channel, e.message.text })",
-          "[{\"body\":[1001,\"message.received\",1767607199.5,\"whatsapp\",\"hello\"],\"do\":\"emit\",\"name\":\"x\"}]" },
+          "[{\"body\":[1001,\"message.received\",1767607199.5,\"whatsapp\",\"hello\"],\"do\":\"emit\",\"name\":\"x\"}"
+          "]" },
         { "fx:emit('x', { e.contact.name, e.contact.username, e.contact.attributes.plan, e.contact.created_at, "
           "e.contact:identity('email'), e.contact:has_opted_out('billing'), e.contact:can_reach('telegram') })",
-          "[{\"body\":[\"Ada L\",\"ada\",\"pro\",1767225600,\"ada@example.com\",true,false],\"do\":\"emit\",\"name\":\"x\"}]" },
-        { "fx:emit('x', { c = e.conversation.channel, t = e.conversation:has_tag('vip'), n = #e.conversations, r = e.conversations[2].resolved_at })",
+          "[{\"body\":[\"Ada "
+          "L\",\"ada\",\"pro\",1767225600,\"ada@example.com\",true,false],\"do\":\"emit\",\"name\":\"x\"}]" },
+        { "fx:emit('x', { c = e.conversation.channel, t = e.conversation:has_tag('vip'), n = #e.conversations, r = "
+          "e.conversations[2].resolved_at })",
           "[{\"body\":{\"c\":\"whatsapp\",\"n\":2,\"r\":1767600000,\"t\":true},\"do\":\"emit\",\"name\":\"x\"}]" },
         { "fx:emit('x', e.body)", "[{\"body\":{\"list\":[1,2],\"none\":[]},\"do\":\"emit\",\"name\":\"x\"}]" },
         { "fx:emit('x', { e.message.media == nil, e.payment == nil, e.survey == nil })",
           "[{\"body\":[true,true,true],\"do\":\"emit\",\"name\":\"x\"}]" },
-        { "for k, v in pairs(e.message) do log(k) end for i, v in ipairs(e.contact.identities) do fx:emit(v:match('^%a+'), {}) end",
+        { "for k, v in pairs(e.message) do log(k) end for i, v in ipairs(e.contact.identities) do "
+          "fx:emit(v:match('^%a+'), {}) end",
           "[{\"body\":{},\"do\":\"emit\",\"name\":\"whatsapp\"},{\"body\":{},\"do\":\"emit\",\"name\":\"email\"}]" },
         { "local x = e['mesage']", "rules/a.lua:2: unknown field 'e.mesage'; did you mean 'message'?" },
         { "local x = e.message.txet", "e.message has no field 'txet'; did you mean 'text'?" },
@@ -63,39 +71,64 @@ static void facts_are_there(void **state)
 static void effects_are_appended(void **state)
 {
     (void)state;
-    const char *declarations = "template 't' { text = 'Hi {{name}} {{n}}' } survey 'csat' { question = 'How?' } endpoint 'crm' { url = 'https://x' } ";
+    const char *declarations = "template 't' { text = 'Hi {{name}} {{n}}' } survey 'csat' { question = 'How?' } "
+                               "endpoint 'crm' { url = 'https://x' } ";
     static const struct example examples[] = {
         { "local c = fx:open_conversation{} c:send('Hi') fx:emit('x', { c.is_new, c.id })",
-          "[{\"do\":\"open_conversation\",\"handle\":\"#1\",\"topic\":\"support\"},{\"conversation\":\"#1\",\"do\":\"send\",\"text\":\"Hi\"},"
+          "[{\"do\":\"open_conversation\",\"handle\":\"#1\",\"topic\":\"support\"},{\"conversation\":\"#1\",\"do\":"
+          "\"send\",\"text\":\"Hi\"},"
           "{\"body\":[false,9],\"do\":\"emit\",\"name\":\"x\"}]" },
-        { "local c = fx:open_conversation{ topic = 'orders', reference = 'A1', reopen = '4h' } fx:emit('x', { c.is_new })",
-          "[{\"do\":\"open_conversation\",\"handle\":\"#1\",\"reference\":\"A1\",\"reopen_ms\":14400000,\"topic\":\"orders\"},{\"body\":[false],\"do\":\"emit\",\"name\":\"x\"}]" },
-        { "local c = fx:open_conversation{ topic = 'orders', reference = 'A1', reopen = '1h' } fx:emit('x', { c.is_new })",
-          "[{\"do\":\"open_conversation\",\"handle\":\"#1\",\"reference\":\"A1\",\"reopen_ms\":3600000,\"topic\":\"orders\"},{\"body\":[true],\"do\":\"emit\",\"name\":\"x\"}]" },
-        { "e.conversation:send { template = 't', vars = { name = e.contact.name, n = 5 }, buttons = { 'Yes', { id = 'no', text = 'No' } }, quiet = 'respect' }",
-          "[{\"buttons\":[{\"id\":\"Yes\",\"text\":\"Yes\"},{\"id\":\"no\",\"text\":\"No\"}],\"conversation\":\"@\",\"do\":\"send\",\"quiet\":\"respect\","
+        { "local c = fx:open_conversation{ topic = 'orders', reference = 'A1', reopen = '4h' } fx:emit('x', { c.is_new "
+          "})",
+          "[{\"do\":\"open_conversation\",\"handle\":\"#1\",\"reference\":\"A1\",\"reopen_ms\":14400000,\"topic\":"
+          "\"orders\"},{\"body\":[false],\"do\":\"emit\",\"name\":\"x\"}]" },
+        { "local c = fx:open_conversation{ topic = 'orders', reference = 'A1', reopen = '1h' } fx:emit('x', { c.is_new "
+          "})",
+          "[{\"do\":\"open_conversation\",\"handle\":\"#1\",\"reference\":\"A1\",\"reopen_ms\":3600000,\"topic\":"
+          "\"orders\"},{\"body\":[true],\"do\":\"emit\",\"name\":\"x\"}]" },
+        { "e.conversation:send { template = 't', vars = { name = e.contact.name, n = 5 }, buttons = { 'Yes', { id = "
+          "'no', text = 'No' } }, quiet = 'respect' }",
+          "[{\"buttons\":[{\"id\":\"Yes\",\"text\":\"Yes\"},{\"id\":\"no\",\"text\":\"No\"}],\"conversation\":\"@\","
+          "\"do\":\"send\",\"quiet\":\"respect\","
           "\"template\":\"t\",\"vars\":{\"n\":\"5\",\"name\":\"Ada L\"}}]" },
-        { "e.conversation:send { media = { kind = 'image', url = 'https://x/y.png' }, text = 'Look, {{name}}', vars = { name = 'Ada' } }",
-          "[{\"conversation\":\"@\",\"do\":\"send\",\"media\":{\"caption\":\"Look, Ada\",\"kind\":\"image\",\"url\":\"https://x/y.png\"}}]" },
-        { "local c = e.conversation c:note 'n' c:tag('a', { 'b' }) c:untag 'vip' c:assign 'ann' c:assign(nil) c:set('k', { 1 }) c:set('k', nil)",
-          "[{\"conversation\":\"@\",\"do\":\"note\",\"text\":\"n\"},{\"conversation\":\"@\",\"do\":\"tag\",\"tag\":\"a\"},{\"conversation\":\"@\",\"do\":\"tag\",\"tag\":\"b\"},"
-          "{\"conversation\":\"@\",\"do\":\"untag\",\"tag\":\"vip\"},{\"assignee\":\"ann\",\"conversation\":\"@\",\"do\":\"assign\"},{\"conversation\":\"@\",\"do\":\"assign\"},"
-          "{\"conversation\":\"@\",\"do\":\"set\",\"key\":\"k\",\"value\":[1]},{\"conversation\":\"@\",\"do\":\"set\",\"key\":\"k\"}]" },
-        { "local c = e.conversation c:snooze '4h' c:snooze(now() + hours(1)) c:resolve() c:survey 'csat' c:after('1h', 'nudge', { unless = 'reply', data = { a = 1 } }) c:cancel 'nudge'",
-          "[{\"conversation\":\"@\",\"do\":\"snooze\",\"for_ms\":14400000},{\"conversation\":\"@\",\"do\":\"snooze\",\"until\":\"2026-01-05T11:00:00.000Z\"},"
+        { "e.conversation:send { media = { kind = 'image', url = 'https://x/y.png' }, text = 'Look, {{name}}', vars = "
+          "{ name = 'Ada' } }",
+          "[{\"conversation\":\"@\",\"do\":\"send\",\"media\":{\"caption\":\"Look, "
+          "Ada\",\"kind\":\"image\",\"url\":\"https://x/y.png\"}}]" },
+        { "local c = e.conversation c:note 'n' c:tag('a', { 'b' }) c:untag 'vip' c:assign 'ann' c:assign(nil) "
+          "c:set('k', { 1 }) c:set('k', nil)",
+          "[{\"conversation\":\"@\",\"do\":\"note\",\"text\":\"n\"},{\"conversation\":\"@\",\"do\":\"tag\",\"tag\":"
+          "\"a\"},{\"conversation\":\"@\",\"do\":\"tag\",\"tag\":\"b\"},"
+          "{\"conversation\":\"@\",\"do\":\"untag\",\"tag\":\"vip\"},{\"assignee\":\"ann\",\"conversation\":\"@\","
+          "\"do\":\"assign\"},{\"conversation\":\"@\",\"do\":\"assign\"},"
+          "{\"conversation\":\"@\",\"do\":\"set\",\"key\":\"k\",\"value\":[1]},{\"conversation\":\"@\",\"do\":\"set\","
+          "\"key\":\"k\"}]" },
+        { "local c = e.conversation c:snooze '4h' c:snooze(now() + hours(1)) c:resolve() c:survey 'csat' c:after('1h', "
+          "'nudge', { unless = 'reply', data = { a = 1 } }) c:cancel 'nudge'",
+          "[{\"conversation\":\"@\",\"do\":\"snooze\",\"for_ms\":14400000},{\"conversation\":\"@\",\"do\":\"snooze\","
+          "\"until\":\"2026-01-05T11:00:00.000Z\"},"
           "{\"conversation\":\"@\",\"do\":\"resolve\"},{\"conversation\":\"@\",\"do\":\"survey\",\"survey\":\"csat\"},"
-          "{\"conversation\":\"@\",\"data\":{\"a\":1},\"delay_ms\":3600000,\"do\":\"after\",\"name\":\"nudge\",\"unless\":[\"reply\"]},"
+          "{\"conversation\":\"@\",\"data\":{\"a\":1},\"delay_ms\":3600000,\"do\":\"after\",\"name\":\"nudge\","
+          "\"unless\":[\"reply\"]},"
           "{\"conversation\":\"@\",\"do\":\"cancel\",\"name\":\"nudge\"}]" },
-        { "local p = e.contact p:set('plan', 'max') p:identify 'email:Ada@Example.com' p:opt_out() p:opt_in 'billing' p:prefer 'telegram'",
-          "[{\"do\":\"contact_set\",\"key\":\"plan\",\"value\":\"max\"},{\"do\":\"identify\",\"identity\":\"email:ada@example.com\"},{\"do\":\"opt_out\",\"topic\":\"all\"},"
+        { "local p = e.contact p:set('plan', 'max') p:identify 'email:Ada@Example.com' p:opt_out() p:opt_in 'billing' "
+          "p:prefer 'telegram'",
+          "[{\"do\":\"contact_set\",\"key\":\"plan\",\"value\":\"max\"},{\"do\":\"identify\",\"identity\":\"email:ada@"
+          "example.com\"},{\"do\":\"opt_out\",\"topic\":\"all\"},"
           "{\"do\":\"opt_in\",\"topic\":\"billing\"},{\"channel\":\"telegram\",\"do\":\"prefer\"}]" },
-        { "fx:outreach { topic = 'billing', goal = 'payment.succeeded', steps = { { template = 't' }, { after = '24h', text = 'Hi {{name}}' }, { after = '72h', note = 'Call', assign = 'ann' } }, vars = { name = 'Ada', n = 1 } }",
-          "[{\"do\":\"outreach\",\"goal\":\"payment.succeeded\",\"steps\":[{\"after_ms\":0,\"template\":\"t\"},{\"after_ms\":86400000,\"text\":\"Hi Ada\"},"
-          "{\"after_ms\":259200000,\"assign\":\"ann\",\"note\":\"Call\"}],\"topic\":\"billing\",\"vars\":{\"n\":\"1\",\"name\":\"Ada\"}}]" },
+        { "fx:outreach { topic = 'billing', goal = 'payment.succeeded', steps = { { template = 't' }, { after = '24h', "
+          "text = 'Hi {{name}}' }, { after = '72h', note = 'Call', assign = 'ann' } }, vars = { name = 'Ada', n = 1 } "
+          "}",
+          "[{\"do\":\"outreach\",\"goal\":\"payment.succeeded\",\"steps\":[{\"after_ms\":0,\"template\":\"t\"},{"
+          "\"after_ms\":86400000,\"text\":\"Hi Ada\"},"
+          "{\"after_ms\":259200000,\"assign\":\"ann\",\"note\":\"Call\"}],\"topic\":\"billing\",\"vars\":{\"n\":\"1\","
+          "\"name\":\"Ada\"}}]" },
         { "fx:webhook('crm', { a = array {} }) fx:webhook('crm', nil, { type = 'x' })",
-          "[{\"body\":{\"a\":[]},\"do\":\"webhook\",\"endpoint\":\"crm\",\"type\":\"message.received\"},{\"body\":{},\"do\":\"webhook\",\"endpoint\":\"crm\",\"type\":\"x\"}]" },
+          "[{\"body\":{\"a\":[]},\"do\":\"webhook\",\"endpoint\":\"crm\",\"type\":\"message.received\"},{\"body\":{},"
+          "\"do\":\"webhook\",\"endpoint\":\"crm\",\"type\":\"x\"}]" },
         { "fx:emit('custom.x', {}, { contact = { email = 'A@b.C', whatsapp = '+1 555 0100', name = 'Ada' } })",
-          "[{\"body\":{},\"contact\":{\"identities\":[\"whatsapp:15550100\",\"email:a@b.c\"],\"name\":\"Ada\"},\"do\":\"emit\",\"name\":\"x\"}]" },
+          "[{\"body\":{},\"contact\":{\"identities\":[\"whatsapp:15550100\",\"email:a@b.c\"],\"name\":\"Ada\"},\"do\":"
+          "\"emit\",\"name\":\"x\"}]" },
         { "e.conversations[2]:note 'old'", "[{\"conversation\":8,\"do\":\"note\",\"text\":\"old\"}]" },
     };
     check_examples(declarations, examples, sizeof(examples) / sizeof(examples[0]));
@@ -112,7 +145,8 @@ static void mistakes_name_the_line_and_the_remedy(void **state)
         { "e.conversation:send {}", "send needs one of 'text', 'template', 'media'" },
         { "local n = 't' e.conversation:send { text = 'x', template = n }", "it takes one of them" },
         { "e.conversation:send { text = 'Hi {{name}}' }", "the text has {{name}}, and 'vars' has no 'name'" },
-        { "local n e.conversation:send { template = 't', vars = { name = n } }", "needs the variable 'name', which is nil" },
+        { "local n e.conversation:send { template = 't', vars = { name = n } }",
+          "needs the variable 'name', which is nil" },
         { "local n = 'tt' e.conversation:send { template = n }", "there is no template 'tt'; did you mean 't'?" },
         { "e.conversation:send { text = 'x', buttons = { { txt = 'x' } } }", "button 1 has no 'txt'" },
         { "e.conversation:send { text = 'x', quiet = 'yes' }", "'yes' is not one of respect, ignore" },
@@ -128,7 +162,9 @@ static void mistakes_name_the_line_and_the_remedy(void **state)
         { "e.conversation:set('k', function() end)", "holds a function, which cannot be stored" },
         { "e.conversation:set('k', { 1, a = 2 })", "mixes a list with named values" },
         { "e.contact:identify 'ada@example.com'", "is not an identity" },
-        { "fx:outreach { topic = 'x', goal = 'payment.succeeded', steps = { { after = '2h', text = 'a' }, { after = '1h', text = 'b' } } }", "step 2 is due before" },
+        { "fx:outreach { topic = 'x', goal = 'payment.succeeded', steps = { { after = '2h', text = 'a' }, { after = "
+          "'1h', text = 'b' } } }",
+          "step 2 is due before" },
         { "fx:outreach { goal = 'payment.succeeded', steps = { { text = 'a' } } }", "outreach needs 'topic'" },
         { "fx:open_conversation { priority = 'hihg' }", "did you mean 'high'?" },
         { "local n = 'x' fx:webhook(n, {})", "there is no endpoint 'x'" },
@@ -142,8 +178,10 @@ static void mistakes_name_the_line_and_the_remedy(void **state)
 static void when_decides(void **state)
 {
     (void)state;
-    struct rule_set *set = load_text("rule {\n name = 'x', on = 'message.received',\n when = function(e) return e.message.text == 'bye' end,\n"
-                                     " run = function(e, fx) fx:stop() end }", NULL);
+    struct rule_set *set = load_text(
+        "rule {\n name = 'x', on = 'message.received',\n when = function(e) return e.message.text == 'bye' end,\n"
+        " run = function(e, fx) fx:stop() end }",
+        NULL);
     struct rule_outcome outcome = run_rule(set, event_text, facts_text);
     assert_int_equal(outcome.verdict, RULE_SKIPPED);
     assert_int_equal(outcome.line, 3);
@@ -156,8 +194,9 @@ static void when_decides(void **state)
     rule_outcome_done(&outcome);
     rule_set_free(set);
 
-    char *text = effects_of("rule { name = 'x', on = 'message.received', when = function(e) e.conversation:note('x') end, run = print }",
-                            event_text, facts_text);
+    char *text = effects_of(
+        "rule { name = 'x', on = 'message.received', when = function(e) e.conversation:note('x') end, run = print }",
+        event_text, facts_text);
     assert_non_null(strstr(text, "effects are for the 'run' function"));
     free(text);
 }
@@ -199,8 +238,10 @@ static struct bytes read_raw(void *arg, int64_t event_id)
 static void reads_beyond_the_facts(void **state)
 {
     (void)state;
-    struct rule_set *set = load_text(RULE("local h = e.conversation:history(2) local c = e.contact:conversations()[1]\n"
-                                          "log(h[1].text, h[1].created_at, h[2].text, c.id, c:has_tag('old'), e:raw())"), NULL);
+    struct rule_set *set =
+        load_text(RULE("local h = e.conversation:history(2) local c = e.contact:conversations()[1]\n"
+                       "log(h[1].text, h[1].created_at, h[2].text, c.id, c:has_tag('old'), e:raw())"),
+                  NULL);
     char raw[] = "{\"object\":\"page\"}";
     struct fact_reader reader = { read_history, read_conversations, read_raw, raw };
     json_t *event = document(event_text), *facts = document(facts_text);
@@ -227,7 +268,8 @@ static void an_event_without_a_contact(void **state)
 {
     (void)state;
     const char *event = "{\"id\":1,\"type\":\"message.received\",\"source\":\"x\"}";
-    char *text = effects_of(RULE("fx:emit('x', { e.contact == nil, e.conversation == nil, #e.conversations })"), event, "{}");
+    char *text =
+        effects_of(RULE("fx:emit('x', { e.contact == nil, e.conversation == nil, #e.conversations })"), event, "{}");
     assert_string_equal(text, "[{\"body\":[true,true,0],\"do\":\"emit\",\"name\":\"x\"}]");
     free(text);
     text = effects_of(RULE("fx:open_conversation {}"), event, NULL);
@@ -249,7 +291,8 @@ static void the_same_event_gives_the_same_effects(void **state)
     free(second);
 }
 
-static json_t *test_verb(void *arg, const char *verb, const json_t *arguments, const char *file, int line, struct error *reterr)
+static json_t *test_verb(void *arg, const char *verb, const json_t *arguments, const char *file, int line,
+                         struct error *reterr)
 {
     (void)arg;
     (void)file;
@@ -275,7 +318,8 @@ static void tests_call_their_host(void **state)
     (void)state;
     const struct rule_file files[] = {
         { "a_test.lua", "test('one', function(t)\nlocal r = t:contact { name = 'Ada', tags = {} }\n"
-                        "assert(r.verb == 'contact' and r.line == 2 and r.first.name == 'Ada', 'no')\nassert(now() == 1767607200) end)\n"
+                        "assert(r.verb == 'contact' and r.line == 2 and r.first.name == 'Ada', 'no')\nassert(now() == "
+                        "1767607200) end)\n"
                         "test('two', function(t) t:fail() end)\ntest('three', function(t) error('oh') end)\n"
                         "test('four', function(t) t:contact(function() end) end)" },
         { NULL, NULL },

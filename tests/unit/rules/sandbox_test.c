@@ -3,14 +3,19 @@
 
 #include "base/clock.h"
 
-static const struct rule_limits small = { .max_instructions = 200000, .max_memory_bytes = 8 * 1024 * 1024, .max_effects = 10, .max_wall_ms = 2000 };
+static const struct rule_limits small = {
+    .max_instructions = 200000, .max_memory_bytes = 8 * 1024 * 1024, .max_effects = 10, .max_wall_ms = 2000
+};
 
 /* A set whose first rule does `code`, and whose second must still work. */
 static struct rule_set *load_attack(const char *code)
 {
     char rules[4096];
-    snprintf(rules, sizeof(rules), "local kept, list = 0, {}\nrule { name = 'a', on = 'custom.x', run = function(e, fx)\n%s\nend }\n"
-             "rule { name = 'b', on = 'custom.x', run = function(e, fx) log(kept, #list, ('x'):upper()) fx:emit('fine', {}) end }", code);
+    snprintf(rules, sizeof(rules),
+             "local kept, list = 0, {}\nrule { name = 'a', on = 'custom.x', run = function(e, fx)\n%s\nend }\n"
+             "rule { name = 'b', on = 'custom.x', run = function(e, fx) log(kept, #list, ('x'):upper()) "
+             "fx:emit('fine', {}) end }",
+             code);
     return load_text(rules, &small);
 }
 
@@ -45,8 +50,10 @@ static void budgets_hold(void **state)
         msec_t before = clock_steady();
         for (int round = 0; round < 2; round++) {
             struct rule_outcome outcome = run_rule(set, "{\"type\":\"custom.x\",\"id\":1}", NULL);
-            bool stopped = outcome.verdict == RULE_OVER_BUDGET || ((i == 4 || i == 5) && outcome.verdict == RULE_FAILED);
-            if (!stopped || outcome.effects != NULL || outcome.line == 0 || strncmp(outcome.error, "rules/a.lua:", 12) != 0) {
+            bool stopped =
+                outcome.verdict == RULE_OVER_BUDGET || ((i == 4 || i == 5) && outcome.verdict == RULE_FAILED);
+            if (!stopped || outcome.effects != NULL || outcome.line == 0 ||
+                strncmp(outcome.error, "rules/a.lua:", 12) != 0) {
                 fail_msg("%s: verdict %d line %d: %s", attacks[i], outcome.verdict, outcome.line, outcome.error);
             }
             rule_outcome_done(&outcome);
@@ -83,8 +90,10 @@ static void nothing_is_kept_from_one_event_to_the_next(void **state)
 static void there_is_no_way_out(void **state)
 {
     (void)state;
-    static const char *const names[] = { "io", "os", "debug", "load", "loadstring", "dofile", "loadfile", "collectgarbage", "coroutine",
-                                         "rawset", "rawget", "setmetatable", "getmetatable", "package", "host", "use" };
+    static const char *const names[] = { "io",           "os",      "debug",    "load",
+                                         "loadstring",   "dofile",  "loadfile", "collectgarbage",
+                                         "coroutine",    "rawset",  "rawget",   "setmetatable",
+                                         "getmetatable", "package", "host",     "use" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char code[128];
         snprintf(code, sizeof(code), "local x = %s", names[i]);
@@ -102,12 +111,21 @@ static void shared_things_cannot_be_changed(void **state)
 {
     (void)state;
     static const char *const attacks[] = {
-        "string.upper = nil", "math.floor = nil", "fx.emit = nil", "calendar = nil", "table.insert(string, 1)", "e.id = 2", "e.contact.identities[1] = 'x'",
-        "now = function() return 0 end", "_G = nil", "next(fx)[1] = 2",
+        "string.upper = nil",
+        "math.floor = nil",
+        "fx.emit = nil",
+        "calendar = nil",
+        "table.insert(string, 1)",
+        "e.id = 2",
+        "e.contact.identities[1] = 'x'",
+        "now = function() return 0 end",
+        "_G = nil",
+        "next(fx)[1] = 2",
     };
     for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
         struct rule_set *set = load_attack(attacks[i]);
-        struct rule_outcome outcome = run_rule(set, "{\"type\":\"custom.x\",\"id\":1,\"contact\":{\"identities\":[\"email:a@b.c\"]}}", NULL);
+        struct rule_outcome outcome =
+            run_rule(set, "{\"type\":\"custom.x\",\"id\":1,\"contact\":{\"identities\":[\"email:a@b.c\"]}}", NULL);
         if (outcome.verdict != RULE_FAILED) {
             fail_msg("%s: verdict %d", attacks[i], outcome.verdict);
         }
@@ -120,10 +138,12 @@ static void shared_things_cannot_be_changed(void **state)
 static void what_a_rule_keeps_of_a_global_still_works(void **state)
 {
     (void)state;
-    struct rule_set *set = load_text("local money, calendar, data, log, has, date = money, calendar, data, log, has, date\n"
-                                     "calendar 'c' { timezone = 'UTC', hours = { mon = '09:00-17:00' } }\nlocal office = calendar 'c'\n"
-                                     "rule { name = 'a', on = 'custom.x', run = function(e, fx)\n"
-                                     "log(money(1, 'usd'), calendar('c'):open(now()), office:open(now()), has('a b', 'b'), date('%F', 0)) end }", NULL);
+    struct rule_set *set = load_text(
+        "local money, calendar, data, log, has, date = money, calendar, data, log, has, date\n"
+        "calendar 'c' { timezone = 'UTC', hours = { mon = '09:00-17:00' } }\nlocal office = calendar 'c'\n"
+        "rule { name = 'a', on = 'custom.x', run = function(e, fx)\n"
+        "log(money(1, 'usd'), calendar('c'):open(now()), office:open(now()), has('a b', 'b'), date('%F', 0)) end }",
+        NULL);
     for (int i = 0; i < 3; i++) {
         struct rule_outcome outcome = run_rule(set, "{\"type\":\"custom.x\",\"id\":1}", NULL);
         if (outcome.verdict != RULE_RAN) {
@@ -138,9 +158,12 @@ static void what_a_rule_keeps_of_a_global_still_works(void **state)
 static void many_events_do_not_fill_the_memory(void **state)
 {
     (void)state;
-    struct rule_set *set = load_text("rule { name = 'a', on = 'custom.x', run = function(e, fx)\n"
-                                     "local t = {} for i = 1, 200 do t[i] = ('x'):rep(100) .. i end fx:emit('x', { n = #t }) log(e) end }", &small);
-    json_t *event = document("{\"type\":\"custom.x\",\"id\":1,\"body\":{\"a\":[1,2,3]},\"contact\":{\"identities\":[\"email:a@b.c\"]}}");
+    struct rule_set *set =
+        load_text("rule { name = 'a', on = 'custom.x', run = function(e, fx)\n"
+                  "local t = {} for i = 1, 200 do t[i] = ('x'):rep(100) .. i end fx:emit('x', { n = #t }) log(e) end }",
+                  &small);
+    json_t *event = document(
+        "{\"type\":\"custom.x\",\"id\":1,\"body\":{\"a\":[1,2,3]},\"contact\":{\"identities\":[\"email:a@b.c\"]}}");
     for (int i = 0; i < 3000; i++) {
         struct rule_outcome outcome;
         rule_run(set, 0, event, NULL, NULL, TEST_NOW, (uint64_t)i, &outcome);
@@ -156,7 +179,8 @@ static void many_events_do_not_fill_the_memory(void **state)
 static void deep_and_large_events_are_refused_not_crashed_on(void **state)
 {
     (void)state;
-    struct rule_set *set = load_text("rule { name = 'a', on = 'custom.x', run = function(e, fx) fx:emit('x', e.body) end }", &small);
+    struct rule_set *set =
+        load_text("rule { name = 'a', on = 'custom.x', run = function(e, fx) fx:emit('x', e.body) end }", &small);
     json_t *event = document("{\"type\":\"custom.x\",\"id\":1}");
     json_t *body = json_object();
     json_t *at = body;

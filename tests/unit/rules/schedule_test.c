@@ -59,9 +59,17 @@ static void mistakes(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "{\"cron\":\"60 * * * *\"}", "{\"cron\":\"* * * *\"}",   "{\"cron\":\"* * * * * *\"}", "{\"cron\":\"5-1 * * * *\"}",
-        "{\"cron\":\"*/0 * * * *\"}", "{\"cron\":\"x * * * *\"}", "{\"cron\":\"\"}",            "{\"every_ms\":10}",
-        "{}",                         "{\"cron\":\"0 0 30 2 *\"}", "{\"cron\":\"0 0 * * *\",\"timezone\":\"Nowhere\"}",
+        "{\"cron\":\"60 * * * *\"}",
+        "{\"cron\":\"* * * *\"}",
+        "{\"cron\":\"* * * * * *\"}",
+        "{\"cron\":\"5-1 * * * *\"}",
+        "{\"cron\":\"*/0 * * * *\"}",
+        "{\"cron\":\"x * * * *\"}",
+        "{\"cron\":\"\"}",
+        "{\"every_ms\":10}",
+        "{}",
+        "{\"cron\":\"0 0 30 2 *\"}",
+        "{\"cron\":\"0 0 * * *\",\"timezone\":\"Nowhere\"}",
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         json_t *json = document(wrong[i]);

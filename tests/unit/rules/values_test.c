@@ -14,10 +14,12 @@ static void check_values(const char *declarations, const struct value *values, s
                  declarations, values[i].expression);
         struct rule_set *set = load_text(rules, NULL);
         struct rule_outcome outcome = run_rule(set, "{\"type\":\"custom.x\",\"id\":1}", NULL);
-        const char *text = outcome.verdict == RULE_RAN ? json_string_value(json_at(outcome.log, "0.text")) : outcome.error;
+        const char *text =
+            outcome.verdict == RULE_RAN ? json_string_value(json_at(outcome.log, "0.text")) : outcome.error;
         if (text == NULL || (strcmp(text, values[i].text) != 0 &&
                              (outcome.verdict == RULE_RAN || strstr(text, values[i].text) == NULL))) {
-            fail_msg("%s\n gives    %s\n expected %s", values[i].expression, text != NULL ? text : "nothing", values[i].text);
+            fail_msg("%s\n gives    %s\n expected %s", values[i].expression, text != NULL ? text : "nothing",
+                     values[i].text);
         }
         rule_outcome_done(&outcome);
         rule_set_free(set);
@@ -81,10 +83,11 @@ static void words(void **state)
 static void calendars(void **state)
 {
     (void)state;
-    const char *office = "calendar 'office' { timezone = 'Europe/Zurich', hours = { ['mon-fri'] = { '09:00-12:00', '13:00-17:00' },"
-                         " sat = '22:00-02:00' }, holidays = { '01-06', '2026-01-08' }, special = { ['2026-01-09'] = '10:00-11:00' } }\n"
-                         "calendar 'never' { timezone = 'UTC', hours = {} }\n"
-                         "local f = function(t) return t and date('%F %R', t, 'Europe/Zurich') end\n";
+    const char *office =
+        "calendar 'office' { timezone = 'Europe/Zurich', hours = { ['mon-fri'] = { '09:00-12:00', '13:00-17:00' },"
+        " sat = '22:00-02:00' }, holidays = { '01-06', '2026-01-08' }, special = { ['2026-01-09'] = '10:00-11:00' } }\n"
+        "calendar 'never' { timezone = 'UTC', hours = {} }\n"
+        "local f = function(t) return t and date('%F %R', t, 'Europe/Zurich') end\n";
     static const struct value values[] = {
         /* It is Monday, 11:00 in Zurich. */
         { "calendar('office'):open(now())", "true" },
@@ -97,8 +100,8 @@ static void calendars(void **state)
         { "f(calendar('office'):add(now(), '6h'))", "2026-01-07 10:00" },
         { "f(calendar('office'):add(now(), hours(12)))", "2026-01-07 17:00" },
         { "f(calendar('office'):add(now(), '12h30m'))", "2026-01-09 10:30" }, /* the 8th is a holiday */
-        { "calendar('office'):between(now(), now() + days(2))", "25200" }, /* 5 h on Monday, 2 h on Wednesday */
-        { "calendar('office'):open(now() + days(5) + hours(14))", "true" }, /* Sunday, 01:00 */
+        { "calendar('office'):between(now(), now() + days(2))", "25200" },    /* 5 h on Monday, 2 h on Wednesday */
+        { "calendar('office'):open(now() + days(5) + hours(14))", "true" },   /* Sunday, 01:00 */
         { "calendar('never'):next_open(now())", "nil" },
         { "calendar('never'):add(now(), '1h')", "not open long enough" },
         { "calendar('office'):opne(now())", "did you mean 'open'" },
@@ -128,7 +131,9 @@ static void calendars_over_a_change_of_clocks(void **state)
 static void chance(void **state)
 {
     (void)state;
-    struct rule_set *set = load_text("rule { name = 'x', on = 'custom.x', run = function(e, fx) log(random(), random(6), random(10, 20)) end }", NULL);
+    struct rule_set *set = load_text(
+        "rule { name = 'x', on = 'custom.x', run = function(e, fx) log(random(), random(6), random(10, 20)) end }",
+        NULL);
     struct rule_outcome first = run_rule(set, "{\"type\":\"custom.x\"}", NULL);
     struct rule_outcome second = run_rule(set, "{\"type\":\"custom.x\"}", NULL);
     assert_true(json_equal(first.log, second.log));

@@ -58,7 +58,8 @@ static void local_times_that_are_skipped_or_shown_twice(void **state)
     (void)state;
     int64_t spring = date_to_days(2026, 3, 29) * 86400, autumn = date_to_days(2026, 10, 25) * 86400;
     assert_int_equal(utc_of("Europe/Zurich", 2026, 3, 29, 90), spring + 1800);
-    assert_int_equal(utc_of("Europe/Zurich", 2026, 3, 29, 150), spring + 5400); /* 02:30 is skipped: 03:30 summer time */
+    assert_int_equal(utc_of("Europe/Zurich", 2026, 3, 29, 150),
+                     spring + 5400); /* 02:30 is skipped: 03:30 summer time */
     assert_int_equal(utc_of("Europe/Zurich", 2026, 3, 29, 180), spring + 3600);
     assert_int_equal(utc_of("Europe/Zurich", 2026, 10, 25, 150), autumn + 1800); /* the first 02:30 */
     assert_int_equal(utc_of("Europe/Zurich", 2026, 10, 25, 180), autumn + 7200);
@@ -67,8 +68,8 @@ static void local_times_that_are_skipped_or_shown_twice(void **state)
 static void agrees_with_the_c_library(void **state)
 {
     (void)state;
-    static const char *const names[] = { "Europe/London", "America/Sao_Paulo", "Africa/Casablanca", "Asia/Tehran",
-                                         "Pacific/Apia", "America/St_Johns", "Australia/Lord_Howe", "Europe/Dublin" };
+    static const char *const names[] = { "Europe/London", "America/Sao_Paulo", "Africa/Casablanca",   "Asia/Tehran",
+                                         "Pacific/Apia",  "America/St_Johns",  "Australia/Lord_Howe", "Europe/Dublin" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct zone *zone;
         assert_int_equal(zone_read(names[i], &zone, NULL), ERR_NONE);
@@ -89,7 +90,9 @@ static void agrees_with_the_c_library(void **state)
 static void refuses_what_is_no_zone(void **state)
 {
     (void)state;
-    static const char *const names[] = { "Europe/Zurch", "", "/etc/passwd", "../../../etc/passwd", "Europe", "tzdata.zi" };
+    static const char *const names[] = {
+        "Europe/Zurch", "", "/etc/passwd", "../../../etc/passwd", "Europe", "tzdata.zi"
+    };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct zone *zone = NULL;
         struct error e;
@@ -114,12 +117,9 @@ static void dates_there_and_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(knows_winter_and_summer),
-        cmocka_unit_test(follows_the_rule_after_the_last_transition),
-        cmocka_unit_test(changes_at_the_right_second),
-        cmocka_unit_test(local_times_that_are_skipped_or_shown_twice),
-        cmocka_unit_test(agrees_with_the_c_library),
-        cmocka_unit_test(refuses_what_is_no_zone),
+        cmocka_unit_test(knows_winter_and_summer),     cmocka_unit_test(follows_the_rule_after_the_last_transition),
+        cmocka_unit_test(changes_at_the_right_second), cmocka_unit_test(local_times_that_are_skipped_or_shown_twice),
+        cmocka_unit_test(agrees_with_the_c_library),   cmocka_unit_test(refuses_what_is_no_zone),
         cmocka_unit_test(dates_there_and_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
