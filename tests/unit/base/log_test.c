@@ -35,6 +35,11 @@ static void say_quotes(void)
     log_warn("odd", "reason='%s' n=1", "migration '0001.sql' is odd, 'x' = 'y' is 'z'");
 }
 
+static void say_quoted_names(void)
+{
+    log_info("cannot start", "reason='%s' tries=%d last='%s'", "migration '0001_tables.sql' was changed", 2, "'end'");
+}
+
 static void say_nothing(void)
 {
     log_info("stopped", "");
@@ -54,6 +59,8 @@ static void test_logfmt(void **state)
                                               "empty=\"\" reason=\"it's \\\"broken\\\"\\nlevel=fake\" zip=007\n");
     assert_string_equal(captured(say_quotes), "level=warn actor=deliver msg=\"odd\" reason=\"migration '0001.sql' is odd, "
                                               "'x' = 'y' is 'z'\" n=1\n");
+    assert_string_equal(captured(say_quoted_names), "level=info actor=deliver msg=\"cannot start\" reason=\"migration "
+                                                    "'0001_tables.sql' was changed\" tries=2 last=\"'end'\"\n");
     assert_string_equal(captured(say_nothing), "level=info actor=deliver msg=\"stopped\"\n");
     assert_string_equal(captured(say_debug), "");
 }
