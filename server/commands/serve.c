@@ -286,7 +286,7 @@ static int run_serve(const struct command *command, int argc, char **argv)
         err = serve_check_rules(config, sources, NULL, &error);
     }
     if (err != ERR_NONE) {
-        command_failed(command, &error);
+        log_error("the rules do not load", "reason='%s'", error.text);
         rule_sources_free(sources);
         exit_code = EXIT_CONFIGURATION;
     } else {
