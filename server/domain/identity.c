@@ -231,6 +231,14 @@ json_t *identity_merge(struct scene *scene, json_t *a, json_t *b)
                                               ROWS_SURVEY,   ROWS_OUTREACH, ROWS_TIMER };
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         move_rows(scene, tables[i], from, to);
+    json_t *messages = json_copy(rows_of_contact(rows, ROWS_MESSAGE, from));
+    json_t *message;
+    json_array_foreach(messages, index, message)
+    {
+        if (rows_is_new(rows, ROWS_MESSAGE, message)) /* older ones stay with their conversation, which moves */
+            rows_move(rows, ROWS_MESSAGE, message, to);
+    }
+    json_decref(messages);
 
     rows_edit(rows, ROWS_CONTACT, older);
     fill_missing(older, younger, "name");

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "domain/departure.h"
 #include "domain/desk.h"
 #include "domain/rule_test_world.h"
 
@@ -82,7 +83,7 @@ static void handle_one(struct world *world, const json_t *event)
     json_array_append(world->events, (json_t *)(uintptr_t)event);
 }
 
-/* The dispatcher's decision: free text only within the provider's window, nothing to those who opted out. */
+/* A message leaves at once, or is held when it may not. */
 static void dispatch(struct world *world, json_t *delivery)
 {
     json_t *sent = json_deep_copy(delivery);
@@ -91,42 +92,18 @@ static void dispatch(struct world *world, json_t *delivery)
         json_array_append_new(world->webhooks, sent);
         return;
     }
-    struct rows *rows = memory_store_rows(world->store);
-    const json_t *request = json_object_at(delivery, "request");
-    const json_t *contact = rows_by_id(rows, ROWS_CONTACT, json_int(delivery, "contact_id", 0));
-    char key[512];
-    snprintf(key, sizeof(key), "%s %s", json_str_or(delivery, "source", ""), json_str_or(delivery, "identity", ""));
-    const json_t *address = rows_by_key(rows, ROWS_ADDRESS, key);
-    const json_t *source = json_object_get(world->sources, json_str_or(delivery, "source", ""));
-    msec_t window = source ? json_int(source, "window_ms", 0) : 0;
-    bool open = window <= 0 || (address && json_time(address, "last_inbound_at", 0) > 0 &&
-                                world->now < json_time(address, "last_inbound_at", 0) + window);
-    const json_t *topics = contact ? json_array_at(contact, "opted_out") : NULL;
-    const char *topic = json_str(delivery, "topic"), *reason = NULL, *sent_as = "free";
-    size_t index;
-    json_t *entry;
-    json_array_foreach(topics, index, entry)
-    {
-        const char *stopped = json_string_value(entry);
-        if (stopped && (strcmp(stopped, "all") == 0 || (topic && strcmp(stopped, topic) == 0)) &&
-            !json_bool(request, "confirms_opt_out", false))
-            reason = "the contact has opted out";
-    }
-    if (!open || !json_object_at(request, "free")) {
-        sent_as = "approved";
-        if (!json_object_at(request, "approved"))
-            reason = "the window is closed and there is no approved template";
-    }
-    if (reason) {
-        json_put_str(sent, "reason", reason);
-        memory_store_end_delivery(world->store, delivery, "blocked", reason, NULL, world->now);
+    struct departure departure =
+        departure_decide(memory_store_rows(world->store), world->sources, delivery, world->now);
+    if (departure.refused) {
+        json_put_str(sent, "reason", departure.refused);
+        memory_store_end_delivery(world->store, delivery, "blocked", departure.refused, NULL, world->now);
         json_array_append_new(world->held, sent);
         return;
     }
     char provider_id[64];
     snprintf(provider_id, sizeof(provider_id), "sent-%lld", (long long)json_int(delivery, "id", 0));
     memory_store_end_delivery(world->store, delivery, "sent", NULL, provider_id, world->now);
-    json_put_str(sent, "sent_as", sent_as);
+    json_put_str(sent, "sent_as", departure.sent_as);
     json_put_str(sent, "provider_message_id", provider_id);
     const json_t *message = memory_store_message(world->store, json_int(delivery, "message_id", 0));
     if (message)

@@ -154,7 +154,8 @@ static void providers_report_what_people_do_not_want(void **state)
     stage_event(s, "{'type':'contact.opted_in','topic':'marketing','contact':{'identities':['whatsapp:1']}}");
     expect_rows(s, ROWS_CONTACT, "{'opted_out':[],'opted_out_at':null}", 1);
     /* A blocked bot is one dead address, not a person who wants to hear nothing. */
-    stage_event(s, "{'type':'contact.opted_out','topic':'all','provider_reason':'blocked','contact':{'identities':['whatsapp:1']}}");
+    stage_event(s, "{'type':'contact.opted_out','topic':'all','provider_reason':'blocked','contact':{'identities':['"
+                   "whatsapp:1']}}");
     expect_rows(s, ROWS_CONTACT, "{'opted_out':[]}", 1);
     expect_rows(s, ROWS_ADDRESS, "{'unreachable_at':null}", 0);
     stage_message(s, "whatsapp:1", "back");

@@ -229,7 +229,8 @@ static void keep_changes(struct stage *stage, const json_t *changes)
     }
 }
 
-static void handle(struct stage *stage, const json_t *event)
+/* As the engine does it: the facts of all are read first, the changes are written after the last one. */
+static void handle(struct stage *stage, const json_t *const *events, size_t count)
 {
     const struct fact_reader reader = memory_store_reader(stage->store);
     const struct desk_settings settings = {
@@ -240,12 +241,15 @@ static void handle(struct stage *stage, const json_t *event)
         .max_depth = 4,
     };
     struct desk *desk = desk_new(&settings, stage->rules);
-    json_t *cases = memory_store_cases(stage->store, event);
-    size_t index;
-    json_t *one;
-    json_array_foreach(cases, index, one) desk_add_case(desk, json_incref(one));
-    json_decref(cases);
-    desk_handle(desk, event, stage->now);
+    for (size_t i = 0; i < count; i++) {
+        json_t *cases = memory_store_cases(stage->store, events[i]);
+        size_t index;
+        json_t *one;
+        json_array_foreach(cases, index, one) desk_add_case(desk, json_incref(one));
+        json_decref(cases);
+    }
+    for (size_t i = 0; i < count; i++)
+        desk_handle(desk, events[i], stage->now);
     json_t *changes = desk_take_changes(desk);
     desk_free(desk);
     memory_store_apply(stage->store, changes);
@@ -278,13 +282,14 @@ static void settle(struct stage *stage)
             deliver(stage);
             return;
         }
-        handle(stage, event);
+        const json_t *const one[] = { event };
+        handle(stage, one, 1);
         json_decref(event);
     }
     fail_msg("the events do not come to an end");
 }
 
-void stage_event(struct stage *stage, const char *text)
+static json_t *complete(struct stage *stage, const char *text)
 {
     json_t *event = json_of(text);
     int64_t id = next_id(stage);
@@ -300,10 +305,25 @@ void stage_event(struct stage *stage, const char *text)
     if (!json_str(event, "occurred_at"))
         json_put_time(event, "occurred_at", stage->now);
     json_put_time(event, "received_at", stage->now);
+    return event;
+}
+
+void stage_batch(struct stage *stage, const char *const *texts, size_t count)
+{
+    json_t *events[16];
+    assert_true(count <= 16);
+    for (size_t i = 0; i < count; i++)
+        events[i] = complete(stage, texts[i]);
     json_object_clear(stage->changes);
-    handle(stage, event);
-    json_decref(event);
+    handle(stage, (const json_t *const *)events, count);
+    for (size_t i = 0; i < count; i++)
+        json_decref(events[i]);
     settle(stage);
+}
+
+void stage_event(struct stage *stage, const char *text)
+{
+    stage_batch(stage, &text, 1);
 }
 
 static void say(struct stage *stage, const char *type, const char *identity, const char *message)

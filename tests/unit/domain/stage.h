@@ -36,6 +36,8 @@ const json_t *stage_facts(const struct stage *stage, const char *name);
 
 /* Handles an event and all internal ones that follow from it; what is missing (id, times, key) is filled in. */
 void stage_event(struct stage *stage, const char *event);
+/* The same for several that are handled in one batch, before what follows from them. */
+void stage_batch(struct stage *stage, const char *const *events, size_t count);
 /* A WhatsApp or Telegram message from this handle. */
 void stage_message(struct stage *stage, const char *identity, const char *text);
 void stage_tap(struct stage *stage, const char *identity, const char *button_id);
