@@ -65,17 +65,6 @@ static void report_traces(const json_t *changes, struct log_throttle *throttle)
     }
 }
 
-/* The database counts failures in a row; it is told here when they are too many. */
-static void put_quarantine(const struct batch_context *context, const json_t *changes)
-{
-    size_t index;
-    json_t *row;
-    json_array_foreach (json_array_at(changes, "rule_health"), index, row) {
-        json_put_int(row, "quarantine_after", context->quarantine_after);
-        json_put_int(row, "quarantine_ms", context->quarantine_ms);
-    }
-}
-
 /* The claim's transaction is open; builds the changes that its events mean. */
 static json_t *handle_events(const struct batch_context *context, struct claim *claim, struct reader_state *state)
 {
@@ -101,7 +90,6 @@ static json_t *handle_events(const struct batch_context *context, struct claim *
         desk_handle(desk, json_object_at(item, "event"), clock_now());
     }
     json_t *changes = desk_take_changes(desk);
-    put_quarantine(context, changes);
     desk_free(desk);
     return changes;
 }

@@ -19,8 +19,6 @@ struct batch_context {
     unsigned max_depth;
     bool (*may_run)(void *arg, const char *rule);
     void *may_run_arg;
-    unsigned quarantine_after; /* failures in a row */
-    msec_t quarantine_ms;
     struct log_throttle *rule_failures;
 };
 

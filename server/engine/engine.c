@@ -299,8 +299,6 @@ static bool engine_work(struct engine *engine)
         .max_depth = config->engine.max_depth,
         .may_run = rule_guard_may_run,
         .may_run_arg = engine->guard,
-        .quarantine_after = config->rules.quarantine_after,
-        .quarantine_ms = config->rules.quarantine_ms,
         .rule_failures = &engine->rule_failures,
     };
     bool single = engine->singles_left > 0;
@@ -398,7 +396,7 @@ err_t engine_start(const struct engine_settings *settings, struct engine **ret_e
     engine->settings = *settings;
     engine->sources = json_deep_copy(settings->sources);
     engine->nudge_fd = nudge_fd;
-    engine->guard = rule_guard_new();
+    engine->guard = rule_guard_new(settings->config->rules.quarantine_after, settings->config->rules.quarantine_ms);
     id_pool_init(&engine->ids);
     engine->handled = metric_counter("answerd_events_handled_total", "Events that were handled.", "");
     engine->batches = metric_counter("answerd_engine_batches_total", "Transactions of the engine.", "");

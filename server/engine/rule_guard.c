@@ -13,14 +13,18 @@
 #define REFRESH_MS 1000
 
 struct rule_guard {
+    unsigned failures_in_row;
+    msec_t rest_ms;
     msec_t next_refresh;   /* steady clock */
     char announced[32];    /* version of the rule set that the database knows from us */
     json_t *resting;       /* array of names */
 };
 
-struct rule_guard *rule_guard_new(void)
+struct rule_guard *rule_guard_new(unsigned failures_in_row, msec_t rest_ms)
 {
     struct rule_guard *guard = memory_new(sizeof(*guard));
+    guard->failures_in_row = failures_in_row;
+    guard->rest_ms = rest_ms;
     guard->resting = json_array();
     return guard;
 }
@@ -114,7 +118,7 @@ err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, struct rule_se
     err_t err = announce(guard, pg, rules, reterr);
     json_t *resting = NULL;
     if (err == ERR_NONE) {
-        err = rule_store_resting(pg, rule_set_version(rules), &resting, reterr);
+        err = rule_store_resting(pg, rule_set_version(rules), guard->failures_in_row, guard->rest_ms, &resting, reterr);
     }
     if (err != ERR_NONE) {
         return err;
@@ -124,7 +128,8 @@ err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, struct rule_se
     json_t *name;
     json_array_foreach (resting, index, name) {
         if (!names_have(guard->resting, json_string_value(name))) {
-            log_error("rule rests because it failed too often", "rule='%s'", json_string_value(name));
+            log_error("rule rests because it failed too often", "rule='%s' for_ms=%lld", json_string_value(name),
+                      (long long)guard->rest_ms);
         }
     }
     json_decref(guard->resting);

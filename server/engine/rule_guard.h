@@ -11,7 +11,7 @@
 
 struct rule_guard;
 
-struct rule_guard *rule_guard_new(void);
+struct rule_guard *rule_guard_new(unsigned failures_in_row, msec_t rest_ms);
 void rule_guard_free(struct rule_guard *guard);
 
 /* Reads the table when that is due, and tells it about a rule set that was not in force before: its declarations are

@@ -21,11 +21,18 @@ static const char *iso_text(msec_t at, char text[ISO_BYTES])
     return text;
 }
 
-err_t rule_store_resting(struct pg *pg, const char *rule_set, json_t **ret_names, struct error *reterr)
+err_t rule_store_resting(struct pg *pg, const char *rule_set, unsigned failures, msec_t rest_ms, json_t **ret_names,
+                         struct error *reterr)
 {
-    static const char sql[] = "SELECT coalesce(json_agg(rule ORDER BY rule), '[]')::text FROM rule_health"
-                              " WHERE rule_set = $1 AND quarantined_until > now()";
-    const struct pg_value values[] = { PG_VALUE_TEXT(rule_set) };
+    static const char sql[] =
+        "WITH fresh AS (UPDATE rule_health SET quarantined_until = now() + $3::interval"
+        "  WHERE rule_set = $1 AND failures_in_row >= $2::bigint AND (quarantined_until IS NULL OR updated_at > quarantined_until)"
+        "  RETURNING rule)"
+        " SELECT coalesce(json_agg(rule ORDER BY rule), '[]')::text FROM ("
+        "  SELECT rule FROM fresh UNION SELECT rule FROM rule_health"
+        "   WHERE rule_set = $1 AND failures_in_row >= $2::bigint AND quarantined_until > now()) AS resting";
+    char rest[QUERY_INTERVAL_BYTES];
+    const struct pg_value values[] = { PG_VALUE_TEXT(rule_set), PG_VALUE_INT8(failures), PG_VALUE_TEXT(query_interval(rest_ms, rest)) };
     return query_json(pg, sql, values, ARRAY_LEN(values), ret_names, reterr);
 }
 

@@ -9,8 +9,10 @@
 #include "io/json.h"
 #include "io/pg.h"
 
-/* The names of the rules of `rule_set` that are in quarantine now; new reference. */
-err_t rule_store_resting(struct pg *pg, const char *rule_set, json_t **ret_names, struct error *reterr) MUST_CHECK;
+/* Puts the rules of `rule_set` to rest for `rest_ms` that failed `failures` times in a row, and once more after an
+ * earlier rest; gives the names of all that rest now, a new reference. */
+err_t rule_store_resting(struct pg *pg, const char *rule_set, unsigned failures, msec_t rest_ms, json_t **ret_names,
+                         struct error *reterr) MUST_CHECK;
 
 /* The crons of a rule set, an array of {name, schedule, next_at}: one that is known with the same schedule goes on as
  * planned, those that are not named end. */
