@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "domain/contact.h"
 #include "domain/conversation.h"
 #include "domain/message.h"
@@ -278,11 +279,18 @@ static json_t *latest(const struct scene *scene, const char *state, const char *
     return best;
 }
 
+/* "survey:ID:SCORE", as make_buttons() wrote it. */
+static bool read_button(const char *id, int64_t *ret_survey_id, int64_t *ret_score)
+{
+    struct bytes rest = bytes_of(id);
+    return bytes_equal(text_next_field(&rest, ':'), BYTES_LITERAL("survey")) &&
+           text_to_i64(text_next_field(&rest, ':'), ret_survey_id) && text_to_i64(rest, ret_score);
+}
+
 static bool take_button(struct scene *scene, const char *id)
 {
-    int64_t survey_id = 0;
-    int score = 0, used = 0;
-    if (sscanf(id, "survey:%" SCNd64 ":%2d%n", &survey_id, &score, &used) != 2 || id[used] != '\0')
+    int64_t survey_id, score;
+    if (!read_button(id, &survey_id, &score))
         return false;
     json_t *survey = rows_by_id(scene->desk->rows, ROWS_SURVEY, survey_id);
     if (!survey || json_int(survey, "contact_id", 0) != row_id(scene->contact) || score < 1 ||
@@ -295,7 +303,7 @@ static bool take_button(struct scene *scene, const char *id)
         scene->consumed = true;
         return true;
     }
-    record_score(scene, survey, score, NULL);
+    record_score(scene, survey, (int)score, NULL);
     return true;
 }
 
