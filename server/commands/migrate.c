@@ -15,13 +15,20 @@ static void print_applied(const char *name, msec_t took_ms, void *arg)
     fflush(stdout);
 }
 
+/* A database of another version is the database's fault, not the input's. */
+static int database_failed(const struct command *command, const struct error *error)
+{
+    int exit_code = command_failed(command, error);
+    return error->code == ERR_INVALID ? EXIT_DATABASE : exit_code;
+}
+
 static int apply(const struct command *command, struct pg *pg)
 {
     struct error error;
     size_t count = 0;
     if (store_migrate(pg, print_applied, NULL, &count, &error) != ERR_NONE ||
         store_make_partitions(pg, &error) != ERR_NONE) {
-        return command_failed(command, &error);
+        return database_failed(command, &error);
     }
     if (count == 0) {
         printf("the database is up to date (migration %d)\n", store_schema_version());
@@ -76,7 +83,9 @@ static int run_migrate(const struct command *command, int argc, char **argv)
     struct pg *pg = NULL;
     exit_code = command_open_database(command, config, "answerd migrate", &pg);
     if (exit_code == EXIT_OK) {
-        exit_code = status ? show_status(command, pg, true, EXIT_OK) : check ? show_status(command, pg, false, EXIT_WRONG) : apply(command, pg);
+        exit_code = status  ? show_status(command, pg, true, EXIT_OK)
+                    : check ? show_status(command, pg, false, EXIT_WRONG)
+                            : apply(command, pg);
         pg_close(pg);
     }
     config_free(config);
