@@ -16,6 +16,8 @@ void memory_store_free(struct memory_store *store);
 json_t *memory_store_cases(const struct memory_store *store, const json_t *event);
 /* Applies what desk_take_changes gave. Internal events wait in memory_store_next_event. */
 void memory_store_apply(struct memory_store *store, const json_t *changes);
+/* The same without copying: takes over one reference, and changes the rows in it later. */
+void memory_store_take(struct memory_store *store, json_t *changes);
 
 /* The next internal event to handle, or NULL; new reference. */
 json_t *memory_store_next_event(struct memory_store *store);
@@ -34,6 +36,12 @@ void memory_store_end_delivery(struct memory_store *store, json_t *delivery, con
                                const char *provider_message_id, msec_t at);
 size_t memory_store_delivery_count(const struct memory_store *store);
 json_t *memory_store_delivery(const struct memory_store *store, size_t index); /* as made, borrowed */
+
+/* Forgets everything. */
+void memory_store_clear(struct memory_store *store);
+/* Forgets what is over and old: of messages, resolved conversations, surveys and outreaches all but the newest `keep`, and
+ * deliveries that have ended. */
+void memory_store_trim(struct memory_store *store, size_t keep);
 
 /* The rows, for expectations and for setting up a world. */
 struct rows *memory_store_rows(struct memory_store *store);

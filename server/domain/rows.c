@@ -93,6 +93,18 @@ void rows_free(struct rows *rows)
     free(rows);
 }
 
+void rows_clear(struct rows *rows)
+{
+    undo_forget(rows);
+    for (int i = 0; i < ROWS_TABLE_COUNT; i++) {
+        struct table *t = &rows->tables[i];
+        json_t *const objects[] = { t->by_key, t->by_contact, t->changed, t->fresh };
+        for (size_t n = 0; n < sizeof(objects) / sizeof(objects[0]); n++)
+            if (json_object_size(objects[n]) > 0)
+                json_object_clear(objects[n]);
+    }
+}
+
 static void index_add(struct table *t, int64_t contact_id, json_t *row)
 {
     char key[32];
@@ -294,6 +306,14 @@ void rows_rollback(struct rows *rows)
     undo_forget(rows);
 }
 
+void rows_forget_changed(struct rows *rows)
+{
+    for (int i = 0; i < ROWS_TABLE_COUNT; i++) {
+        json_object_clear(rows->tables[i].changed);
+        json_object_clear(rows->tables[i].fresh);
+    }
+}
+
 json_t *rows_take_changed(struct rows *rows)
 {
     json_t *changes = json_object();
@@ -306,8 +326,7 @@ json_t *rows_take_changed(struct rows *rows)
             json_object_foreach(t->changed, key, row) json_array_append_new(list, json_deep_copy(row));
             json_put(changes, rows_table_name((enum rows_table)i), list);
         }
-        json_object_clear(t->changed);
-        json_object_clear(t->fresh);
     }
+    rows_forget_changed(rows);
     return changes;
 }

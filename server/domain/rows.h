@@ -30,6 +30,7 @@ struct rows;
 
 struct rows *rows_new(void);
 void rows_free(struct rows *rows);
+void rows_clear(struct rows *rows); /* as new */
 
 /* Takes over a row that is as stored. One with a known key is dropped: what is here may be newer. */
 void rows_load(struct rows *rows, enum rows_table table, json_t *row);
@@ -56,5 +57,6 @@ void rows_commit(struct rows *rows);
 
 /* The changed rows since the last take, as arrays by table name; new reference. Tables without changes are absent. */
 json_t *rows_take_changed(struct rows *rows);
+void rows_forget_changed(struct rows *rows);
 
 #endif
