@@ -92,6 +92,10 @@ struct channel_kind {
     /* Answer to an accepted webhook; NULL means 200 with an empty body. */
     const char *accepted_body;
 
+    /* For providers that read the answer: appends its body (application/json) for a webhook that held these events.
+     * What appends nothing gets `accepted_body`. NULL: the answer is the same for every webhook. */
+    void (*answer)(const json_t *events, struct buf *body);
+
     /* --- sending; all NULL for kinds that only receive --- */
 
     /* Can messages of this kind leave as free text only within a window after the customer's last message? */

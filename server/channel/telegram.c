@@ -63,6 +63,34 @@ static err_t sign(const struct webhook *w, struct bytes secret, struct buf *head
     return ERR_NONE;
 }
 
+/* The id of the tap that an event is about; NULL when it is about none. */
+static const char *tap_of(const json_t *event)
+{
+    const char *id = json_str(json_object_at(event, "message"), "callback_query_id");
+    if (id == NULL && strcmp(json_str_or(event, "provider_type", ""), "callback_query") == 0) {
+        id = json_str(json_object_at(event, "body"), "id");
+    }
+    return id;
+}
+
+/* Telegram executes a method that the answer names; without this one the tapped button goes on showing a progress bar.
+ * One method fits in an answer, and one update holds one tap. */
+static void answer(const json_t *events, struct buf *body)
+{
+    size_t index;
+    json_t *event;
+    json_array_foreach (events, index, event) {
+        const char *id = tap_of(event);
+        if (id) {
+            json_t *method CLEANUP(json_free) = json_object();
+            json_put_str(method, "method", "answerCallbackQuery");
+            json_put_str(method, "callback_query_id", id);
+            json_add(body, method);
+            return;
+        }
+    }
+}
+
 static err_t registration(const char *url, const json_t *settings, struct outgoing_request *out, struct error *reterr)
 {
     struct secret_list secrets;
@@ -107,6 +135,7 @@ const struct channel_kind channel_telegram = {
     .verify = verify,
     .parse = telegram_parse,
     .sign = sign,
+    .answer = answer,
     /* About one message a second in one chat, 30 a second in all; short bursts pass. */
     .address_interval_ms = 1000,
     .address_burst = 3,

@@ -15,12 +15,15 @@
 /* More events in one body than any provider sends; the webhook is kept, and can be parsed again in parts. */
 #define MAX_EVENTS 20000
 
+#define MAX_ANSWER_BYTES 16384
+
 /* A webhook on its way to the database. */
 struct pending {
     struct http_request *request;
     const struct webhook_source *source;
     char *headers_json;
     char *problem;
+    char *answer; /* for a provider that reads it, or NULL */
 };
 
 static void answer_text(struct http_request *request, int status, const char *text, const char *const *headers)
@@ -34,8 +37,18 @@ static void answer_busy(struct http_request *request)
     answer_text(request, 503, "try again later\n", headers);
 }
 
+static void answer_accepted(const struct pending *p)
+{
+    const char *text = p->source->kind->accepted_body;
+    if (p->answer)
+        http_answer(p->request, 200, "application/json", bytes_of(p->answer), NULL);
+    else
+        answer_text(p->request, 200, text ? text : "", NULL);
+}
+
 /* The same whatever was wrong, and whether or not the source exists. */
-static void answer_denied(struct webhook_desk *desk, struct http_request *request, const char *source, const char *reason)
+static void answer_denied(struct webhook_desk *desk, struct http_request *request, const char *source,
+                          const char *reason)
 {
     static struct log_throttle throttle;
     unsigned swallowed;
@@ -52,7 +65,8 @@ static void answer_method(struct http_request *request, const struct webhook_sou
     answer_text(request, 405, "method not allowed\n", headers);
 }
 
-static void handle_handshake(struct webhook_desk *desk, struct http_request *request, const struct webhook_source *source)
+static void handle_handshake(struct webhook_desk *desk, struct http_request *request,
+                             const struct webhook_source *source)
 {
     const char *mode = http_query(request, "hub.mode");
     const char *token = http_query(request, "hub.verify_token");
@@ -90,7 +104,7 @@ static void stored(const struct error *e, void *arg)
     switch (e->code) {
     case ERR_NONE:
         metric_add(p->problem ? source->unparsed : source->accepted, 1);
-        answer_text(p->request, 200, source->kind->accepted_body ? source->kind->accepted_body : "", NULL);
+        answer_accepted(p);
         break;
     case ERR_LOST:
     case ERR_TIMEOUT:
@@ -101,11 +115,13 @@ static void stored(const struct error *e, void *arg)
         break;
     default:
         metric_add(source->failed, 1);
-        log_error("webhook refused by the database", "source=%s sqlstate=%s reason='%s'", source->name, e->sqlstate, e->text);
+        log_error("webhook refused by the database", "source=%s sqlstate=%s reason='%s'", source->name, e->sqlstate,
+                  e->text);
         answer_text(p->request, 500, "internal error\n", NULL);
     }
     free(p->headers_json);
     free(p->problem);
+    free(p->answer);
     free(p);
 }
 
@@ -125,11 +141,20 @@ static json_t *parse(const struct webhook *w, const struct webhook_source *sourc
     }
     size_t index;
     json_t *event;
-    json_array_foreach(events, index, event)
-    {
+    json_array_foreach (events, index, event) {
         json_put_int(event, "lane", lane_of_event(event, source));
     }
     return events;
+}
+
+/* What the source's kind answers to these events; NULL when that does not depend on them. The caller's to free(). */
+static char *answer_for(const struct webhook_source *source, const json_t *events)
+{
+    struct buf body CLEANUP(buf_done);
+    buf_init(&body, MAX_ANSWER_BYTES);
+    if (source->kind->answer)
+        source->kind->answer(events, &body);
+    return body.len > 0 && !body.overflowed ? memory_text(body.ptr) : NULL;
 }
 
 struct header_list {
@@ -178,6 +203,7 @@ static void handle_post(struct webhook_desk *desk, struct http_request *request,
         .arg = p,
     };
     item.problem = p->problem;
+    p->answer = answer_for(source, item.events);
     if (batcher_add(desk->batcher, &item) != ERR_NONE) {
         json_decref(item.events);
         e.code = ERR_BUSY;

@@ -53,6 +53,12 @@ static void get_hooks(struct simulator *s, struct http_request *request, json_t 
     answer_list(request, s->hooks);
 }
 
+static void get_methods(struct simulator *s, struct http_request *request, json_t *body)
+{
+    (void)body;
+    answer_list(request, s->methods);
+}
+
 static void get_state(struct simulator *s, struct http_request *request, json_t *body)
 {
     (void)body;
@@ -117,6 +123,7 @@ static void post_reset(struct simulator *s, struct http_request *request, json_t
     s->faults.count = 0;
     json_array_clear(s->sent);
     json_array_clear(s->hooks);
+    json_array_clear(s->methods);
     json_object_clear(s->templates);
     poster_clear(s->poster);
     answer_json(request, 200, json_pack("{s:b}", "ok", 1));
@@ -228,7 +235,7 @@ static const struct {
     { "GET", "sent", get_sent },         { "GET", "hooks", get_hooks },         { "GET", "state", get_state },
     { "POST", "faults", post_faults },   { "DELETE", "faults", delete_faults }, { "POST", "templates", post_templates },
     { "POST", "reset", post_reset },     { "POST", "say", post_say },           { "POST", "stripe", post_stripe },
-    { "POST", "webhook", post_webhook },
+    { "POST", "webhook", post_webhook }, { "GET", "methods", get_methods },
 };
 
 bool control_side(struct simulator *s, struct http_request *request, const char *path)

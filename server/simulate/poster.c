@@ -34,6 +34,8 @@ struct poster {
     struct loop_timer *timer;
     struct http_client *client;
     char *target;
+    poster_answer *answer;
+    void *answer_arg;
     struct post *posts; /* waiting, by due time */
     size_t count;
     struct post *flying;
@@ -172,6 +174,10 @@ static void answered(const struct http_exchange *exchange, void *arg)
     }
     *at = post->next;
     post->poster->in_flight--;
+    if (exchange->outcome == HTTP_ANSWERED && exchange->status >= 200 && exchange->status < 300 &&
+        exchange->body.len > 0) {
+        post->poster->answer(post->source, exchange->body, post->poster->answer_arg);
+    }
     finish_attempt(post, exchange->outcome == HTTP_ANSWERED ? exchange->status : 0, exchange->error);
 }
 
@@ -224,7 +230,7 @@ static void tick(void *arg)
     arm(poster);
 }
 
-struct poster *poster_new(struct loop *loop, const char *target)
+struct poster *poster_new(struct loop *loop, const char *target, poster_answer *answer, void *arg)
 {
     struct poster *poster = memory_new(sizeof(*poster));
     const struct http_client_settings settings = { .max_connections = MOST_IN_FLIGHT,
@@ -236,6 +242,8 @@ struct poster *poster_new(struct loop *loop, const char *target)
     poster->target = memory_text_n(target, length);
     poster->client = http_client_new(&settings);
     poster->timer = loop_timer_new(loop, tick, poster);
+    poster->answer = answer;
+    poster->answer_arg = arg;
     return poster;
 }
 

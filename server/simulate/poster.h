@@ -10,7 +10,10 @@
 struct loop;
 struct poster;
 
-struct poster *poster_new(struct loop *loop, const char *target);
+/* The body of an answer that took a webhook of `source`, when it has one: some providers read it. Borrowed. */
+typedef void poster_answer(const struct source_config *source, struct bytes body, void *arg);
+
+struct poster *poster_new(struct loop *loop, const char *target, poster_answer *answer, void *arg);
 void poster_free(struct poster *poster); /* `done` of what waits is not called */
 
 /* `status` of the first attempt: an HTTP status, or 0 when there was no answer; `error` says why then. */

@@ -137,11 +137,21 @@ void answer_accepted(struct simulator *s, struct http_request *request, const ch
 
 /* --- what was accepted -------------------------------------------------------------------------------------------- */
 
-void record_send(struct simulator *s, const struct accepted_send *send)
+json_t *record(struct simulator *s, json_t *list)
 {
     json_t *entry = json_object();
     json_put_int(entry, "number", simulator_number(s));
     json_put_time(entry, "at", clock_now());
+    json_array_append_new(list, entry);
+    if (json_array_size(list) > MOST_RECORDED) {
+        json_array_remove(list, 0);
+    }
+    return entry;
+}
+
+void record_send(struct simulator *s, const struct accepted_send *send)
+{
+    json_t *entry = record(s, s->sent);
     json_put_str(entry, "source", send->source->name);
     json_put_str(entry, "provider", send->source->kind);
     json_put_str(entry, "method", send->method);
@@ -149,10 +159,6 @@ void record_send(struct simulator *s, const struct accepted_send *send)
     json_put_str(entry, "message_id", send->message_id);
     json_put_str(entry, "echo", send->echo);
     json_put(entry, "body", json_incref(send->body));
-    json_array_append_new(s->sent, entry);
-    if (json_array_size(s->sent) > MOST_RECORDED) {
-        json_array_remove(s->sent, 0);
-    }
     log_info("message accepted", "source=%s to=%s message=%s", send->source->name, send->to, send->message_id);
 }
 
@@ -212,11 +218,9 @@ bool hook_side(struct simulator *s, struct http_request *request, const char *pa
     const char *name = path + 6;
     struct bytes raw = http_body(request);
     json_t *body = NULL;
-    json_t *entry = json_object();
+    json_t *entry = record(s, s->hooks);
     json_t *headers = json_object();
     http_each_header(request, header_into, headers);
-    json_put_int(entry, "number", simulator_number(s));
-    json_put_time(entry, "at", clock_now());
     json_put_str(entry, "name", name);
     json_put(entry, "headers", headers);
     json_put_bytes(entry, "raw", raw);
@@ -228,10 +232,6 @@ bool hook_side(struct simulator *s, struct http_request *request, const char *pa
     log_info("webhook received", "name=%s bytes=%zu", source, raw.len);
     bool is_refused = answer_fault(s, request, source, refuse_hook);
     json_put_bool(entry, "accepted", !is_refused);
-    json_array_append_new(s->hooks, entry);
-    if (json_array_size(s->hooks) > MOST_RECORDED) {
-        json_array_remove(s->hooks, 0);
-    }
     if (!is_refused) {
         answer_accepted(s, request, source, json_pack("{s:b}", "ok", 1));
     }
@@ -240,6 +240,13 @@ bool hook_side(struct simulator *s, struct http_request *request, const char *pa
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
+static void take_answer(const struct source_config *source, struct bytes body, void *arg)
+{
+    if (strcmp(source->kind, "telegram") == 0) {
+        telegram_take_answer(arg, source, body);
+    }
+}
+
 err_t simulator_new(const struct simulate_settings *settings, struct simulator **ret_simulator, struct error *reterr)
 {
     struct simulator *s = memory_new(sizeof(*s));
@@ -247,10 +254,11 @@ err_t simulator_new(const struct simulate_settings *settings, struct simulator *
     s->delay_ms = settings->delay_ms;
     s->loop = loop_new();
     s->hold_timer = loop_timer_new(s->loop, release_answers, s);
-    s->poster = poster_new(s->loop, settings->target);
+    s->poster = poster_new(s->loop, settings->target, take_answer, s);
     s->server = http_server_new(s->loop, NULL, handle, s);
     s->sent = json_array();
     s->hooks = json_array();
+    s->methods = json_array();
     s->templates = json_object();
     /* Ids of an earlier run must not come again: answerd takes them for duplicates. */
     s->last_number = clock_now() * 1000;
@@ -290,6 +298,7 @@ void simulator_free(struct simulator *s)
     loop_free(s->loop);
     json_decref(s->sent);
     json_decref(s->hooks);
+    json_decref(s->methods);
     json_decref(s->templates);
     free(s);
 }

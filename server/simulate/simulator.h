@@ -22,6 +22,7 @@ struct simulator {
     struct loop_timer *hold_timer;
     json_t *sent;        /* array: what was accepted, in order */
     json_t *hooks;       /* array: what came to /hook/NAME */
+    json_t *methods;     /* array: Bot API methods that send nothing */
     json_t *templates;   /* object: source -> list of approved names; a source without one accepts any */
     int64_t last_number; /* of sent messages and of ids that the providers' side makes up */
 };
@@ -54,6 +55,8 @@ struct accepted_send {
     const char *echo; /* may be NULL */
     json_t *body;     /* borrowed */
 };
+/* A new entry with `number` and `at` at the end of one of the lists above, borrowed. */
+json_t *record(struct simulator *s, json_t *list);
 /* Records it for /control/sent and logs a line. */
 void record_send(struct simulator *s, const struct accepted_send *send);
 /* Answers with `body` (taken over) as the faults of the source demand: now, later or not at all. */
@@ -74,6 +77,9 @@ bool messenger_side(struct simulator *s, struct http_request *request, const cha
 bool telegram_side(struct simulator *s, struct http_request *request, const char *path);
 bool hook_side(struct simulator *s, struct http_request *request, const char *path);
 bool control_side(struct simulator *s, struct http_request *request, const char *path);
+
+/* What came back on a webhook that was taken: Telegram executes a method named there. */
+void telegram_take_answer(struct simulator *s, const struct source_config *source, struct bytes body);
 
 /* NULL when the body of a WhatsApp send is as Meta wants it; else what is wrong, with `*ret_code`. */
 const char *whatsapp_problem(const json_t *body, int *ret_code, struct buf *reason);

@@ -135,26 +135,64 @@ static const char *webhook_problem(const json_t *body)
     return NULL;
 }
 
-/* Methods that answer `true` or a constant. */
-static bool other_method(struct http_request *request, const char *method, const json_t *body)
+/* Methods that answer `true`. False for any other; `*ret_problem` is NULL when it was done. */
+static bool do_method(const char *method, const json_t *body, const char **ret_problem)
 {
+    static const char *const others[] = { "deleteWebhook", "sendChatAction", "deleteMessage", "setMessageReaction" };
     const char *problem = NULL;
+    bool is_known = strcmp(method, "setWebhook") == 0 || strcmp(method, "answerCallbackQuery") == 0;
     if (strcmp(method, "setWebhook") == 0) {
         problem = webhook_problem(body);
-    } else if (strcmp(method, "answerCallbackQuery") == 0) {
-        problem = json_str(body, "callback_query_id")
-                      ? NULL
-                      : "Bad Request: query is too old and response timeout expired or query ID is invalid";
-    } else if (strcmp(method, "getMe") == 0) {
+    } else if (strcmp(method, "answerCallbackQuery") == 0 && json_str(body, "callback_query_id") == NULL) {
+        problem = "Bad Request: query is too old and response timeout expired or query ID is invalid";
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others) && !is_known; i++) {
+        is_known = strcmp(method, others[i]) == 0;
+    }
+    *ret_problem = problem;
+    return is_known;
+}
+
+/* `via` tells a call of ours from a method in the answer to a webhook. */
+static void record_method(struct simulator *s, const struct source_config *source, const char *method, const char *via,
+                          json_t *body, const char *problem)
+{
+    json_t *entry = record(s, s->methods);
+    json_put_str(entry, "source", source->name);
+    json_put_str(entry, "method", method);
+    json_put_str(entry, "via", via);
+    json_put(entry, "body", json_incref(body));
+    json_put_str(entry, "problem", problem);
+    log_info("bot method", "method=%s via=%s problem='%s'", method, via, problem ? problem : "");
+}
+
+void telegram_take_answer(struct simulator *s, const struct source_config *source, struct bytes body)
+{
+    json_t *call CLEANUP(json_free) = NULL;
+    if (json_parse(body, &call, NULL) != ERR_NONE || json_str(call, "method") == NULL) {
+        log_warn("answer without a method", "source=%s bytes=%zu", source->name, body.len);
+        return;
+    }
+    const char *problem;
+    const char *method = json_str(call, "method");
+    bool is_known = do_method(method, call, &problem);
+    record_method(s, source, method, "answer", call, is_known ? problem : "Not Found");
+}
+
+static bool other_method(struct simulator *s, struct http_request *request, const struct source_config *source,
+                         const char *method, json_t *body)
+{
+    if (strcmp(method, "getMe") == 0) {
         answer_json(request, 200,
                     json_pack("{s:b,s:{s:i,s:b,s:s,s:s}}", "ok", 1, "result", "id", 4242, "is_bot", 1, "first_name",
                               "Simulated", "username", "simulated_bot"));
         return true;
-    } else if (strcmp(method, "deleteWebhook") != 0 && strcmp(method, "sendChatAction") != 0 &&
-               strcmp(method, "deleteMessage") != 0 && strcmp(method, "setMessageReaction") != 0) {
+    }
+    const char *problem;
+    if (!do_method(method, body, &problem)) {
         return false;
     }
-    log_info("bot method", "method=%s problem='%s'", method, problem ? problem : "");
+    record_method(s, source, method, "call", body, problem);
     answer_json(request, problem ? 400 : 200,
                 problem ? bot_error(400, problem) : json_pack("{s:b,s:b}", "ok", 1, "result", 1));
     return true;
@@ -193,7 +231,7 @@ bool telegram_side(struct simulator *s, struct http_request *request, const char
         }
         return true;
     }
-    if (!other_method(request, method, body)) {
+    if (!other_method(s, request, source, method, body)) {
         answer_json(request, 404, bot_error(404, "Not Found"));
     }
     return true;
