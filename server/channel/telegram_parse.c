@@ -5,6 +5,8 @@
  */
 #include "channel/telegram.h"
 
+#include "channel/payment.h"
+
 struct update {
     const struct webhook *w;
     json_t *events;
@@ -147,6 +149,7 @@ static void put_payment(struct update *u, const char *type, const json_t *paymen
     }
     json_put_str(doc, "currency", currency);
     json_put_str(doc, "description", json_str(payment, "invoice_payload"));
+    payment_finish(event, payment_reference_keys);
 }
 
 /* Written by a person, not by a bot or in the name of a channel? */
@@ -293,7 +296,8 @@ static void on_own_membership(struct update *u)
     }
     json_t *event = add(u, is_blocked ? "contact.opted_out" : "contact.opted_in", at);
     put_contact(event, json_object_at(u->body, "from"), chat);
-    event_put_topic(event, "all", is_blocked ? "blocked" : "unblocked");
+    /* Who blocks a bot says nothing of other channels, and who unblocks it takes back no STOP. */
+    event_put_topic(event, "channel", is_blocked ? "blocked" : "unblocked");
 }
 
 static const char *reaction_name(const json_t *reaction)

@@ -5,6 +5,8 @@
 
 #include "domain/identity.h"
 
+#define CLOCKS_DIFFER_MS ((msec_t)60 * 1000)
+
 static json_t *find_address(const struct desk *desk, const char *source, const char *identity)
 {
     char key[512];
@@ -26,27 +28,35 @@ static json_t *new_address(struct scene *scene, const json_t *contact, const cha
 static void touch(struct scene *scene, json_t *address, msec_t at, bool opens_window)
 {
     bool later = opens_window && at > json_time(address, "last_inbound_at", 0);
-    if (!later && !json_str(address, "unreachable_at"))
+    /* What was said before somebody left does not bring them back; clocks differ a little. */
+    msec_t left = json_time(address, "unreachable_at", 0);
+    bool is_back = left > 0 && at + CLOCKS_DIFFER_MS >= left;
+    if (!later && !is_back)
         return;
     rows_edit(scene->desk->rows, ROWS_ADDRESS, address);
     if (later)
         json_put_time(address, "last_inbound_at", at);
+    if (!is_back)
+        return;
     json_object_del(address, "unreachable_at");
     json_object_del(address, "unreachable_reason");
 }
 
-void address_note_inbound(struct scene *scene, bool opens_window)
+/* The clock of a provider may be ahead; a window must not open longer than it will. */
+static msec_t happened_at(const struct scene *scene)
+{
+    msec_t at = json_time(scene->event, "occurred_at", scene->now);
+    return at < scene->now ? at : scene->now;
+}
+
+/* The address that the event came from, made when it is new; NULL when it came from none. */
+static json_t *address_of_event(struct scene *scene)
 {
     const json_t *who = json_object_at(scene->event, "contact");
     const json_t *identities = who ? json_array_at(who, "identities") : NULL;
     const char *primary = json_string_value(json_array_get(identities, 0));
     if (!scene->source || !scene->contact || !primary)
-        return;
-    /* The clock of a provider may be ahead; a window must not open longer than it will. */
-    msec_t at = json_time(scene->event, "occurred_at", scene->now);
-    if (at > scene->now)
-        at = scene->now;
-
+        return NULL;
     const char *recipient = json_str(who, "recipient");
     if (!recipient)
         recipient = strchr(primary, ':') ? strchr(primary, ':') + 1 : primary;
@@ -59,19 +69,64 @@ void address_note_inbound(struct scene *scene, bool opens_window)
         rows_edit(scene->desk->rows, ROWS_ADDRESS, address);
         json_put_str(address, "recipient", recipient);
     }
-    touch(scene, address, at, opens_window);
+    return address;
+}
 
-    /* The same person's other handles at this source share the provider's window. */
+/* The addresses of the event's person at its source: the one it came from first, then those of their other handles, which
+ * share its window. New reference. */
+static json_t *addresses_of_event(struct scene *scene)
+{
+    json_t *addresses = json_array(), *first = address_of_event(scene);
+    if (!first)
+        return addresses;
+    json_array_append(addresses, first);
     size_t index;
     json_t *entry;
-    json_array_foreach(identities, index, entry)
+    json_array_foreach(json_array_at(json_object_at(scene->event, "contact"), "identities"), index, entry)
     {
-        json_t *other = index > 0 && json_string_value(entry)
-                            ? find_address(scene->desk, scene->source, json_string_value(entry))
-                            : NULL;
+        const char *identity = json_string_value(entry);
+        json_t *other = index > 0 && identity ? find_address(scene->desk, scene->source, identity) : NULL;
         if (other && json_int(other, "contact_id", 0) == row_id(scene->contact))
-            touch(scene, other, at, opens_window);
+            json_array_append(addresses, other);
     }
+    return addresses;
+}
+
+void address_note_inbound(struct scene *scene, bool opens_window)
+{
+    json_t *addresses = addresses_of_event(scene);
+    size_t index;
+    json_t *address;
+    json_array_foreach(addresses, index, address) touch(scene, address, happened_at(scene), opens_window);
+    json_decref(addresses);
+}
+
+static void mark_unreachable(struct scene *scene, json_t *address, msec_t at, const char *reason)
+{
+    rows_edit(scene->desk->rows, ROWS_ADDRESS, address);
+    json_put_time(address, "unreachable_at", at);
+    json_put_str(address, "unreachable_reason", reason);
+}
+
+void address_note_blocked(struct scene *scene, const char *reason)
+{
+    json_t *addresses = addresses_of_event(scene);
+    size_t index;
+    json_t *address;
+    json_array_foreach(addresses, index, address)
+    {
+        if (json_time(address, "last_inbound_at", 0) <= happened_at(scene)) /* else they have come back since */
+            mark_unreachable(scene, address, happened_at(scene), reason);
+    }
+    json_decref(addresses);
+}
+
+void address_note_dead(struct scene *scene, const json_t *message, const char *reason)
+{
+    const char *source = json_str(message, "source"), *identity = json_str(message, "identity");
+    json_t *address = source && identity ? find_address(scene->desk, source, identity) : NULL;
+    if (address && scene->contact && json_int(address, "contact_id", 0) == row_id(scene->contact))
+        mark_unreachable(scene, address, scene->now, reason);
 }
 
 bool address_window_open(const struct desk *desk, const json_t *address, msec_t now)

@@ -8,6 +8,12 @@
  * `opens_window` is false for what providers do not count (reactions). */
 void address_note_inbound(struct scene *scene, bool opens_window);
 
+/* The person stopped this channel: its addresses of the event's contact cannot be reached until they write there again
+ * or take it back. The provider's reason is kept with them. */
+void address_note_blocked(struct scene *scene, const char *reason);
+/* The address that `message` went to is dead; later messages look for another one. */
+void address_note_dead(struct scene *scene, const json_t *message, const char *reason);
+
 struct address_wish {
     const char *channel;            /* a source or provider name that it must be, or NULL */
     const json_t *conversation;     /* its channel comes first; may be NULL */

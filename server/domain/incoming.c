@@ -73,23 +73,6 @@ static void take_reaction(struct scene *scene)
         json_put_int(message, "conversation_id", row_id(scene->conversation));
 }
 
-static void mark_unreachable(struct scene *scene, const char *source, const char *identity, const char *reason)
-{
-    struct rows *rows = scene->desk->rows;
-    size_t index;
-    json_t *address;
-    json_array_foreach(scene->contact ? rows_of_contact(rows, ROWS_ADDRESS, row_id(scene->contact)) : NULL, index,
-                       address)
-    {
-        if (strcmp(json_str_or(address, "source", ""), source ? source : "") != 0 ||
-            (identity && strcmp(json_str_or(address, "identity", ""), identity) != 0))
-            continue;
-        rows_edit(rows, ROWS_ADDRESS, address);
-        json_put_time(address, "unreachable_at", scene->now);
-        json_put_str(address, "unreachable_reason", reason);
-    }
-}
-
 static void take_status(struct scene *scene)
 {
     json_t *message = scene->message;
@@ -100,14 +83,14 @@ static void take_status(struct scene *scene)
     const json_t *error = json_object_at(json_object_at(scene->event, "status"), "error");
     const char *code = json_str_or(error, "code", "");
     if (strcmp(json_str_or(message, "state", ""), "failed") == 0 && strcmp(code, "131026") == 0)
-        mark_unreachable(scene, json_str(message, "source"), json_str(message, "identity"),
-                         "the provider cannot deliver to it");
+        address_note_dead(scene, message, "the provider cannot deliver to it");
     if (strcmp(code, "131050") == 0 && scene->contact)
         contact_opt_out(scene, scene->contact, "marketing");
     outreach_take_status(scene, message);
 }
 
-/* A provider's word that somebody does or does not want to hear from us. Blocking means this channel only. */
+/* A provider's word that somebody does or does not want to hear from us. The topic "channel" is about the event's channel
+ * alone: who blocks a bot may still want to hear from us elsewhere, and who unblocks it takes back no STOP. */
 static void take_preference(struct scene *scene, bool is_out)
 {
     const char *topic = json_str(scene->event, "topic");
@@ -116,13 +99,9 @@ static void take_preference(struct scene *scene, bool is_out)
     bool is_internal = strcmp(json_str_or(scene->event, "source", ""), "answerd") == 0;
     if (!scene->contact || is_internal)
         return;
-    const char *reason = json_str_or(scene->event, "provider_reason", "");
-    /* Who blocks a bot is tired of the bot, and may still want to hear from us elsewhere. */
-    bool whole_channel = !topic || strcmp(topic, "channel") == 0 || strcmp(reason, "blocked") == 0 ||
-                         strcmp(reason, "unblocked") == 0;
+    bool whole_channel = !topic || strcmp(topic, "channel") == 0;
     if (whole_channel && is_out)
-        mark_unreachable(scene, scene->source, NULL,
-                         json_str_or(scene->event, "provider_reason", "the contact blocked this channel"));
+        address_note_blocked(scene, json_str_or(scene->event, "provider_reason", "blocked"));
     else if (whole_channel)
         address_note_inbound(scene, false);
     else if (is_out)

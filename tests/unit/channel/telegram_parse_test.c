@@ -123,16 +123,40 @@ static void reads_edits_taps_and_reactions(void **state)
           { "message.emoji", "a" }, { "message.removed", "true" });
 }
 
-static void a_block_is_an_opt_out(void **state)
+/* The body that answers the webhook; "" when the answer is empty. */
+static void expect_answer(const char *body, const char *expected)
+{
+    json_t *events = events_of("telegram", NULL, body);
+    struct buf answer CLEANUP(buf_done);
+    buf_init(&answer, 4096);
+    channel_find("telegram")->answer(events, &answer);
+    assert_string_equal(answer.ptr ? answer.ptr : "", expected);
+    json_decref(events);
+}
+
+static void a_tap_is_answered_in_the_answer(void **state)
+{
+    (void)state;
+    expect_answer(UPDATE("callback_query", "{\"id\":\"cb1\",\"from\":" ADA ",\"data\":\"y\"}"),
+                  "{\"method\":\"answerCallbackQuery\",\"callback_query_id\":\"cb1\"}");
+    /* A button of a game has no data, and shows progress all the same. */
+    expect_answer(UPDATE("callback_query", "{\"id\":\"cb2\",\"from\":" ADA ",\"game_short_name\":\"g\"}"),
+                  "{\"method\":\"answerCallbackQuery\",\"callback_query_id\":\"cb2\"}");
+    expect_answer(MESSAGE("\"text\":\"hi\""), "");
+    expect_answer(UPDATE("callback_query", "{\"from\":" ADA ",\"data\":\"y\"}"), "");
+}
+
+static void a_block_stops_this_channel_only(void **state)
 {
     (void)state;
 #define MEMBER(chat, before, now)                                                                                      \
     UPDATE("my_chat_member",                                                                                           \
            "{\"chat\":" chat ",\"from\":" ADA ",\"date\":1795420700,\"old_chat_member\":{\"status\":\"" before         \
            "\"},\"new_chat_member\":{\"status\":\"" now "\"}}")
-    CHECK(MEMBER(PRIVATE, "member", "kicked"), { "type", "contact.opted_out" }, { "topic", "all" },
+    CHECK(MEMBER(PRIVATE, "member", "kicked"), { "type", "contact.opted_out" }, { "topic", "channel" },
           { "provider_reason", "blocked" }, { "contact.identities.0", "telegram:4711" });
-    CHECK(MEMBER(PRIVATE, "kicked", "member"), { "type", "contact.opted_in" }, { "topic", "all" });
+    CHECK(MEMBER(PRIVATE, "kicked", "member"), { "type", "contact.opted_in" }, { "topic", "channel" },
+          { "provider_reason", "unblocked" });
     CHECK(MEMBER(GROUP, "member", "kicked"), { "type", "webhook.telegram" }, { "provider_type", "my_chat_member" });
 }
 
@@ -151,7 +175,8 @@ static void keeps_every_other_update(void **state)
           { "type", "webhook.telegram" });
     CHECK(MESSAGE("\"successful_payment\":{\"currency\":\"USD\",\"total_amount\":1900,\"telegram_payment_charge_id\":"
                   "\"ch\"}"),
-          { "type", "payment.succeeded" }, { "payment", "{\"id\":\"ch\",\"amount\":1900,\"currency\":\"usd\"}" });
+          { "type", "payment.succeeded" },
+          { "payment", "{\"id\":\"ch\",\"amount\":1900,\"currency\":\"usd\",\"reference\":\"ch\"}" });
 
     const struct expectation deleted[] = { { "type", "message.deleted" },
                                            { "key", "9007199254740993" },
@@ -196,7 +221,8 @@ int main(void)
         cmocka_unit_test(a_shared_card_proves_a_number_only_when_it_is_ones_own),
         cmocka_unit_test(keeps_groups_and_people_apart),
         cmocka_unit_test(reads_edits_taps_and_reactions),
-        cmocka_unit_test(a_block_is_an_opt_out),
+        cmocka_unit_test(a_tap_is_answered_in_the_answer),
+        cmocka_unit_test(a_block_stops_this_channel_only),
         cmocka_unit_test(keeps_every_other_update),
         cmocka_unit_test(checks_the_token),
     };

@@ -153,13 +153,43 @@ static void providers_report_what_people_do_not_want(void **state)
     expect_changes(s, "events", "{'type':'contact.opted_out'}", 0);
     stage_event(s, "{'type':'contact.opted_in','topic':'marketing','contact':{'identities':['whatsapp:1']}}");
     expect_rows(s, ROWS_CONTACT, "{'opted_out':[],'opted_out_at':null}", 1);
-    /* A blocked bot is one dead address, not a person who wants to hear nothing. */
-    stage_event(s, "{'type':'contact.opted_out','topic':'all','provider_reason':'blocked','contact':{'identities':['"
-                   "whatsapp:1']}}");
-    expect_rows(s, ROWS_CONTACT, "{'opted_out':[]}", 1);
-    expect_rows(s, ROWS_ADDRESS, "{'unreachable_at':null}", 0);
-    stage_message(s, "whatsapp:1", "back");
-    expect_rows(s, ROWS_ADDRESS, "{'unreachable_at':null,'unreachable_reason':null}", 1);
+}
+
+static void a_blocked_channel_is_not_an_opt_out(void **state)
+{
+    struct stage *s = *state;
+    stage_message(s, "telegram:42", "STOP");
+    stage_event(s, "{'type':'order.completed','source':'stripe','contact':{'identities':['telegram:42','whatsapp:1']}}");
+    stage_message(s, "whatsapp:1", "hi");
+    stage_event(s, "{'type':'contact.opted_out','source':'telegram','topic':'marketing','contact':{'identities':['"
+                   "telegram:42']}}");
+    s->now += HOUR;
+    stage_event(s, "{'type':'contact.opted_out','source':'telegram','topic':'channel','provider_reason':'blocked',"
+                   "'contact':{'identities':['telegram:42'],'recipient':'42'}}");
+    expect_rows(s, ROWS_CONTACT, "{'opted_out':['marketing']}", 1);
+    expect_rows(s, ROWS_ADDRESS, "{'source':'telegram','unreachable_reason':'blocked'}", 1);
+    expect_rows(s, ROWS_ADDRESS, "{'source':'whatsapp','unreachable_at':null}", 1);
+    s->now += HOUR;
+    /* A message of before the block, posted again late, does not undo it. */
+    stage_event(s, "{'type':'message.received','source':'telegram','occurred_at':'2026-01-05T12:10:00.000Z',"
+                   "'contact':{'identities':['telegram:42']},'message':{'id':'late','kind':'text','text':'x'}}");
+    expect_rows(s, ROWS_ADDRESS, "{'source':'telegram','unreachable_reason':'blocked'}", 1);
+    stage_event(s, "{'type':'contact.opted_in','source':'telegram','topic':'channel','provider_reason':'unblocked',"
+                   "'contact':{'identities':['telegram:42']}}");
+    expect_rows(s, ROWS_ADDRESS, "{'source':'telegram','unreachable_at':null,'unreachable_reason':null}", 1);
+    /* What they said themselves stays said. */
+    expect_rows(s, ROWS_CONTACT, "{'opted_out':['marketing']}", 1);
+}
+
+static void who_blocks_before_they_write_is_known_to_be_unreachable(void **state)
+{
+    struct stage *s = *state;
+    stage_event(s, "{'type':'contact.opted_out','source':'telegram','topic':'channel','provider_reason':'blocked',"
+                   "'contact':{'identities':['telegram:43'],'recipient':'43'}}");
+    expect_rows(s, ROWS_ADDRESS, "{'identity':'telegram:43','unreachable_reason':'blocked'}", 1);
+    s->now += HOUR;
+    stage_message(s, "telegram:43", "back");
+    expect_rows(s, ROWS_ADDRESS, "{'identity':'telegram:43','unreachable_at':null}", 1);
 }
 
 int main(void)
@@ -174,6 +204,8 @@ int main(void)
         T(a_changed_number_takes_the_person_along),
         T(a_given_up_handle_belongs_to_who_has_it_now),
         T(providers_report_what_people_do_not_want),
+        T(a_blocked_channel_is_not_an_opt_out),
+        T(who_blocks_before_they_write_is_known_to_be_unreachable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
