@@ -1,0 +1,191 @@
+#include "store/database.h"
+
+#define SCHEMA "answerd_engine_store_test"
+
+static void add_event(struct pg *pg, int64_t id, const char *doc_text)
+{
+    json_t *doc CLEANUP(json_free) = document(doc_text);
+    json_put_int(doc, "id", id);
+    char *text = json_dump(doc);
+    const struct pg_value values[] = { PG_VALUE_TEXT(text) };
+    static const char sql[] = "SELECT append_internal_events(jsonb_build_array($1::jsonb))";
+    SUCCEEDS(pg_run(pg, sql, values, ARRAY_LEN(values), NULL, e));
+    free(text);
+}
+
+static int64_t position_of(const struct claim *claim, size_t index)
+{
+    return json_int(json_array_get(claim->work, index), "position", 0);
+}
+
+static void test_claim_and_commit(void **state)
+{
+    (void)state;
+    struct pg *pg = database_open_migrated(SCHEMA);
+    struct claim claim = { NULL, NULL };
+    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    assert_int_equal(json_array_size(claim.work), 0);
+    claim_done(&claim);
+
+    add_event(pg, 11, "{'type': 'message.received', 'key': 'k1', 'lane': 5, 'source': 'whatsapp', 'contact': {'identities': ['whatsapp:1']}, 'message': {'text': 'hi'}}");
+    add_event(pg, 12, "{'type': 'message.received', 'key': 'k2', 'lane': 5, 'source': 'whatsapp', 'contact': {'identities': ['whatsapp:1']}}");
+    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    assert_int_equal(json_array_size(claim.work), 2);
+    assert_int_equal(json_array_size(claim.cases), 0);
+    const json_t *event = json_object_at(json_array_get(claim.work, 0), "event");
+    assert_int_equal(json_int(event, "id", 0), 11);
+    assert_int_equal(json_int(event, "lane", 0), 5);
+    assert_string_equal(json_str(event, "key"), "k1");
+    assert_true(json_time(event, "received_at", 0) > 0);
+
+    const int64_t positions[] = { position_of(&claim, 0), position_of(&claim, 1) };
+    json_t *changes CLEANUP(json_free) =
+        document("{'contacts': [{'id': 100, 'lane': 5, 'name': 'Ada'}], 'identities': [{'identity': 'whatsapp:1', 'contact_id': 100}],"
+                 " 'conversations': [{'id': 101, 'contact_id': 100}],"
+                 " 'messages': [{'id': 102, 'direction': 'in', 'kind': 'text', 'text': 'hi', 'contact_id': 100, 'conversation_id': 101},"
+                 "              {'id': 103, 'direction': 'note', 'kind': 'text', 'text': 'second', 'contact_id': 100, 'conversation_id': 101}],"
+                 " 'handlings': [{'event_id': 11, 'contact_id': 100}, {'event_id': 12, 'contact_id': 100}]}");
+    claim_done(&claim);
+    SUCCEEDS(engine_store_commit(pg, changes, positions, ARRAY_LEN(positions), e));
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM work"), 0);
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM handling"), 2);
+
+    json_t *history CLEANUP(json_free) = engine_store_history(pg, 101, 10);
+    assert_int_equal(json_array_size(history), 2);
+    json_t *conversations CLEANUP(json_free) = engine_store_conversations(pg, 100, 10);
+    assert_int_equal(json_array_size(conversations), 1);
+
+    /* The same work a second time is refused as a whole. */
+    struct error error;
+    SUCCEEDS(pg_script(pg, "BEGIN", e));
+    assert_int_equal(engine_store_commit(pg, changes, positions, ARRAY_LEN(positions), &error), ERR_CONFLICT);
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM handling"), 2);
+    database_drop(pg, SCHEMA);
+}
+
+static void test_conflicts_bring_facts(void **state)
+{
+    (void)state;
+    struct pg *pg = database_open_migrated(SCHEMA);
+    SUCCEEDS(pg_script(pg, "INSERT INTO contact (id, lane) VALUES (200, 1); INSERT INTO identity (identity, contact_id) VALUES ('email:a@b', 200)", e));
+    add_event(pg, 11, "{'type': 'message.received', 'key': 'k1', 'lane': 5, 'contact': {'identities': ['whatsapp:1']}}");
+    json_t *changes CLEANUP(json_free) =
+        document("{'contacts': [{'id': 100, 'lane': 5}], 'identities': [{'identity': 'whatsapp:1', 'contact_id': 100}, {'identity': 'email:a@b', 'contact_id': 100}]}");
+    struct claim claim;
+    struct error error;
+    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    int64_t position = position_of(&claim, 0);
+    assert_int_equal(json_array_size(claim.cases), 0);
+    claim_done(&claim);
+    assert_int_equal(engine_store_commit(pg, changes, &position, 1, &error), ERR_CONFLICT);
+    assert_string_equal(error.sqlstate, "23505");
+    assert_null(strstr(error.text, "a@b"));
+
+    /* The connection is usable, and the next claim knows whom that handle belongs to: now it may move. */
+    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    assert_int_equal(json_array_size(claim.cases), 1);
+    assert_int_equal(json_int(json_object_at(json_array_get(claim.cases, 0), "contact"), "id", 0), 200);
+    claim_done(&claim);
+    SUCCEEDS(engine_store_commit(pg, changes, &position, 1, e));
+    assert_int_equal(database_number(pg, "SELECT contact_id FROM identity WHERE identity = 'email:a@b'"), 100);
+    database_drop(pg, SCHEMA);
+}
+
+static void test_failures_are_parked(void **state)
+{
+    (void)state;
+    struct pg *pg = database_open_migrated(SCHEMA);
+    add_event(pg, 11, "{'type': 't', 'key': 'k1', 'lane': 5}");
+    add_event(pg, 12, "{'type': 't', 'key': 'k2', 'lane': 5}");
+    struct claim claim;
+    bool parked = true;
+    int64_t position = database_number(pg, "SELECT min(position) FROM work");
+    SUCCEEDS(engine_store_fail(pg, position, "it did not work", 2, 60000, &parked, e));
+    assert_false(parked);
+    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    assert_int_equal(json_array_size(claim.work), 0);
+    claim_done(&claim);
+    SUCCEEDS(engine_store_fail(pg, position, "it did not work", 2, 60000, &parked, e));
+    assert_true(parked);
+    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    assert_int_equal(json_array_size(claim.work), 1);
+    claim_done(&claim);
+    engine_store_rollback(pg);
+    database_drop(pg, SCHEMA);
+}
+
+static void test_a_worker_that_dies(void **state)
+{
+    (void)state;
+    struct pg *pg = database_open_migrated(SCHEMA);
+    add_event(pg, 11, "{'type': 't', 'key': 'k1', 'lane': 5}");
+    int64_t position = database_number(pg, "SELECT min(position) FROM work");
+    int64_t blamed = -1;
+    struct pg *worker = database_open(SCHEMA);
+    SUCCEEDS(engine_store_start_worker(worker, 7000, e));
+    SUCCEEDS(engine_store_note_in_flight(worker, 7000, &position, 1, e));
+    SUCCEEDS(engine_store_blame_crashed(pg, &blamed, e));
+    assert_int_equal(blamed, 0);
+    pg_close(worker);
+    for (int i = 0; i < 200 && blamed == 0; i++) { /* the server notices the end of a session a moment later */
+        SUCCEEDS(pg_script(pg, "SELECT pg_sleep(0.01)", e));
+        SUCCEEDS(engine_store_blame_crashed(pg, &blamed, e));
+    }
+    assert_int_equal(blamed, 1);
+
+    /* One that stops properly is not blamed. */
+    worker = database_open(SCHEMA);
+    SUCCEEDS(engine_store_start_worker(worker, 8000, e));
+    SUCCEEDS(engine_store_note_in_flight(worker, 8000, &position, 1, e));
+    SUCCEEDS(engine_store_note_in_flight(worker, 8000, NULL, 0, e));
+    SUCCEEDS(engine_store_stop_worker(worker, 8000, e));
+    pg_close(worker);
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM engine_worker"), 0);
+    database_drop(pg, SCHEMA);
+}
+
+static void test_timers(void **state)
+{
+    (void)state;
+    struct pg *pg = database_open_migrated(SCHEMA);
+    int64_t fired = -1;
+    msec_t next_due = -1;
+    SUCCEEDS(engine_store_fire_timers(pg, 100, &fired, &next_due, e));
+    assert_int_equal(fired, 0);
+    assert_int_equal(next_due, 0);
+    SUCCEEDS(pg_script(pg, "INSERT INTO timer (id, name, due_at, lane) VALUES (1, 'x', now(), 5), (2, 'y', '2099-01-01 00:00:00.25Z', 5)", e));
+    SUCCEEDS(engine_store_fire_timers(pg, 100, &fired, &next_due, e));
+    assert_int_equal(fired, 1);
+    msec_t expected = 0;
+    assert_true(clock_parse_iso(BYTES_LITERAL("2099-01-01T00:00:00.250Z"), &expected));
+    assert_int_equal(next_due, expected);
+    database_drop(pg, SCHEMA);
+}
+
+static void test_raw_bytes(void **state)
+{
+    (void)state;
+    struct pg *pg = database_open_migrated(SCHEMA);
+    SUCCEEDS(pg_script(pg,
+                       "INSERT INTO webhook (id, source, headers, body, event_count, new_events, parser) VALUES (1, 's', '{}', '\\x00ff41', 1, 1, 1);"
+                       "INSERT INTO event (id, occurred_at, webhook_id, source, type, key, lane, doc) SELECT 2, now(), 1, 's', 't', 'k', 5, '{}'", e));
+    SUCCEEDS(pg_script(pg, "UPDATE event SET received_at = (SELECT received_at FROM webhook)", e));
+    struct buf body CLEANUP(buf_done);
+    buf_init(&body, 100);
+    SUCCEEDS(engine_store_raw(pg, 2, &body, e));
+    assert_int_equal(body.len, 3);
+    assert_memory_equal(body.ptr, "\0\xff" "A", 3);
+    struct error error;
+    assert_int_equal(engine_store_raw(pg, 3, &body, &error), ERR_NOT_FOUND);
+    database_drop(pg, SCHEMA);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_claim_and_commit),   cmocka_unit_test(test_conflicts_bring_facts),
+        cmocka_unit_test(test_failures_are_parked), cmocka_unit_test(test_a_worker_that_dies),
+        cmocka_unit_test(test_timers),             cmocka_unit_test(test_raw_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
