@@ -1,0 +1,73 @@
+// What the documents print is run: the queries against a database that has lived, the rule and its test as they stand.
+
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, cpSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { whatsapp } from './support/providers.mjs'
+import { System, project, run } from './support/system.mjs'
+
+const blocks = (file, language) =>
+  [...readFileSync(join(project, file), 'utf8').matchAll(new RegExp('```' + language + '\\n([\\s\\S]*?)```', 'g'))].map((match) => match[1])
+
+let system
+before(async () => {
+  system = await System.start()
+  await system.post('whatsapp', whatsapp.message('15550100', 'hello', { id: 'wamid.hello' }))
+  await system.untilSql('an answer', `SELECT 1 FROM message WHERE direction = 'out' AND state = 'read'`)
+})
+after(() => system?.stop())
+
+for (const file of ['README.md', 'migrations/README.md'])
+  for (const block of blocks(file, 'sql'))
+    for (const query of block.split(/;\s*$/m).filter((text) => text.trim()))
+      test(`${file}: ${query.trim().split('\n')[0]}`, async () => {
+        await system.rows(query)
+      })
+
+test('the history of the customer in the documents is found', async () => {
+  const [query] = blocks('migrations/README.md', 'sql')[0].split(/;\s*$/m)
+  assert.ok((await system.rows(query)).length >= 2)
+})
+
+test('the read-only role may read the views and nothing else', async () => {
+  const client = await system.db.connect()
+  try {
+    await client.query('SET ROLE answerd_read')
+    await client.query('SELECT * FROM conversation_history')
+    await assert.rejects(client.query('SELECT * FROM message'), /permission denied/)
+    await assert.rejects(client.query("DELETE FROM csat_scores"), /permission denied|cannot delete/)
+  } finally {
+    await client.query('RESET ROLE')
+    client.release()
+  }
+})
+
+test('the rule of the README and its test work as printed', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'answerd readme '))
+  try {
+    cpSync(join(project, 'rules'), folder, { recursive: true })
+    const [rule, ruleTest] = blocks('README.md', 'lua')
+    writeFileSync(join(folder, 'refunds.lua'), rule)
+    writeFileSync(join(folder, 'refunds_test.lua'), ruleTest)
+    const checked = await run(['check', '--rules', folder])
+    assert.equal(checked.code, 0, checked.stdout + checked.stderr)
+    const tested = await run(['test', '--filter', 'refund', folder])
+    assert.equal(tested.code, 0, tested.stdout + tested.stderr)
+    assert.match(tested.stdout, /1 passed, 0 failed/)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test('every command of the program explains itself', async () => {
+  const { stdout } = await run(['--help'])
+  const commands = [...stdout.matchAll(/^  ([a-z]+) {2,}/gm)].map((match) => match[1])
+  assert.ok(commands.length > 8)
+  for (const command of commands) {
+    const { code, stdout: help } = await run([command, '--help'])
+    assert.equal(code, 0, command)
+    assert.match(help, new RegExp(`^answerd ${command}: .*\\n\\nUsage: answerd ${command}`))
+  }
+})
