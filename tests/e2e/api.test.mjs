@@ -1,0 +1,219 @@
+// The API: every answer is as openapi.json describes it, and what an agent does has the same consequences as a rule.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { whatsapp } from './support/providers.mjs'
+import { answerSchema, operationOf, violations } from './support/schema.mjs'
+import { System, run, until } from './support/system.mjs'
+
+let system
+let description
+let tokens
+let conversation
+const called = new Set()
+
+before(async () => {
+  system = await System.start({
+    rules: null,
+    files: {
+      'desk.lua': `
+template "greeting" { category = "utility", text = "Hello {{name}}" }
+survey "csat" { question = "How was it?", scale = 5 }
+rule {
+  name = "desk", doc = "Opens a conversation.", on = { "message.received" },
+  run = function(e, fx) fx:open_conversation { topic = "support" } end,
+}
+rule {
+  name = "watch", doc = "Sees what agents do.", on = { "conversation.tagged", "conversation.resolved", "custom.order_shipped" },
+  run = function(e, fx) fx:emit("seen", { type = e.type }) end,
+}
+`,
+    },
+  })
+  tokens = Object.fromEntries(await Promise.all([['all', 'read,write,admin'], ['reader', 'read'], ['writer', 'write']].map(async ([name, scopes]) => {
+    const made = await run(['token', 'create', '--name', name, '--scopes', scopes, '--config', system.config], { env: system.environment() })
+    return [name, /ans_[A-Za-z0-9_-]+/.exec(made.stdout)[0]]
+  })))
+  description = await (await fetch(`${system.admin}/api/v1/openapi.json`)).json()
+  await system.post('whatsapp', whatsapp.message('15550177', 'hello', { id: 'wamid.api.1' }))
+  conversation = await until('the conversation', () => system.value('SELECT id::text FROM conversation'))
+})
+after(() => system?.stop())
+
+// Calls and holds the answer to the description.
+async function call(method, path, { body, token = tokens.all, headers = {} } = {}) {
+  const response = await fetch(`${system.admin}/api/v1${path}`, {
+    method,
+    headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...headers },
+    body: method === 'POST' ? (body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body)) : undefined,
+  })
+  const answer = await response.json()
+  const operation = operationOf(description, method, path)
+  if (operation) {
+    const schema = answerSchema(description, operation, response.status)
+    assert.ok(schema, `${method} ${path} answers ${response.status}, which is not described: ${JSON.stringify(answer)}`)
+    assert.deepEqual(violations(description, schema, answer), [], `${method} ${path} ${response.status}`)
+    if (response.status < 300) called.add(operation.operationId)
+  }
+  return { status: response.status, answer, headers: response.headers }
+}
+
+const act = (verb, body, options) => call('POST', `/conversations/${conversation}/${verb}`, { body, ...options })
+
+test('without a token there is nothing but the description', async () => {
+  for (const [method, path] of [['GET', '/conversations'], ['GET', `/conversations/${conversation}`], ['POST', '/events'], ['POST', '/reload']]) {
+    for (const token of [null, 'ans_wrong', '']) {
+      const { status, headers } = await call(method, path, { token })
+      assert.equal(status, 401)
+      assert.equal(headers.get('www-authenticate'), 'Bearer')
+    }
+  }
+  assert.equal(await system.value('SELECT count(*)::int FROM event WHERE source = \'api\''), 0)
+})
+
+test('a token can do what its scopes say', async () => {
+  assert.equal((await call('GET', '/conversations', { token: tokens.reader })).status, 200)
+  assert.equal((await act('note', { text: 'no' }, { token: tokens.reader })).status, 403)
+  assert.equal((await call('GET', '/conversations', { token: tokens.writer })).status, 403)
+  assert.equal((await call('POST', '/reload', { token: tokens.writer })).status, 403)
+})
+
+test('a revoked token is refused at once', async () => {
+  const made = await run(['token', 'create', '--name', 'brief', '--config', system.config], { env: system.environment() })
+  const token = /ans_[A-Za-z0-9_-]+/.exec(made.stdout)[0]
+  assert.equal((await call('GET', '/conversations', { token })).status, 200)
+  const id = await system.value(`SELECT id::text FROM api_token WHERE name = 'brief'`)
+  assert.equal((await run(['token', 'revoke', id, '--config', system.config], { env: system.environment() })).code, 0)
+  assert.equal((await call('GET', '/conversations', { token })).status, 401)
+})
+
+test('a conversation shows its contact and its messages', async () => {
+  const { answer } = await call('GET', `/conversations/${conversation}`)
+  assert.equal(answer.contact.identities.includes('whatsapp:15550177'), true)
+  assert.deepEqual(answer.messages.map((message) => [message.direction, message.text]), [['in', 'hello']])
+  const contact = await call('GET', `/contacts/${answer.contact.id}`)
+  assert.equal(contact.answer.conversations[0].id, answer.id)
+  assert.equal((await call('GET', '/conversations/1')).status, 404)
+  assert.equal((await call('GET', '/contacts/1')).status, 404)
+})
+
+test('a reply of an agent leaves, once, with the agent as its author', async () => {
+  const first = await act('reply', { text: 'We are on it', agent: 'ann' }, { headers: { 'idempotency-key': 'reply-1' } })
+  const again = await act('reply', { text: 'We are on it', agent: 'ann' }, { headers: { 'idempotency-key': 'reply-1' } })
+  assert.deepEqual([first.status, again.status, again.answer.event], [200, 200, first.answer.event])
+  await until('the message at the provider', async () => (await system.sent()).some((entry) => entry.body.text?.body === 'We are on it'))
+  const rows = await system.rows(`SELECT author, text FROM message WHERE direction = 'out'`)
+  assert.deepEqual(rows, [{ author: 'agent:ann', text: 'We are on it' }])
+  assert.equal((await act('reply', { template: 'greeting', vars: { name: 'Ada' } })).status, 200)
+  assert.equal((await act('reply', { template: 'nothing' })).status, 422)
+  assert.equal((await act('reply', {})).status, 400)
+  assert.equal((await act('reply', { text: 'a', template: 'b' })).status, 400)
+})
+
+test('what an agent does raises the events of a rule', async () => {
+  assert.equal((await act('note', { text: 'called them' })).status, 200)
+  const tagged = await act('tag', { tag: 'vip' })
+  assert.deepEqual(tagged.answer.conversation.tags, ['vip'])
+  assert.deepEqual((await act('untag', { tag: 'vip' })).answer.conversation.tags, [])
+  assert.equal((await act('assign', { assignee: 'ann' })).answer.conversation.assignee, 'ann')
+  assert.equal((await act('snooze', { for: '2h' })).answer.conversation.state, 'snoozed')
+  assert.equal((await act('snooze', { until: new Date(Date.now() + 3600000).toISOString() })).status, 200)
+  assert.equal((await act('resolve')).answer.conversation.state, 'resolved')
+  assert.equal((await act('survey', { survey: 'csat' })).status, 200)
+  assert.equal((await act('survey', { survey: 'nothing' })).status, 422)
+  await system.untilSql('the rule to see them', `SELECT count(*) = 2 FROM event WHERE type = 'custom.seen' AND doc #>> '{body,type}' IN ('conversation.tagged', 'conversation.resolved')`)
+})
+
+test('mistakes are named', async () => {
+  const misspelt = await act('note', { txt: 'x' })
+  assert.equal(misspelt.status, 400)
+  assert.match(misspelt.answer.error.hint, /'text'/)
+  assert.equal((await act('note', '{"text":')).status, 400)
+  assert.equal((await act('note', '[]')).status, 400)
+  assert.equal((await act('snooze', { for: 'soon' })).status, 400)
+  assert.equal((await act('dance', {})).status, 404)
+  assert.equal((await call('POST', '/conversations/1/note', { body: { text: 'x' } })).status, 404)
+  for (const query of ['limit=0', 'limit=x', 'limit=1000', 'state=none', 'cursor=zz', 'contact=-1']) {
+    assert.equal((await call('GET', `/conversations?${query}`)).status, 400, query)
+  }
+})
+
+test('a custom event is handled once for each key', async () => {
+  const event = { name: 'order_shipped', body: { order: 7 }, contact: { whatsapp: '15550177' }, key: 'order-7' }
+  const first = await call('POST', '/events', { body: { ...event, wait: true } })
+  assert.deepEqual([first.status, first.answer.state], [200, 'handled'])
+  const again = await call('POST', '/events', { body: event })
+  assert.equal(again.answer.event, first.answer.event)
+  const { answer } = await call('GET', `/events/${first.answer.event}`)
+  assert.deepEqual([answer.type, answer.traces.some((trace) => trace.rule === 'watch' && trace.verdict === 'ran')], ['custom.order_shipped', true])
+  assert.equal(await system.value(`SELECT count(*)::int FROM event WHERE type = 'custom.order_shipped'`), 1)
+  assert.equal((await call('POST', '/events', { body: { name: 'has space' } })).status, 400)
+  assert.equal((await call('POST', '/events', { body: { name: 'x', contact: {} } })).status, 400)
+})
+
+test('pages follow each other without gap or double', async () => {
+  for (let number = 0; number < 7; number++) {
+    await system.post('whatsapp', whatsapp.message(`1666010${number}`, 'hi', { id: `wamid.page.${number}` }))
+  }
+  await system.untilSql('the conversations', 'SELECT count(*) = 8 FROM conversation')
+  const seen = []
+  for (let cursor = ''; cursor !== null; ) {
+    const { answer } = await call('GET', `/conversations?limit=3${cursor && `&cursor=${cursor}`}`)
+    seen.push(...answer.conversations.map((row) => row.id))
+    cursor = answer.next
+  }
+  assert.equal(seen.length, 8)
+  assert.equal(new Set(seen).size, 8)
+  assert.equal((await call('GET', '/conversations?state=resolved')).answer.conversations.length, 1)
+})
+
+test('what failed can be tried again', async () => {
+  await system.faults({ source: 'whatsapp', kind: 'refuse', code: 131026, times: 1 })
+  const id = await system.value(`SELECT c.id::text FROM conversation c WHERE c.state = 'open' LIMIT 1`)
+  await call('POST', `/conversations/${id}/reply`, { body: { text: 'unlucky' } })
+  const delivery = await until('the failure', () => system.value(`SELECT d.id::text FROM delivery d JOIN message m ON m.id = d.message_id WHERE m.text = 'unlucky' AND d.state = 'failed'`))
+  await system.rows('UPDATE address SET unreachable_at = NULL')
+  assert.equal((await call('POST', `/deliveries/${delivery}/retry`)).status, 200)
+  await system.untilSql('the second try', `SELECT EXISTS (SELECT FROM delivery WHERE id = ${delivery} AND state = 'sent')`)
+  assert.equal((await call('POST', `/deliveries/${delivery}/retry`)).status, 409)
+  assert.equal((await call('POST', '/deliveries/1/retry')).status, 404)
+})
+
+test('an event that the database refuses is parked, blocks nobody, and can be tried again', async () => {
+  await system.rows(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.text = 'poison' THEN RAISE EXCEPTION 'no such text'; END IF; RETURN NEW; END $$`)
+  await system.rows('CREATE TRIGGER refuse BEFORE INSERT ON message FOR EACH ROW EXECUTE FUNCTION refuse()')
+  await Promise.all(['fine one', 'poison', 'fine two'].map((text, number) =>
+    system.post('whatsapp', whatsapp.message(`1777010${number}`, text, { id: `wamid.poison.${number}` }))))
+  await system.untilSql('the neighbours', `SELECT count(*) = 2 FROM message WHERE text LIKE 'fine %'`)
+  const event = await until('the parked event', () => system.value('SELECT event_id::text FROM parked_event'), 60000)
+  assert.equal((await call('GET', `/events/${event}`)).answer.state, 'parked')
+  await system.rows('DROP TRIGGER refuse ON message')
+  assert.equal((await call('POST', `/events/${event}/retry`)).status, 200)
+  await system.untilSql('the retry', `SELECT EXISTS (SELECT FROM message WHERE text = 'poison')`)
+  assert.equal((await call('POST', `/events/${event}/retry`)).status, 404)
+})
+
+test('rules that do not load leave the running ones in place', async () => {
+  const before = (await call('POST', '/reload')).answer.version
+  system.writeRule('broken.lua', 'rule { name = ')
+  const refused = await call('POST', '/reload')
+  assert.equal(refused.status, 422)
+  assert.match(refused.answer.error.message, /broken\.lua:1/)
+  system.writeRule('broken.lua', 'rule { name = "more", doc = "More.", on = { "custom.more" }, run = function(e, fx) fx:emit("less", {}) end }')
+  const { answer } = await call('POST', '/reload')
+  assert.notEqual(answer.version, before)
+  await call('POST', '/events', { body: { name: 'more', wait: true } })
+  await system.untilSql('the new rule', `SELECT EXISTS (SELECT FROM event WHERE type = 'custom.less')`)
+})
+
+test('a paused source resumes', async () => {
+  await system.rows(`INSERT INTO source_pace (source, paused_until) VALUES ('whatsapp', now() + interval '1 hour')
+    ON CONFLICT (source) DO UPDATE SET paused_until = excluded.paused_until`)
+  assert.equal((await call('POST', '/sources/whatsapp/resume')).status, 200)
+  assert.equal((await call('POST', '/sources/whatsapp/resume')).status, 404)
+})
+
+test('every call that is described was made', () => {
+  const all = Object.values(description.paths).flatMap((item) => ['get', 'post'].flatMap((method) => item[method]?.operationId ?? []))
+  assert.deepEqual(all.filter((name) => !called.has(name) && name !== 'getDescription'), [])
+})
