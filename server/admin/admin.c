@@ -23,7 +23,7 @@ struct admin {
     struct http_server *server;
     struct api_worker *worker;
     pthread_t thread;
-    atomic_bool stopping;       /* announced */
+    atomic_bool stopping; /* announced */
     atomic_bool stop_listening;
     bool draining; /* the listener's thread only */
 
@@ -98,7 +98,8 @@ static void send_api_answer(struct api_call *call)
     http_answer(call->request, call->status, "application/json", buf_bytes(&text), headers);
     buf_done(&text);
     char labels[80];
-    snprintf(labels, sizeof(labels), "method=\"%s\",status=\"%d\"", strcmp(call->method, "GET") == 0 ? "GET" : "other", call->status);
+    snprintf(labels, sizeof(labels), "method=\"%s\",status=\"%d\"", strcmp(call->method, "GET") == 0 ? "GET" : "other",
+             call->status);
     metric_add(metric_counter("answerd_api_calls_total", "Calls of the API by method and status.", labels), 1);
     api_call_free(call);
 }

@@ -119,7 +119,8 @@ bool api_check_keys(struct api_call *call, const char *const *known)
             const char *nearest = text_nearest(key, known);
             char hint[120];
             snprintf(hint, sizeof(hint), "did you mean '%s'", nearest != NULL ? nearest : "");
-            api_refuse(call, 400, "unknown_field", nearest != NULL ? hint : "openapi.json lists the fields", "unknown field '%s'", key);
+            api_refuse(call, 400, "unknown_field", nearest != NULL ? hint : "openapi.json lists the fields",
+                       "unknown field '%s'", key);
             return false;
         }
     }
@@ -180,7 +181,8 @@ static const struct route *find_route(struct api_call *call)
     if (other_method != NULL) {
         api_refuse(call, 405, "wrong_method", NULL, "this path wants %s", other_method->method);
     } else {
-        api_refuse(call, 404, "no_such_path", "GET " API_PREFIX "openapi.json lists the paths", "there is no such path");
+        api_refuse(call, 404, "no_such_path", "GET " API_PREFIX "openapi.json lists the paths",
+                   "there is no such path");
     }
     return NULL;
 }
@@ -205,7 +207,8 @@ static bool authorize(struct api_call *call, const char *scope)
     struct bytes word = text_next_field(&header, ' ');
     struct bytes secret = text_trim(header);
     if (!text_equal_ignore_case(word, BYTES_LITERAL("bearer")) || secret.len == 0 || secret.len > MAX_TOKEN_BYTES) {
-        api_refuse(call, 401, "no_token", "Authorization: Bearer TOKEN, made by `answerd token create`", "a bearer token is needed");
+        api_refuse(call, 401, "no_token", "Authorization: Bearer TOKEN, made by `answerd token create`",
+                   "a bearer token is needed");
         return true;
     }
     unsigned char digest[SHA256_SIZE];

@@ -29,10 +29,10 @@ struct api_call {
     struct pg *pg;
     const struct config *config;
     const struct admin_host *host;
-    json_t *input;   /* the body, an object */
-    json_t *token;   /* {id, name, scopes} */
-    int64_t id;      /* the number in the path */
-    char *word;      /* the free word in the path */
+    json_t *input; /* the body, an object */
+    json_t *token; /* {id, name, scopes} */
+    int64_t id;    /* the number in the path */
+    char *word;    /* the free word in the path */
 
     /* The answer. */
     int status; /* 0 while the call waits */
@@ -58,7 +58,8 @@ bool api_look_again(struct api_call *call);
 /* --- for the handlers --- */
 
 /* Answers with {"error": {code, message, hint}}; `hint` may be NULL. */
-void api_refuse(struct api_call *call, int status, const char *code, const char *hint, const char *format, ...) PRINTF_LIKE(5, 6);
+void api_refuse(struct api_call *call, int status, const char *code, const char *hint, const char *format, ...)
+    PRINTF_LIKE(5, 6);
 void api_answer(struct api_call *call, int status, json_t *answer); /* takes over `answer` */
 
 /* Turns a failure of the database into an answer. False when the connection was lost. */
@@ -79,6 +80,7 @@ typedef bool api_handler(struct api_call *call); /* false: the connection was lo
 
 api_handler api_list_conversations, api_get_conversation, api_get_contact;
 api_handler api_act_on_conversation;
-api_handler api_post_event, api_get_event, api_retry_event, api_retry_delivery, api_resume_source, api_reload, api_get_openapi;
+api_handler api_post_event, api_get_event, api_retry_event, api_retry_delivery, api_resume_source, api_reload,
+    api_get_openapi;
 
 #endif

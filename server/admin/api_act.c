@@ -127,7 +127,9 @@ static bool make_snooze(struct api_call *call, json_t *effect)
 }
 
 static const struct action actions[] = {
-    { "reply", { "agent", "text", "template", "media", "vars", "language", "buttons", "reply_to", "on_unknown", "quiet" }, make_reply },
+    { "reply",
+      { "agent", "text", "template", "media", "vars", "language", "buttons", "reply_to", "on_unknown", "quiet" },
+      make_reply },
     { "note", { "agent", "text" }, make_note },
     { "tag", { "agent", "tag" }, make_tag },
     { "untag", { "agent", "tag" }, make_untag },
@@ -166,8 +168,8 @@ bool api_act_on_conversation(struct api_call *call)
 {
     const struct action *action = find_action(call->word);
     if (action == NULL) {
-        api_refuse(call, 404, "no_such_path", "reply, note, tag, untag, assign, snooze, resolve or survey", "there is no action '%s'",
-                   call->word);
+        api_refuse(call, 404, "no_such_path", "reply, note, tag, untag, assign, snooze, resolve or survey",
+                   "there is no action '%s'", call->word);
         return true;
     }
     if (!api_check_keys(call, action->fields)) {
@@ -242,7 +244,8 @@ static bool answer_handled(struct api_call *call, const json_t *outcome)
         }
         json_t *conversation = NULL;
         struct error error;
-        if (api_store_conversation(call->pg, call->conversation_id, MESSAGES_SHOWN, &conversation, &error) != ERR_NONE) {
+        if (api_store_conversation(call->pg, call->conversation_id, MESSAGES_SHOWN, &conversation, &error) !=
+            ERR_NONE) {
             json_decref(answer);
             return api_database_failed(call, &error);
         }

@@ -57,7 +57,8 @@ static bool is_event_name(const char *name)
 /* "identities", or the short forms {"whatsapp": "15550100", "email": "a@b.c"}. */
 static json_t *contact_doc(struct api_call *call, const json_t *given)
 {
-    static const char *const providers[] = { "whatsapp", "telegram", "messenger", "instagram", "stripe", "email", "phone" };
+    static const char *const providers[] = { "whatsapp", "telegram", "messenger", "instagram",
+                                             "stripe",   "email",    "phone" };
     json_t *identities = json_array();
     size_t index;
     json_t *item;
@@ -77,7 +78,8 @@ static json_t *contact_doc(struct api_call *call, const json_t *given)
     }
     if (json_array_size(identities) == 0) {
         json_decref(identities);
-        api_refuse(call, 400, "invalid", "{\"contact\": {\"identities\": [\"whatsapp:15550100\"]}}", "'contact' names no identity");
+        api_refuse(call, 400, "invalid", "{\"contact\": {\"identities\": [\"whatsapp:15550100\"]}}",
+                   "'contact' names no identity");
         return NULL;
     }
     json_t *contact = json_object();
@@ -89,7 +91,9 @@ static json_t *contact_doc(struct api_call *call, const json_t *given)
 
 bool api_post_event(struct api_call *call)
 {
-    static const char *const fields[] = { "name", "body", "contact", "conversation", "key", "occurred_at", "wait", NULL };
+    static const char *const fields[] = {
+        "name", "body", "contact", "conversation", "key", "occurred_at", "wait", NULL
+    };
     if (!api_check_keys(call, fields)) {
         return true;
     }

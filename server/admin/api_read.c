@@ -1,7 +1,7 @@
 /* The GET handlers of the API. */
 #include "admin/api.h"
-#include "openapi_document.h"
 #include "base/text.h"
+#include "openapi_document.h"
 #include "store/api_store.h"
 
 #define MESSAGES_SHOWN 200
@@ -54,8 +54,8 @@ bool api_list_conversations(struct api_call *call)
     int64_t limit;
     int64_t contact;
     const char *state;
-    if (!query_number(call, "limit", PAGE_MOST, PAGE_DEFAULT, &limit) || !query_number(call, "contact", INT64_MAX, 0, &contact) ||
-        !query_state(call, &state)) {
+    if (!query_number(call, "limit", PAGE_MOST, PAGE_DEFAULT, &limit) ||
+        !query_number(call, "contact", INT64_MAX, 0, &contact) || !query_state(call, &state)) {
         return true;
     }
     json_t *filter = json_object();

@@ -132,7 +132,8 @@ static void show_gauges(struct api_worker *worker, const json_t *gauges)
         { "work_failing", "answerd_work_failing", "Events that failed and will be tried again." },
         { "parked_events", "answerd_parked_events", "Events that were given up." },
         { "outbox_due", "answerd_outbox_due", "Deliveries that could leave now." },
-        { "outbox_oldest_seconds", "answerd_outbox_oldest_seconds", "Time since the oldest due delivery could have left." },
+        { "outbox_oldest_seconds", "answerd_outbox_oldest_seconds",
+          "Time since the oldest due delivery could have left." },
         { "unknown", "answerd_deliveries_unknown", "Deliveries whose outcome is unknown." },
         { "timers_due", "answerd_timers_due", "Timers that are due." },
         { "quarantined_rules", "answerd_rules_quarantined", "Rules that rest because they failed too often." },
@@ -289,8 +290,9 @@ static void worker_free(struct api_worker *worker)
     free(worker);
 }
 
-err_t api_worker_start(const struct config *config, const struct admin_host *host, void (*answered)(struct api_call *call, void *arg),
-                       void *arg, struct api_worker **ret_worker, struct error *reterr)
+err_t api_worker_start(const struct config *config, const struct admin_host *host,
+                       void (*answered)(struct api_call *call, void *arg), void *arg, struct api_worker **ret_worker,
+                       struct error *reterr)
 {
     struct api_worker *worker = memory_new(sizeof(*worker));
     worker->config = config;

@@ -10,8 +10,9 @@
 struct api_worker;
 
 /* `answered` is called on the worker's thread for each call that is done; the call is then the listener's again. */
-err_t api_worker_start(const struct config *config, const struct admin_host *host, void (*answered)(struct api_call *call, void *arg),
-                       void *arg, struct api_worker **ret_worker, struct error *reterr) MUST_CHECK;
+err_t api_worker_start(const struct config *config, const struct admin_host *host,
+                       void (*answered)(struct api_call *call, void *arg), void *arg, struct api_worker **ret_worker,
+                       struct error *reterr) MUST_CHECK;
 
 /* Hands a call over. ERR_BUSY when too many wait; the call stays the caller's then. Any thread. */
 err_t api_worker_add(struct api_worker *worker, struct api_call *call) MUST_CHECK;

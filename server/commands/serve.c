@@ -111,12 +111,14 @@ static void check_descriptors(const struct config *config, struct serve_roles ro
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) {
         return;
     }
-    struct rlimit raised = { .rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max, .rlim_max = limit.rlim_max };
+    struct rlimit raised = { .rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max,
+                             .rlim_max = limit.rlim_max };
     if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
         limit = raised;
     }
     if (limit.rlim_cur < needed) {
-        log_warn("few file descriptors", "limit=%llu needed=%llu hint='raise `ulimit -n` or lower http.max_connections'",
+        log_warn("few file descriptors",
+                 "limit=%llu needed=%llu hint='raise `ulimit -n` or lower http.max_connections'",
                  (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
     }
 }
@@ -186,7 +188,8 @@ static int wait_for_database(const struct config *config, const sigset_t *signal
             log_error("going on without a database, not ready until it comes", "reason='%s'", error.text);
             return EXIT_OK;
         }
-        int received = next_signal(signals, backoff_delay(attempt, DATABASE_RETRY_MS, DATABASE_RETRY_MAX_MS, crypto_random_u32()));
+        int received =
+            next_signal(signals, backoff_delay(attempt, DATABASE_RETRY_MS, DATABASE_RETRY_MAX_MS, crypto_random_u32()));
         if (received == SIGTERM || received == SIGINT) {
             *ret_stop = true;
             return EXIT_OK;

@@ -55,12 +55,14 @@ static void log_problems(const json_t *problems)
     json_t *problem;
     json_array_foreach (problems, index, problem) {
         bool is_error = strcmp(json_str_or(problem, "severity", "error"), "error") == 0;
-        log_write(is_error ? LOG_ERROR : LOG_WARN, "rules", "at='%s:%lld' problem='%s' hint='%s'", json_str_or(problem, "file", ""),
-                  (long long)json_int(problem, "line", 0), json_str_or(problem, "text", ""), json_str_or(problem, "hint", ""));
+        log_write(is_error ? LOG_ERROR : LOG_WARN, "rules", "at='%s:%lld' problem='%s' hint='%s'",
+                  json_str_or(problem, "file", ""), (long long)json_int(problem, "line", 0),
+                  json_str_or(problem, "text", ""), json_str_or(problem, "hint", ""));
     }
 }
 
-err_t serve_check_rules(const struct config *config, const struct rule_sources *sources, json_t **ret_report, struct error *reterr)
+err_t serve_check_rules(const struct config *config, const struct rule_sources *sources, json_t **ret_report,
+                        struct error *reterr)
 {
     const struct rule_limits limits = rule_limits_of(config);
     json_t *problems = json_array();
@@ -252,8 +254,8 @@ err_t serve_process_start_actors(struct serve_process *process, struct error *re
     }
     if (err == ERR_NONE) {
         atomic_store(&process->actors_started, true);
-        log_info("serving", "ingest=%d engines=%zu deliver=%d rules=%s dev=%d", process->roles.ingest, process->engine_count,
-                 process->roles.deliver, process->config->rules.directory, process->config->dev);
+        log_info("serving", "ingest=%d engines=%zu deliver=%d rules=%s dev=%d", process->roles.ingest,
+                 process->engine_count, process->roles.deliver, process->config->rules.directory, process->config->dev);
     }
     return err;
 }

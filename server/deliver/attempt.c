@@ -58,8 +58,10 @@ static void count_outcome(const json_t *delivery, const json_t *outcome)
 {
     char labels[200];
     snprintf(labels, sizeof(labels), "target=\"%.80s\",outcome=\"%.40s\"",
-             json_str_or(delivery, "source", json_str_or(delivery, "endpoint", "")), json_str_or(outcome, "outcome", ""));
-    metric_add(metric_counter("answerd_delivery_attempts_total", "Attempts at deliveries by target and outcome.", labels), 1);
+             json_str_or(delivery, "source", json_str_or(delivery, "endpoint", "")),
+             json_str_or(outcome, "outcome", ""));
+    metric_add(
+        metric_counter("answerd_delivery_attempts_total", "Attempts at deliveries by target and outcome.", labels), 1);
 }
 
 static void outcome_done(struct attempt *attempt, json_t *outcome)
@@ -79,7 +81,8 @@ static void conclude_unsent(struct attempt *attempt, const char *name, const cha
     outcome_done(attempt, outcome);
 }
 
-static void put_retry(json_t *outcome, enum retry_schedule schedule, unsigned attempts, msec_t asked_ms, msec_t now, uint32_t random)
+static void put_retry(json_t *outcome, enum retry_schedule schedule, unsigned attempts, msec_t asked_ms, msec_t now,
+                      uint32_t random)
 {
     msec_t delay = retry_delay(schedule, attempts, asked_ms, random);
     json_put_str(outcome, "outcome", delay < 0 ? "parked" : "retry");
@@ -88,7 +91,8 @@ static void put_retry(json_t *outcome, enum retry_schedule schedule, unsigned at
     }
 }
 
-void attempt_conclude(const struct send_result *result, bool is_webhook, unsigned attempts, msec_t now, uint32_t random, json_t *outcome)
+void attempt_conclude(const struct send_result *result, bool is_webhook, unsigned attempts, msec_t now, uint32_t random,
+                      json_t *outcome)
 {
     if (result->code[0] != '\0') {
         json_put_bytes(outcome, "error_code", bytes_of(result->code));
@@ -136,13 +140,15 @@ static void add_alert(struct attempt *attempt, const char *what, const struct se
 {
     json_t *alert = json_object();
     json_put_str(alert, "problem", what);
-    json_put_str(alert, "source", json_str_or(attempt->delivery, "source", json_str_or(attempt->delivery, "endpoint", "")));
+    json_put_str(alert, "source",
+                 json_str_or(attempt->delivery, "source", json_str_or(attempt->delivery, "endpoint", "")));
     json_put_bytes(alert, "code", bytes_of(result->code));
     json_put_bytes(alert, "reason", bytes_of(result->reason));
     json_array_append_new(attempt->context->alerts, alert);
 }
 
-static void classify_message(const struct attempt *attempt, const struct http_exchange *exchange, struct send_result *result)
+static void classify_message(const struct attempt *attempt, const struct http_exchange *exchange,
+                             struct send_result *result)
 {
     *result = (struct send_result){ .verdict = SEND_RETRY, .retry_after_ms = exchange->retry_after_ms };
     if (exchange->outcome == HTTP_ANSWERED) {
@@ -182,7 +188,8 @@ static void attempt_ended(const struct http_exchange *exchange, void *arg)
 }
 
 /* Sends what was rendered; `call` is used up. */
-static void attempt_send(struct attempt *attempt, struct outgoing_request *call, msec_t timeout_ms, bool guard_addresses)
+static void attempt_send(struct attempt *attempt, struct outgoing_request *call, msec_t timeout_ms,
+                         bool guard_addresses)
 {
     const struct http_client_request request = {
         .url = call->url.ptr,
@@ -207,13 +214,14 @@ static void start_webhook(struct attempt *attempt)
     }
     struct outgoing_request call = { .headers = { NULL } };
     struct error error;
-    if (webhook_call_render(json_int(attempt->delivery, "id", 0), json_object_at(attempt->delivery, "request"), endpoint,
-                            attempt->started_at, &call, &error) != ERR_NONE) {
+    if (webhook_call_render(json_int(attempt->delivery, "id", 0), json_object_at(attempt->delivery, "request"),
+                            endpoint, attempt->started_at, &call, &error) != ERR_NONE) {
         outgoing_request_done(&call);
         conclude_unsent(attempt, "failed", "render", error.text);
         return;
     }
-    attempt_send(attempt, &call, json_int(endpoint, "timeout_ms", WEBHOOK_TIMEOUT_MS), !context->config->deliver.allow_private_addresses);
+    attempt_send(attempt, &call, json_int(endpoint, "timeout_ms", WEBHOOK_TIMEOUT_MS),
+                 !context->config->deliver.allow_private_addresses);
 }
 
 static void start_message(struct attempt *attempt)
@@ -235,7 +243,8 @@ static void start_message(struct attempt *attempt)
     attempt->sent_as = approved ? "approved" : "free";
     struct outgoing_request call = { .headers = { NULL } };
     struct error error;
-    if (attempt->kind->render(json_object_at(attempt->delivery, "request"), approved, source->settings, &call, &error) != ERR_NONE) {
+    if (attempt->kind->render(json_object_at(attempt->delivery, "request"), approved, source->settings, &call,
+                              &error) != ERR_NONE) {
         outgoing_request_done(&call);
         conclude_unsent(attempt, "failed", "render", error.text);
         return;

@@ -10,11 +10,11 @@ struct attempt;
 
 struct attempt_context {
     const struct config *config;
-    const struct rule_set *rules;  /* for endpoints; may be replaced between attempts */
+    const struct rule_set *rules; /* for endpoints; may be replaced between attempts */
     struct http_client *client;
-    json_t *outcomes;              /* array: each attempt appends one object for deliver_store_record() */
-    json_t *alerts;                /* array of {source, reason, code}: what a person should look at */
-    struct attempt *first;         /* of those in flight; starts as NULL */
+    json_t *outcomes;      /* array: each attempt appends one object for deliver_store_record() */
+    json_t *alerts;        /* array of {source, reason, code}: what a person should look at */
+    struct attempt *first; /* of those in flight; starts as NULL */
 };
 
 /* Takes over `delivery` (see deliver_store_claim). Either appends its outcome at once, because nothing may or can be
@@ -24,8 +24,10 @@ void attempt_start(struct attempt_context *context, json_t *delivery);
 /* Forgets the calls in flight, after their HTTP client was freed. */
 void attempt_drop_all(struct attempt_context *context);
 
-/* What one send means for the delivery; pure. `outcome` gets outcome, due_at, reason, error_code, … Exposed for tests. */
+/* What one send means for the delivery; pure. `outcome` gets outcome, due_at, reason, error_code, … Exposed for tests.
+ */
 struct send_result;
-void attempt_conclude(const struct send_result *result, bool is_webhook, unsigned attempts, msec_t now, uint32_t random, json_t *outcome);
+void attempt_conclude(const struct send_result *result, bool is_webhook, unsigned attempts, msec_t now, uint32_t random,
+                      json_t *outcome);
 
 #endif

@@ -7,9 +7,9 @@
 
 #include "base/backoff.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "channel/channel.h"
 #include "deliver/attempt.h"
-#include "base/text.h"
 #include "io/crypto.h"
 #include "store/api_store.h"
 #include "store/store.h"
@@ -42,7 +42,7 @@ struct deliver {
     uint64_t rules_generation;
     json_t *paces;
     struct attempt_context attempts;
-    bool look;          /* there may be something to claim */
+    bool look; /* there may be something to claim */
     msec_t next_look;
     msec_t next_settle;
     msec_t next_record; /* after a record that failed */
@@ -107,7 +107,8 @@ static bool deliver_connect(struct deliver *deliver)
     if (deliver->connect_failures++ == 0) {
         log_warn("database is away", "reason='%s'", error.text);
     }
-    deliver->next_connect = clock_steady() + backoff_delay(deliver->connect_failures, CONNECT_RETRY_MS, CONNECT_RETRY_MAX_MS, crypto_random_u32());
+    deliver->next_connect = clock_steady() + backoff_delay(deliver->connect_failures, CONNECT_RETRY_MS,
+                                                           CONNECT_RETRY_MAX_MS, crypto_random_u32());
     return false;
 }
 
@@ -210,8 +211,9 @@ static void deliver_raise_alerts(struct deliver *deliver)
     while (json_array_size(alerts) > 0 && deliver->pg != NULL) {
         json_t *alert = json_array_get(alerts, 0);
         const char *source = json_str_or(alert, "source", "");
-        log_error("a target of messages is down", "problem=%s target='%s' code='%s' reason='%s'", json_str_or(alert, "problem", ""),
-                  source, json_str_or(alert, "code", ""), json_str_or(alert, "reason", ""));
+        log_error("a target of messages is down", "problem=%s target='%s' code='%s' reason='%s'",
+                  json_str_or(alert, "problem", ""), source, json_str_or(alert, "code", ""),
+                  json_str_or(alert, "reason", ""));
         json_t *doc = alert_event(alert);
         int64_t event_id;
         bool is_new;
@@ -259,8 +261,8 @@ static void deliver_claim(struct deliver *deliver)
     struct error error;
     deliver->look = false;
     deliver->next_look = clock_steady() + config->deliver.poll_ms;
-    if (deliver_store_claim(deliver->pg, limit, config->deliver.timeout_ms + LEASE_MARGIN_MS, deliver->paces, &claimed, &next_due,
-                            &error) != ERR_NONE) {
+    if (deliver_store_claim(deliver->pg, limit, config->deliver.timeout_ms + LEASE_MARGIN_MS, deliver->paces, &claimed,
+                            &next_due, &error) != ERR_NONE) {
         if (error.code != ERR_CONFLICT) {
             deliver_database_trouble(deliver, "claiming", &error);
         }
@@ -361,7 +363,10 @@ err_t deliver_start(const struct deliver_settings *settings, struct deliver **re
     deliver->client = http_client_new(&http);
     deliver->paces = collect_paces(settings->config);
     deliver->attempts = (struct attempt_context){
-        .config = settings->config, .client = deliver->client, .outcomes = json_array(), .alerts = json_array(),
+        .config = settings->config,
+        .client = deliver->client,
+        .outcomes = json_array(),
+        .alerts = json_array(),
     };
     int failure = pthread_create(&deliver->thread, NULL, deliver_main, deliver);
     if (failure != 0) {

@@ -16,7 +16,8 @@ struct deliver_settings {
     struct rule_feed *rules;     /* outlives the actor; endpoints are declared in rules */
 };
 
-err_t deliver_start(const struct deliver_settings *settings, struct deliver **ret_deliver, struct error *reterr) MUST_CHECK;
+err_t deliver_start(const struct deliver_settings *settings, struct deliver **ret_deliver,
+                    struct error *reterr) MUST_CHECK;
 
 /* There may be something to send. Any thread. */
 void deliver_nudge(struct deliver *deliver);

@@ -7,8 +7,8 @@
 #include "base/clock.h"
 
 enum retry_schedule {
-    RETRY_MESSAGE, /* about a day: a message that comes later than that does more harm than good */
-    RETRY_WEBHOOK, /* the Standard Webhooks schedule: about three days */
+    RETRY_MESSAGE,      /* about a day: a message that comes later than that does more harm than good */
+    RETRY_WEBHOOK,      /* the Standard Webhooks schedule: about three days */
     RETRY_CHANNEL_DOWN, /* the whole source waits for a person: seldom, for about three days */
 };
 

@@ -82,7 +82,8 @@ err_t webhook_call_render(int64_t delivery_id, const json_t *request, const json
     }
     const json_t *secrets = json_object_get(endpoint, "secrets");
     if (json_array_size(secrets) == 0 && !json_is_string(secrets)) {
-        return fail(reterr, ERR_INVALID, "the endpoint has no secret to sign with\nHINT: endpoint \"NAME\" { secrets = { … } }");
+        return fail(reterr, ERR_INVALID,
+                    "the endpoint has no secret to sign with\nHINT: endpoint \"NAME\" { secrets = { … } }");
     }
     buf_init(&out->url, MAX_URL_BYTES);
     buf_add_text(&out->url, url);

@@ -69,7 +69,10 @@ static void report_traces(const json_t *changes, struct log_throttle *throttle)
 static json_t *handle_events(const struct batch_context *context, struct claim *claim, struct reader_state *state)
 {
     const struct fact_reader reader = {
-        .history = read_history, .conversations = read_conversations, .raw = read_raw, .arg = state,
+        .history = read_history,
+        .conversations = read_conversations,
+        .raw = read_raw,
+        .arg = state,
     };
     const struct desk_settings settings = {
         .next_id = id_pool_next,
@@ -94,7 +97,8 @@ static json_t *handle_events(const struct batch_context *context, struct claim *
     return changes;
 }
 
-err_t batch_run(const struct batch_context *context, size_t limit, struct batch_outcome *ret_outcome, struct error *reterr)
+err_t batch_run(const struct batch_context *context, size_t limit, struct batch_outcome *ret_outcome,
+                struct error *reterr)
 {
     *ret_outcome = (struct batch_outcome){ .count = 0 };
     err_t err = id_pool_prepare(context->ids, context->pg, reterr);

@@ -37,6 +37,7 @@ struct batch_outcome {
  *   ERR_INVALID    the database refused what one of the events led to
  *   ERR_LOST, ERR_BUSY, ERR_TIMEOUT   the database is away; after ERR_LOST the outcome is unknown, which is safe
  *                  because the work rows disappear with the commit */
-err_t batch_run(const struct batch_context *context, size_t limit, struct batch_outcome *ret_outcome, struct error *reterr) MUST_CHECK;
+err_t batch_run(const struct batch_context *context, size_t limit, struct batch_outcome *ret_outcome,
+                struct error *reterr) MUST_CHECK;
 
 #endif

@@ -48,11 +48,11 @@ struct engine {
     uint64_t rules_generation;
     struct rule_guard *guard;
     struct id_pool ids;
-    size_t singles_left;    /* events to handle one by one because the batch they came in failed */
-    unsigned conflicts;     /* in a row */
+    size_t singles_left;     /* events to handle one by one because the batch they came in failed */
+    unsigned conflicts;      /* in a row */
     msec_t next_timer_check; /* steady clock */
     msec_t next_blame_check;
-    msec_t next_due;        /* wall clock; 0: no timer is known */
+    msec_t next_due; /* wall clock; 0: no timer is known */
     struct batch_outcome outcome;
     struct log_throttle refusals, rule_failures;
 
@@ -148,7 +148,8 @@ static bool engine_connect(struct engine *engine)
     if (engine->connect_failures++ == 0) {
         log_warn("database is away", "reason='%s'", error.text);
     }
-    engine_pause(engine, backoff_delay(engine->connect_failures, CONNECT_RETRY_MS, CONNECT_RETRY_MAX_MS, crypto_random_u32()));
+    engine_pause(engine,
+                 backoff_delay(engine->connect_failures, CONNECT_RETRY_MS, CONNECT_RETRY_MAX_MS, crypto_random_u32()));
     return false;
 }
 
@@ -241,8 +242,8 @@ static void engine_fail_event(struct engine *engine, const struct error *problem
     msec_t retry_ms = backoff_delay(tries, EVENT_RETRY_MS, EVENT_RETRY_MAX_MS, crypto_random_u32());
     bool parked = false;
     struct error error;
-    if (engine_store_fail(engine->pg, position, problem->text, engine->settings.config->engine.attempts, retry_ms, &parked,
-                          &error) != ERR_NONE) {
+    if (engine_store_fail(engine->pg, position, problem->text, engine->settings.config->engine.attempts, retry_ms,
+                          &parked, &error) != ERR_NONE) {
         engine_database_trouble(engine, "noting a failure", &error);
         return;
     }
@@ -272,7 +273,8 @@ static void engine_batch_failed(struct engine *engine, err_t err, const struct e
     }
     if (err == ERR_CONFLICT && engine->conflicts++ < CONFLICT_RETRIES) {
         metric_add(engine->conflict_count, 1);
-        engine_pause(engine, backoff_delay(engine->conflicts, CONFLICT_RETRY_MS, CONFLICT_RETRY_MAX_MS, crypto_random_u32()));
+        engine_pause(engine,
+                     backoff_delay(engine->conflicts, CONFLICT_RETRY_MS, CONFLICT_RETRY_MAX_MS, crypto_random_u32()));
         return;
     }
     engine->conflicts = 0;
@@ -401,10 +403,13 @@ err_t engine_start(const struct engine_settings *settings, struct engine **ret_e
     engine->handled = metric_counter("answerd_events_handled_total", "Events that were handled.", "");
     engine->batches = metric_counter("answerd_engine_batches_total", "Transactions of the engine.", "");
     engine->batch_seconds = metric_histogram("answerd_engine_batch_seconds", "Time from claim to commit.", "");
-    engine->conflict_count = metric_counter("answerd_engine_conflicts_total", "Batches rolled back by a conflict and tried again.", "");
-    engine->failed_events = metric_counter("answerd_events_failed_total", "Tries of an event that failed and will be repeated.", "");
+    engine->conflict_count =
+        metric_counter("answerd_engine_conflicts_total", "Batches rolled back by a conflict and tried again.", "");
+    engine->failed_events =
+        metric_counter("answerd_events_failed_total", "Tries of an event that failed and will be repeated.", "");
     engine->parked_events = metric_counter("answerd_events_parked_total", "Events given up after their last try.", "");
-    engine->timers_fired = metric_counter("answerd_timers_fired_total", "Timers, crons and expiries that became events.", "");
+    engine->timers_fired =
+        metric_counter("answerd_timers_fired_total", "Timers, crons and expiries that became events.", "");
     int failure = pthread_create(&engine->thread, NULL, engine_main, engine);
     if (failure != 0) {
         engine_free(engine);

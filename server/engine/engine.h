@@ -13,9 +13,9 @@
 struct engine;
 
 struct engine_settings {
-    const struct config *config; /* outlives the engine */
-    struct rule_feed *rules;     /* outlives the engine */
-    const json_t *sources;       /* for desk_settings; copied */
+    const struct config *config;  /* outlives the engine */
+    struct rule_feed *rules;      /* outlives the engine */
+    const json_t *sources;        /* for desk_settings; copied */
     void (*committed)(void *arg); /* on the engine's thread, after a commit that left something to send; may be NULL */
     void *arg;
 };

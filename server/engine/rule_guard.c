@@ -15,9 +15,9 @@
 struct rule_guard {
     unsigned failures_in_row;
     msec_t rest_ms;
-    msec_t next_refresh;   /* steady clock */
-    char announced[32];    /* version of the rule set that the database knows from us */
-    json_t *resting;       /* array of names */
+    msec_t next_refresh; /* steady clock */
+    char announced[32];  /* version of the rule set that the database knows from us */
+    json_t *resting;     /* array of names */
 };
 
 struct rule_guard *rule_guard_new(unsigned failures_in_row, msec_t rest_ms)

@@ -16,7 +16,8 @@ void rule_guard_free(struct rule_guard *guard);
 
 /* Reads the table when that is due, and tells it about a rule set that was not in force before: its declarations are
  * recorded and its crons registered. */
-err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, struct rule_set *rules, struct error *reterr) MUST_CHECK;
+err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, struct rule_set *rules,
+                         struct error *reterr) MUST_CHECK;
 void rule_guard_forget(struct rule_guard *guard); /* reads and registers again at the next refresh */
 
 /* For desk_settings; `arg` is the guard. */

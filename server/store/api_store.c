@@ -10,8 +10,8 @@
 #include "store/store.h"
 
 /* The JSON text in the only cell; `missing` names what is not there when there is no row or NULL in it. */
-static err_t run_json(struct pg *pg, const char *sql, const struct pg_value *values, size_t count, const char *missing, json_t **ret_json,
-                      struct error *reterr)
+static err_t run_json(struct pg *pg, const char *sql, const struct pg_value *values, size_t count, const char *missing,
+                      json_t **ret_json, struct error *reterr)
 {
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
     err_t err = pg_run(pg, sql, values, count, &result, reterr);
@@ -36,18 +36,20 @@ err_t api_store_token(struct pg *pg, struct bytes digest, json_t **ret_token, st
     return run_json(pg, sql, values, ARRAY_LEN(values), "token", ret_token, reterr);
 }
 
-#define CONVERSATION_COLUMNS \
-    "'id', c.id, 'contact_id', c.contact_id, 'contact_name', p.name, 'source', c.source, 'identity', c.identity," \
-    " 'topic', c.topic, 'reference', c.reference, 'state', c.state, 'priority', c.priority, 'assignee', c.assignee," \
-    " 'tags', c.tags, 'attributes', c.attributes, 'opened_at', c.opened_at, 'updated_at', c.updated_at," \
-    " 'last_inbound_at', c.last_inbound_at, 'last_outbound_at', c.last_outbound_at, 'first_reply_at', c.first_reply_at," \
+#define CONVERSATION_COLUMNS                                                                                           \
+    "'id', c.id, 'contact_id', c.contact_id, 'contact_name', p.name, 'source', c.source, 'identity', c.identity,"      \
+    " 'topic', c.topic, 'reference', c.reference, 'state', c.state, 'priority', c.priority, 'assignee', c.assignee,"   \
+    " 'tags', c.tags, 'attributes', c.attributes, 'opened_at', c.opened_at, 'updated_at', c.updated_at,"               \
+    " 'last_inbound_at', c.last_inbound_at, 'last_outbound_at', c.last_outbound_at, 'first_reply_at', "                \
+    "c.first_reply_at,"                                                                                                \
     " 'snoozed_until', c.snoozed_until, 'resolved_at', c.resolved_at, 'episode', c.episode"
 
-#define CONTACT_COLUMNS \
-    "'id', p.id, 'created_at', p.created_at, 'updated_at', p.updated_at, 'name', p.name, 'language', p.language," \
-    " 'timezone', p.timezone, 'preferred_channel', p.preferred_channel, 'attributes', p.attributes," \
-    " 'opted_out', p.opted_out, 'opted_out_at', p.opted_out_at, 'merged_into', p.merged_into, 'erased_at', p.erased_at," \
-    " 'identities', (SELECT coalesce(json_agg(i.identity ORDER BY i.created_at, i.identity), '[]')" \
+#define CONTACT_COLUMNS                                                                                                \
+    "'id', p.id, 'created_at', p.created_at, 'updated_at', p.updated_at, 'name', p.name, 'language', p.language,"      \
+    " 'timezone', p.timezone, 'preferred_channel', p.preferred_channel, 'attributes', p.attributes,"                   \
+    " 'opted_out', p.opted_out, 'opted_out_at', p.opted_out_at, 'merged_into', p.merged_into, 'erased_at', "           \
+    "p.erased_at,"                                                                                                     \
+    " 'identities', (SELECT coalesce(json_agg(i.identity ORDER BY i.created_at, i.identity), '[]')"                    \
     "                FROM identity AS i WHERE i.contact_id = p.id)"
 
 /* "MICROSECONDS-ID": where the page before ended. */
@@ -65,10 +67,12 @@ err_t api_store_conversations(struct pg *pg, const json_t *filter, json_t **ret_
         "  SELECT c.*, (extract(epoch FROM c.updated_at) * 1000000)::bigint AS micros FROM conversation AS c"
         "  WHERE ($1::text IS NULL OR c.state = $1) AND ($2::bigint IS NULL OR c.contact_id = $2)"
         "    AND ($3::text IS NULL OR c.assignee = $3) AND ($4::text IS NULL OR $4 = ANY (c.tags))"
-        "    AND ($5::bigint IS NULL OR (c.updated_at, c.id) < ('epoch'::timestamptz + $5::bigint * interval '1 microsecond', $6::bigint))"
+        "    AND ($5::bigint IS NULL OR (c.updated_at, c.id) < ('epoch'::timestamptz + $5::bigint * interval '1 "
+        "microsecond', $6::bigint))"
         "  ORDER BY c.updated_at DESC, c.id DESC LIMIT $7::bigint)"
         " SELECT json_build_object("
-        "  'conversations', coalesce((SELECT json_agg(json_build_object(" CONVERSATION_COLUMNS ") ORDER BY c.updated_at DESC, c.id DESC)"
+        "  'conversations', coalesce((SELECT json_agg(json_build_object(" CONVERSATION_COLUMNS
+        ") ORDER BY c.updated_at DESC, c.id DESC)"
         "     FROM page AS c JOIN contact AS p ON p.id = c.contact_id), '[]'),"
         "  'next', CASE WHEN (SELECT count(*) FROM page) = $7 THEN"
         "     (SELECT micros || '-' || id FROM page ORDER BY micros, id LIMIT 1) END)::text";
@@ -93,18 +97,22 @@ err_t api_store_conversations(struct pg *pg, const json_t *filter, json_t **ret_
     return query_json(pg, sql, values, ARRAY_LEN(values), ret_page, reterr);
 }
 
-err_t api_store_conversation(struct pg *pg, int64_t id, size_t messages, json_t **ret_conversation, struct error *reterr)
+err_t api_store_conversation(struct pg *pg, int64_t id, size_t messages, json_t **ret_conversation,
+                             struct error *reterr)
 {
     static const char sql[] =
         "SELECT json_build_object(" CONVERSATION_COLUMNS ", 'contact', json_build_object(" CONTACT_COLUMNS "),"
         " 'messages', (SELECT coalesce(json_agg(json_build_object("
-        "   'id', m.id, 'created_at', m.created_at, 'occurred_at', m.occurred_at, 'direction', m.direction, 'kind', m.kind,"
+        "   'id', m.id, 'created_at', m.created_at, 'occurred_at', m.occurred_at, 'direction', m.direction, 'kind', "
+        "m.kind,"
         "   'text', m.text, 'content', m.content, 'author', m.author, 'source', m.source, 'identity', m.identity,"
         "   'state', m.state, 'reason', m.reason, 'error_code', m.error_code, 'reply_to', m.reply_to,"
         "   'provider_message_id', m.provider_message_id, 'sent_at', m.sent_at, 'delivered_at', m.delivered_at,"
         "   'read_at', m.read_at, 'failed_at', m.failed_at, 'edited_at', m.edited_at, 'deleted_at', m.deleted_at,"
-        "   'delivery_id', (SELECT max(d.id) FROM delivery AS d WHERE d.message_id = m.id)) ORDER BY m.created_at, m.id), '[]')"
-        "  FROM (SELECT * FROM message WHERE conversation_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2::bigint) AS m))::text"
+        "   'delivery_id', (SELECT max(d.id) FROM delivery AS d WHERE d.message_id = m.id)) ORDER BY m.created_at, "
+        "m.id), '[]')"
+        "  FROM (SELECT * FROM message WHERE conversation_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2::bigint) "
+        "AS m))::text"
         " FROM conversation AS c JOIN contact AS p ON p.id = c.contact_id WHERE c.id = $1";
     const struct pg_value values[] = { PG_VALUE_INT8(id), PG_VALUE_INT8((int64_t)messages) };
     return run_json(pg, sql, values, ARRAY_LEN(values), "conversation", ret_conversation, reterr);
@@ -114,10 +122,13 @@ err_t api_store_contact(struct pg *pg, int64_t id, json_t **ret_contact, struct 
 {
     static const char sql[] =
         "SELECT json_build_object(" CONTACT_COLUMNS ","
-        " 'addresses', (SELECT coalesce(json_agg(json_build_object('source', a.source, 'identity', a.identity, 'recipient', a.recipient,"
-        "    'last_inbound_at', a.last_inbound_at, 'unreachable_at', a.unreachable_at, 'unreachable_reason', a.unreachable_reason)"
+        " 'addresses', (SELECT coalesce(json_agg(json_build_object('source', a.source, 'identity', a.identity, "
+        "'recipient', a.recipient,"
+        "    'last_inbound_at', a.last_inbound_at, 'unreachable_at', a.unreachable_at, 'unreachable_reason', "
+        "a.unreachable_reason)"
         "    ORDER BY a.source, a.identity), '[]') FROM address AS a WHERE a.contact_id = p.id),"
-        " 'conversations', (SELECT coalesce(json_agg(json_build_object(" CONVERSATION_COLUMNS ") ORDER BY c.updated_at DESC), '[]')"
+        " 'conversations', (SELECT coalesce(json_agg(json_build_object(" CONVERSATION_COLUMNS
+        ") ORDER BY c.updated_at DESC), '[]')"
         "    FROM (SELECT * FROM conversation WHERE contact_id = p.id ORDER BY updated_at DESC LIMIT 50) AS c))::text"
         " FROM contact AS p WHERE p.id = $1";
     const struct pg_value values[] = { PG_VALUE_INT8(id) };
@@ -126,18 +137,19 @@ err_t api_store_contact(struct pg *pg, int64_t id, json_t **ret_contact, struct 
 
 err_t api_store_owner(struct pg *pg, int64_t conversation_id, json_t **ret_owner, struct error *reterr)
 {
-    static const char sql[] =
-        "SELECT json_build_object('contact_id', p.id, 'lane', p.lane, 'state', c.state)::text"
-        " FROM conversation AS c JOIN contact AS p ON p.id = c.contact_id WHERE c.id = $1";
+    static const char sql[] = "SELECT json_build_object('contact_id', p.id, 'lane', p.lane, 'state', c.state)::text"
+                              " FROM conversation AS c JOIN contact AS p ON p.id = c.contact_id WHERE c.id = $1";
     const struct pg_value values[] = { PG_VALUE_INT8(conversation_id) };
     return run_json(pg, sql, values, ARRAY_LEN(values), "conversation", ret_owner, reterr);
 }
 
-err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_id, bool *ret_is_new, struct error *reterr)
+err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_id, bool *ret_is_new,
+                          struct error *reterr)
 {
     /* Keys are claimed inside; when this one was known, the event that has it is looked up. */
     static const char add_sql[] = "SELECT append_internal_events(jsonb_build_array($1::jsonb))";
-    static const char find_sql[] = "SELECT id FROM event WHERE source = $1 AND key = $2 ORDER BY received_at DESC LIMIT 1";
+    static const char find_sql[] =
+        "SELECT id FROM event WHERE source = $1 AND key = $2 ORDER BY received_at DESC LIMIT 1";
     int64_t id = 0;
     err_t err = store_reserve_ids(pg, 1, &id, reterr);
     if (err != ERR_NONE) {
@@ -183,11 +195,13 @@ err_t api_store_event_outcome(struct pg *pg, int64_t event_id, json_t **ret_outc
         " 'state', CASE WHEN h.event_id IS NOT NULL THEN 'handled' WHEN k.event_id IS NOT NULL THEN 'parked'"
         "   WHEN w.attempts > 0 THEN 'failing' ELSE 'waiting' END,"
         " 'problem', coalesce(h.problem, k.problem, w.problem),"
-        " 'traces', (SELECT coalesce(json_agg(json_build_object('number', t.number, 'rule', t.rule, 'verdict', t.verdict, 'file', t.file,"
+        " 'traces', (SELECT coalesce(json_agg(json_build_object('number', t.number, 'rule', t.rule, 'verdict', "
+        "t.verdict, 'file', t.file,"
         "    'line', t.line, 'rule_set', t.rule_set, 'effects', t.effects, 'error', t.error) ORDER BY t.number), '[]')"
         "    FROM trace AS t WHERE t.event_id = e.id))::text"
         " FROM event AS e"
-        " LEFT JOIN LATERAL (SELECT * FROM handling WHERE event_id = e.id ORDER BY handled_at DESC LIMIT 1) AS h ON true"
+        " LEFT JOIN LATERAL (SELECT * FROM handling WHERE event_id = e.id ORDER BY handled_at DESC LIMIT 1) AS h ON "
+        "true"
         " LEFT JOIN parked_event AS k ON k.event_id = e.id"
         " LEFT JOIN LATERAL (SELECT * FROM work WHERE event_id = e.id LIMIT 1) AS w ON true"
         " WHERE e.id = $1";
@@ -209,7 +223,8 @@ err_t api_store_retry_event(struct pg *pg, int64_t event_id, struct error *reter
 
 err_t api_store_retry_delivery(struct pg *pg, int64_t delivery_id, struct error *reterr)
 {
-    static const char sql[] = "SELECT was, was IN ('failed', 'parked', 'blocked', 'unknown', 'canceled', 'retrying', 'queued') FROM retry_delivery($1::bigint) AS was";
+    static const char sql[] = "SELECT was, was IN ('failed', 'parked', 'blocked', 'unknown', 'canceled', 'retrying', "
+                              "'queued') FROM retry_delivery($1::bigint) AS was";
     const struct pg_value values[] = { PG_VALUE_INT8(delivery_id) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
     err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
@@ -243,7 +258,8 @@ err_t api_store_gauges(struct pg *pg, json_t **ret_gauges, struct error *reterr)
     static const char sql[] =
         "SELECT json_build_object("
         " 'work', (SELECT count(*) FROM work),"
-        " 'work_oldest_seconds', (SELECT coalesce(extract(epoch FROM now() - min(event_received_at)), 0)::float8 FROM work),"
+        " 'work_oldest_seconds', (SELECT coalesce(extract(epoch FROM now() - min(event_received_at)), 0)::float8 FROM "
+        "work),"
         " 'work_failing', (SELECT count(*) FROM work WHERE retry_at IS NOT NULL),"
         " 'parked_events', (SELECT count(*) FROM parked_event),"
         " 'outbox_due', (SELECT count(*) FROM outbox WHERE state = 'waiting' AND due_at <= now()),"
@@ -252,7 +268,8 @@ err_t api_store_gauges(struct pg *pg, json_t **ret_gauges, struct error *reterr)
         " 'unknown', (SELECT count(*) FROM outbox WHERE state = 'unknown'),"
         " 'timers_due', (SELECT count(*) FROM timer WHERE due_at <= now()),"
         " 'quarantined_rules', (SELECT count(*) FROM rule_health WHERE quarantined_until > now()),"
-        " 'paused_sources', (SELECT coalesce(json_agg(source ORDER BY source), '[]') FROM source_pace WHERE paused_until > now())"
+        " 'paused_sources', (SELECT coalesce(json_agg(source ORDER BY source), '[]') FROM source_pace WHERE "
+        "paused_until > now())"
         ")::text";
     return query_json(pg, sql, NULL, 0, ret_gauges, reterr);
 }

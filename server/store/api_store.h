@@ -14,7 +14,8 @@ err_t api_store_token(struct pg *pg, struct bytes digest, json_t **ret_token, st
  * an earlier answer gave it. {conversations: [...], next: cursor or null}. ERR_INVALID: the cursor is none of ours. */
 err_t api_store_conversations(struct pg *pg, const json_t *filter, json_t **ret_page, struct error *reterr) MUST_CHECK;
 /* One conversation with its contact and its last messages, oldest first. ERR_NOT_FOUND. */
-err_t api_store_conversation(struct pg *pg, int64_t id, size_t messages, json_t **ret_conversation, struct error *reterr) MUST_CHECK;
+err_t api_store_conversation(struct pg *pg, int64_t id, size_t messages, json_t **ret_conversation,
+                             struct error *reterr) MUST_CHECK;
 /* One contact with identities, addresses and conversations. ERR_NOT_FOUND. */
 err_t api_store_contact(struct pg *pg, int64_t id, json_t **ret_contact, struct error *reterr) MUST_CHECK;
 
@@ -23,7 +24,8 @@ err_t api_store_owner(struct pg *pg, int64_t conversation_id, json_t **ret_owner
 
 /* Makes the canonical document `doc` (without id and received_at) an event with work, once for each source and key; a
  * document without key gets one of its own. Gives the id of the event that has the key now. */
-err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_id, bool *ret_is_new, struct error *reterr) MUST_CHECK;
+err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_id, bool *ret_is_new,
+                          struct error *reterr) MUST_CHECK;
 
 /* What became of an event: {state: "waiting"|"failing"|"parked"|"handled", problem, traces: [...]}. ERR_NOT_FOUND. */
 err_t api_store_event_outcome(struct pg *pg, int64_t event_id, json_t **ret_outcome, struct error *reterr) MUST_CHECK;

@@ -26,22 +26,26 @@ err_t rule_store_resting(struct pg *pg, const char *rule_set, unsigned failures,
 {
     static const char sql[] =
         "WITH fresh AS (UPDATE rule_health SET quarantined_until = now() + $3::interval"
-        "  WHERE rule_set = $1 AND failures_in_row >= $2::bigint AND (quarantined_until IS NULL OR updated_at > quarantined_until)"
+        "  WHERE rule_set = $1 AND failures_in_row >= $2::bigint AND (quarantined_until IS NULL OR updated_at > "
+        "quarantined_until)"
         "  RETURNING rule)"
         " SELECT coalesce(json_agg(rule ORDER BY rule), '[]')::text FROM ("
         "  SELECT rule FROM fresh UNION SELECT rule FROM rule_health"
         "   WHERE rule_set = $1 AND failures_in_row >= $2::bigint AND quarantined_until > now()) AS resting";
     char rest[QUERY_INTERVAL_BYTES];
-    const struct pg_value values[] = { PG_VALUE_TEXT(rule_set), PG_VALUE_INT8(failures), PG_VALUE_TEXT(query_interval(rest_ms, rest)) };
+    const struct pg_value values[] = { PG_VALUE_TEXT(rule_set), PG_VALUE_INT8(failures),
+                                       PG_VALUE_TEXT(query_interval(rest_ms, rest)) };
     return query_json(pg, sql, values, ARRAY_LEN(values), ret_names, reterr);
 }
 
 err_t cron_store_put(struct pg *pg, const json_t *crons, const char *rule_set, struct error *reterr)
 {
     static const char sql[] =
-        "WITH given AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS r (name text, schedule jsonb, next_at timestamptz)),"
+        "WITH given AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS r (name text, schedule jsonb, next_at "
+        "timestamptz)),"
         " ended AS (DELETE FROM cron WHERE name NOT IN (SELECT name FROM given))"
-        " INSERT INTO cron AS c (name, schedule, next_at, rule_set) SELECT name, schedule, next_at, $2 FROM given ORDER BY name"
+        " INSERT INTO cron AS c (name, schedule, next_at, rule_set) SELECT name, schedule, next_at, $2 FROM given "
+        "ORDER BY name"
         " ON CONFLICT (name) DO UPDATE SET schedule = excluded.schedule, rule_set = excluded.rule_set,"
         "  next_at = CASE WHEN c.schedule = excluded.schedule THEN c.next_at ELSE excluded.next_at END";
     char *text = json_dump(crons);
@@ -72,7 +76,8 @@ err_t cron_store_fire(struct pg *pg, const json_t *cron, msec_t next_at, bool *r
     /* The time it was due at goes back as the database printed it: not a microsecond may be lost. */
     static const char sql[] =
         "WITH moved AS (UPDATE cron SET last_at = next_at, next_at = $3::timestamptz"
-        "  WHERE name = $1 AND next_at = $2::timestamptz AND next_at <= clock_timestamp() RETURNING name, last_at, next_at)"
+        "  WHERE name = $1 AND next_at = $2::timestamptz AND next_at <= clock_timestamp() RETURNING name, last_at, "
+        "next_at)"
         " SELECT append_own_events(jsonb_build_array(jsonb_build_object('type', 'cron.' || name, 'source', 'answerd',"
         "  'provider', 'answerd', 'key', 'cron:' || name || ':' || extract(epoch FROM last_at), 'occurred_at', last_at,"
         "  'lane', $4::bigint, 'body', jsonb_build_object('name', name, 'next_at', next_at)))) FROM moved";

@@ -22,6 +22,7 @@ err_t cron_store_put(struct pg *pg, const json_t *crons, const char *rule_set, s
 err_t cron_store_due(struct pg *pg, json_t **ret_crons, msec_t *ret_next_due, struct error *reterr) MUST_CHECK;
 
 /* Makes the event of a cron that is due at `due_at` and moves it to `next_at`, unless another node did (false). */
-err_t cron_store_fire(struct pg *pg, const json_t *cron, msec_t next_at, bool *ret_fired, struct error *reterr) MUST_CHECK;
+err_t cron_store_fire(struct pg *pg, const json_t *cron, msec_t next_at, bool *ret_fired,
+                      struct error *reterr) MUST_CHECK;
 
 #endif

@@ -1,10 +1,10 @@
 #include "admin/api.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/memory.h"
 #include "io/crypto.h"
@@ -116,10 +116,8 @@ int main(void)
 {
     crypto_start();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(unknown_paths_and_methods),
-        cmocka_unit_test(nothing_without_a_token),
-        cmocka_unit_test(the_description_needs_none),
-        cmocka_unit_test(names_the_nearest_field),
+        cmocka_unit_test(unknown_paths_and_methods),  cmocka_unit_test(nothing_without_a_token),
+        cmocka_unit_test(the_description_needs_none), cmocka_unit_test(names_the_nearest_field),
         cmocka_unit_test(texts_have_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,9 @@
 #include "deliver/dispatch.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 
 #define HOUR_MS ((msec_t)3600 * 1000)
 #define NOW ((msec_t)1795420800000) /* 2026-11-23T08:00:00Z */
@@ -18,7 +18,8 @@ static json_t *parse(const char *text)
     return json;
 }
 
-static void expect(const char *delivery, const struct channel_kind *kind, enum dispatch_verdict verdict, const char *code)
+static void expect(const char *delivery, const struct channel_kind *kind, enum dispatch_verdict verdict,
+                   const char *code)
 {
     json_t *json = parse(delivery);
     struct dispatch dispatch = dispatch_decide(json, kind, NOW);
@@ -42,8 +43,10 @@ static void free_text_stays_within_the_window(void **state)
     expect("{" FREE "," OLD "}", &with_window, DISPATCH_BLOCKED, "window_closed");
     expect("{" FREE "}", &with_window, DISPATCH_BLOCKED, "window_closed");
     /* The last seconds belong to the way. */
-    expect("{" FREE ",\"address\":{\"last_inbound_at\":\"2026-11-22T08:00:03.000Z\"}}", &with_window, DISPATCH_BLOCKED, "window_closed");
-    expect("{" FREE ",\"address\":{\"last_inbound_at\":\"2026-11-22T08:00:10.000Z\"}}", &with_window, DISPATCH_FREE, "");
+    expect("{" FREE ",\"address\":{\"last_inbound_at\":\"2026-11-22T08:00:03.000Z\"}}", &with_window, DISPATCH_BLOCKED,
+           "window_closed");
+    expect("{" FREE ",\"address\":{\"last_inbound_at\":\"2026-11-22T08:00:10.000Z\"}}", &with_window, DISPATCH_FREE,
+           "");
 }
 
 static void channels_without_window_take_free_text(void **state)
@@ -57,26 +60,33 @@ static void channels_without_window_take_free_text(void **state)
 static void an_opt_out_stops_what_it_names(void **state)
 {
     (void)state;
-    expect("{" FREE "," RECENT ",\"contact\":{\"opted_out\":[\"all\"]},\"topic\":null}", &with_window, DISPATCH_BLOCKED, "opted_out");
-    expect("{" FREE "," RECENT ",\"contact\":{\"opted_out\":[\"billing\"]},\"topic\":\"billing\"}", &with_window, DISPATCH_BLOCKED, "opted_out");
-    expect("{" FREE "," RECENT ",\"contact\":{\"opted_out\":[\"billing\"]},\"topic\":\"support\"}", &with_window, DISPATCH_FREE, "");
-    expect("{\"request\":{\"free\":{\"text\":\"ok\"},\"confirms_opt_out\":true}," RECENT ",\"contact\":{\"opted_out\":[\"all\"]}}",
+    expect("{" FREE "," RECENT ",\"contact\":{\"opted_out\":[\"all\"]},\"topic\":null}", &with_window, DISPATCH_BLOCKED,
+           "opted_out");
+    expect("{" FREE "," RECENT ",\"contact\":{\"opted_out\":[\"billing\"]},\"topic\":\"billing\"}", &with_window,
+           DISPATCH_BLOCKED, "opted_out");
+    expect("{" FREE "," RECENT ",\"contact\":{\"opted_out\":[\"billing\"]},\"topic\":\"support\"}", &with_window,
+           DISPATCH_FREE, "");
+    expect("{\"request\":{\"free\":{\"text\":\"ok\"},\"confirms_opt_out\":true}," RECENT
+           ",\"contact\":{\"opted_out\":[\"all\"]}}",
            &with_window, DISPATCH_FREE, "");
 }
 
 static void an_unreachable_address_recovers_when_it_writes(void **state)
 {
     (void)state;
-    expect("{" FREE ",\"address\":{\"unreachable_at\":\"2026-11-23T07:30:00Z\",\"last_inbound_at\":\"2026-11-23T07:00:00Z\"}}",
+    expect("{" FREE
+           ",\"address\":{\"unreachable_at\":\"2026-11-23T07:30:00Z\",\"last_inbound_at\":\"2026-11-23T07:00:00Z\"}}",
            &with_window, DISPATCH_BLOCKED, "unreachable");
-    expect("{" FREE ",\"address\":{\"unreachable_at\":\"2026-11-23T06:30:00Z\",\"last_inbound_at\":\"2026-11-23T07:00:00Z\"}}",
+    expect("{" FREE
+           ",\"address\":{\"unreachable_at\":\"2026-11-23T06:30:00Z\",\"last_inbound_at\":\"2026-11-23T07:00:00Z\"}}",
            &with_window, DISPATCH_FREE, "");
 }
 
 static void an_erased_contact_gets_nothing(void **state)
 {
     (void)state;
-    expect("{" BOTH "," RECENT ",\"contact\":{\"erased_at\":\"2026-11-23T07:00:00Z\"}}", &without_window, DISPATCH_BLOCKED, "erased");
+    expect("{" BOTH "," RECENT ",\"contact\":{\"erased_at\":\"2026-11-23T07:00:00Z\"}}", &without_window,
+           DISPATCH_BLOCKED, "erased");
 }
 
 int main(void)

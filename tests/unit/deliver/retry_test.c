@@ -1,9 +1,9 @@
 #include "deliver/retry.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 
 #define HOUR_MS ((msec_t)3600 * 1000)
 

@@ -1,10 +1,10 @@
 #include "deliver/webhook_call.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/text.h"
 #include "io/crypto.h"
@@ -59,10 +59,13 @@ static void signs_with_every_secret(void **state)
     (void)state;
     struct outgoing_request call;
     assert_int_equal(render("{\"type\":\"ticket.opened\",\"body\":{\"id\":7}}",
-                            "{\"url\":\"https://crm.example/hook\",\"secrets\":[\"" SECRET "\",\"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"]}",
-                            &call), ERR_NONE);
+                            "{\"url\":\"https://crm.example/hook\",\"secrets\":[\"" SECRET
+                            "\",\"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"]}",
+                            &call),
+                     ERR_NONE);
     assert_string_equal(call.url.ptr, "https://crm.example/hook");
-    assert_string_equal(call.body.ptr, "{\"type\":\"ticket.opened\",\"timestamp\":\"2021-02-25T15:02:10.000Z\",\"data\":{\"id\":7}}");
+    assert_string_equal(call.body.ptr,
+                        "{\"type\":\"ticket.opened\",\"timestamp\":\"2021-02-25T15:02:10.000Z\",\"data\":{\"id\":7}}");
     assert_string_equal(header(&call, "webhook-id: "), "msg_4711");
     assert_string_equal(header(&call, "webhook-timestamp: "), "1614265330");
     struct buf expected;
