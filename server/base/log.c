@@ -69,7 +69,8 @@ static bool starts_pair(struct bytes text)
     return i > 0 && i < text.len && text.ptr[i] == '=';
 }
 
-/* Does the quote at `at` end the value? Values may hold quotes themselves: it does when nothing or another pair follows. */
+/* Does the quote at `at` end the value? Values may hold quotes themselves: it does when nothing or another pair
+ * follows. */
 static bool ends_value(struct bytes value, size_t at)
 {
     if (value.ptr[at] != '\'' || at + 1 == value.len)
@@ -164,7 +165,8 @@ void log_write(enum log_level level, const char *message, const char *format, ..
     struct timespec real;
     clock_gettime(CLOCK_REALTIME, &real); /* not clock_now(): tests freeze that one */
     clock_add_iso(&line, (msec_t)real.tv_sec * 1000 + real.tv_nsec / 1000000);
-    buf_addf(&line, json ? "\",\"level\":\"%s\",\"actor\":\"%s\",\"msg\":" : " level=%s actor=%s msg=", level_names[level],
+    buf_addf(&line,
+             json ? "\",\"level\":\"%s\",\"actor\":\"%s\",\"msg\":" : " level=%s actor=%s msg=", level_names[level],
              actor);
     add_quoted(&line, bytes_of(message));
     add_fields(&line, fields, json);

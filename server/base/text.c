@@ -76,8 +76,7 @@ static const struct {
     const char *name;
     int64_t ms;
 } duration_units[] = {
-    { "ms", 1 },      { "w", 604800000 }, { "d", 86400000 }, { "h", 3600000 },
-    { "m", 60000 },   { "s", 1000 },
+    { "ms", 1 }, { "w", 604800000 }, { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 },
 };
 
 static int64_t take_duration_unit(struct bytes *rest)
@@ -167,7 +166,8 @@ const char *text_nearest(const char *word, const char *const *known)
     if (word_len == 0 || word_len > NEAREST_MAX)
         return NULL;
     const char *nearest = NULL;
-    size_t least = (word_len + 2) / 3 + 1; /* further away is another word: 1 edit for up to 3 letters, 2 for up to 6 … */
+    /* Further away is another word: 1 edit for up to 3 letters, 2 for up to 6, … */
+    size_t least = (word_len + 2) / 3 + 1;
     for (size_t i = 0; known[i]; i++) {
         size_t known_len = strlen(known[i]);
         if (known_len > NEAREST_MAX)

@@ -38,7 +38,7 @@ struct batcher {
     struct queue waiting;
     struct queue alone; /* of batches that were refused: each goes in a batch of its own, before all others */
     struct queue in_flight;
-    struct queue over;    /* done, with `over_error`; told by `soon` */
+    struct queue over; /* done, with `over_error`; told by `soon` */
     struct error over_error;
     enum flight flight;
     bool in_flight_alone;
@@ -200,8 +200,7 @@ static void fill_row(struct batcher *b, struct entry *entry, struct ingest_row *
         .parser = CHANNEL_PARSER_VERSION,
         .events = entry->item.events,
     };
-    json_array_foreach(entry->item.events, index, event)
-    {
+    json_array_foreach (entry->item.events, index, event) {
         json_put_int(event, "id", id_blocks_take(&b->ids));
     }
 }
@@ -306,7 +305,8 @@ struct batcher *batcher_new(struct loop *loop, struct pg_async *pg, const struct
     queue_init(&b->over);
     b->rows = memory_new(settings->batch_rows * sizeof(*b->rows));
     b->soon = loop_timer_new(loop, soon_fired, b);
-    b->commit_seconds = metric_histogram("answerd_ingest_commit_seconds", "Time from sending a batch to its commit", "");
+    b->commit_seconds =
+        metric_histogram("answerd_ingest_commit_seconds", "Time from sending a batch to its commit", "");
     b->commits = metric_counter("answerd_ingest_commits_total", "Committed batches of webhooks", "");
     b->rows_stored = metric_counter("answerd_ingest_stored_total", "Webhooks in committed batches", "");
     b->events_stored = metric_counter("answerd_ingest_new_events_total", "Events that were not known before", "");

@@ -31,9 +31,9 @@ struct batch_item {
     const char *problem; /* NULL, or why it could not be parsed */
     json_t *events;      /* array; gets its ids here. The batcher takes over the reference. */
 
-    /* Called exactly once, on the loop's thread, not from within batcher_add(). ERR_NONE: durable, also when it was there
-     * before. ERR_LOST, ERR_TIMEOUT, ERR_BUSY, ERR_CONFLICT: not or perhaps not stored, it may come again. Everything
-     * else: the database refuses this very webhook. */
+    /* Called exactly once, on the loop's thread, not from within batcher_add(). ERR_NONE: durable, also when it was
+     * there before. ERR_LOST, ERR_TIMEOUT, ERR_BUSY, ERR_CONFLICT: not or perhaps not stored, it may come again.
+     * Everything else: the database refuses this very webhook. */
     void (*done)(const struct error *e, void *arg);
     void *arg;
 };

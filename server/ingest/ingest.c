@@ -98,7 +98,8 @@ static void *run_loop(void *arg)
         .arg = l->ingest->arg,
     };
     l->batcher = batcher_new(l->loop, l->pg, &batcher_settings);
-    l->desk = (struct webhook_desk){ .sources = &l->ingest->sources, .rejects = l->ingest->rejects, .batcher = l->batcher };
+    l->desk =
+        (struct webhook_desk){ .sources = &l->ingest->sources, .rejects = l->ingest->rejects, .batcher = l->batcher };
     l->drain_deadline = loop_timer_new(l->loop, drain_late, l);
     l->pulse = loop_timer_new(l->loop, pulse, l);
     loop_on_nudge(l->loop, nudged, l);

@@ -55,7 +55,8 @@ static void count_init(struct count *count, const char *source, const char *reas
     for (const char *c = reason; *c; c++)
         buf_add_char(&labels, *c == '"' || *c == '\\' ? '\'' : *c);
     buf_add_char(&labels, '"');
-    count->metric = metric_counter("answerd_webhook_rejects_total", "Webhooks that were refused, by reason", labels.ptr);
+    count->metric =
+        metric_counter("answerd_webhook_rejects_total", "Webhooks that were refused, by reason", labels.ptr);
 }
 
 static struct count *find_or_make(struct rejects *rejects, const char *source, const char *reason)

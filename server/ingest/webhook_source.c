@@ -70,7 +70,9 @@ const struct webhook_source *webhook_sources_find(const struct webhook_sources *
 /* Parts of names (in lower case) of headers that carry a secret as it is. Signatures prove one body and may stay. */
 static bool is_secret_name(const char *name)
 {
-    static const char *const parts[] = { "authorization", "cookie", "token", "secret", "password", "api-key", "apikey" };
+    static const char *const parts[] = {
+        "authorization", "cookie", "token", "secret", "password", "api-key", "apikey"
+    };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         if (strstr(name, parts[i]))
             return true;
@@ -93,8 +95,7 @@ static bool holds_secret(const struct webhook_source *source, const char *value)
         const json_t *one;
         if (holds_text(value, given))
             return true;
-        json_array_foreach(given, index, one)
-        {
+        json_array_foreach (given, index, one) {
             if (holds_text(value, one))
                 return true;
         }

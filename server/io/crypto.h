@@ -20,7 +20,8 @@ void crypto_start(void);
 
 /* The digest or MAC of the concatenated parts; `ret_digest` has room for hash_size(kind) bytes. */
 void crypto_hash(enum hash_kind kind, const struct bytes *parts, size_t count, unsigned char *ret_digest);
-void crypto_hmac(enum hash_kind kind, struct bytes key, const struct bytes *parts, size_t count, unsigned char *ret_mac);
+void crypto_hmac(enum hash_kind kind, struct bytes key, const struct bytes *parts, size_t count,
+                 unsigned char *ret_mac);
 
 /* False when the lengths differ; otherwise takes the same time whatever the difference. */
 bool crypto_equal(struct bytes a, struct bytes b);

@@ -158,7 +158,8 @@ static CURLcode set_options(struct transfer *t, const struct http_client_request
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "answerd/" ANSWERD_VERSION);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS));
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+                     (long)(request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     /* Servers and the boxes before them drop idle connections silently after a minute or so. */
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 30L);

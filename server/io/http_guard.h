@@ -15,10 +15,10 @@ struct http_guard {
     bool may_have_body; /* by its method */
     size_t header_count;
     size_t host_count;
-    size_t length_count;      /* Content-Length */
-    bool bad_header;          /* a name that is no token, or a value with control characters */
+    size_t length_count; /* Content-Length */
+    bool bad_header;     /* a name that is no token, or a value with control characters */
     bool bad_length;
-    bool has_encoding;        /* Transfer-Encoding */
+    bool has_encoding; /* Transfer-Encoding */
 };
 
 /* Feed it all headers of the request, duplicates included, then ask. */

@@ -25,7 +25,7 @@ struct connection {
     struct http_server *server;
     struct bufferevent *bufferevent; /* we hold a reference */
     enum connection_state state;
-    msec_t deadline; /* on the steady clock; 0 for none */
+    msec_t deadline;              /* on the steady clock; 0 for none */
     struct http_request *request; /* while with the handler */
     struct connection *previous;
     struct connection *next;
@@ -60,7 +60,7 @@ struct http_request {
     struct {
         char *name;
         char *value;
-    } *query;
+    } * query;
     size_t query_count;
 };
 

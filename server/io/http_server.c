@@ -113,8 +113,9 @@ static struct bufferevent *connection_accepted(struct event_base *base, void *ar
     struct bufferevent *bufferevent;
     if (server->tls) {
         SSL *ssl = SSL_new(server->tls);
-        bufferevent = ssl ? bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE)
-                          : NULL;
+        bufferevent =
+            ssl ? bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE)
+                : NULL;
         /* Many clients close without saying so in TLS; nothing depends on it, because lengths are explicit. */
         if (bufferevent)
             bufferevent_openssl_set_allow_dirty_shutdown(bufferevent, 1);
@@ -206,7 +207,8 @@ static void sweep(void *arg)
 
 /* --- the server ------------------------------------------------------------------------------------------------- */
 
-struct http_server *http_server_new(struct loop *loop, const struct http_limits *limits, http_handler *handler, void *arg)
+struct http_server *http_server_new(struct loop *loop, const struct http_limits *limits, http_handler *handler,
+                                    void *arg)
 {
     struct http_server *server = memory_new(sizeof(*server));
     server->loop = loop;
@@ -235,7 +237,8 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
     evhttp_set_max_headers_size(server->evhttp, (ev_ssize_t)l->max_header_bytes);
     evhttp_set_max_body_size(server->evhttp, (ev_ssize_t)l->max_body_bytes);
     /* Behind our own deadlines; it is for one read or write. */
-    evhttp_set_timeout(server->evhttp, (int)((l->idle_ms > l->read_deadline_ms ? l->idle_ms : l->read_deadline_ms) / 1000 + 5));
+    evhttp_set_timeout(server->evhttp,
+                       (int)((l->idle_ms > l->read_deadline_ms ? l->idle_ms : l->read_deadline_ms) / 1000 + 5));
     evhttp_set_allowed_methods(server->evhttp, 0xffff);
     evhttp_set_default_content_type(server->evhttp, NULL);
     evhttp_set_bevcb(server->evhttp, connection_accepted, server);
@@ -319,10 +322,10 @@ static err_t listen_on(struct http_server *server, const char *address, bool alo
     int reason = alone ? try_alone(found) : 0;
     struct evconnlistener *listener = NULL;
     if (reason == 0) {
-        listener = evconnlistener_new_bind(
-            loop_base(server->loop), NULL, NULL,
-            LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE | LEV_OPT_REUSEABLE_PORT, 1024,
-            found->ai_addr, (int)found->ai_addrlen);
+        listener = evconnlistener_new_bind(loop_base(server->loop), NULL, NULL,
+                                           LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE |
+                                               LEV_OPT_REUSEABLE_PORT,
+                                           1024, found->ai_addr, (int)found->ai_addrlen);
         reason = errno;
     }
     freeaddrinfo(found);

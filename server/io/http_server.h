@@ -23,16 +23,19 @@ struct http_limits {
     size_t max_connections;  /* default 4096 */
 };
 
-/* Must answer the request exactly once, now or later, with http_answer(). Requests whose framing is ambiguous, and those
- * beyond the limits, were answered before and never get here. Methods we do not know are called "UNKNOWN". */
+/* Must answer the request exactly once, now or later, with http_answer(). Requests whose framing is ambiguous, and
+ * those beyond the limits, were answered before and never get here. Methods we do not know are called "UNKNOWN". */
 typedef void http_handler(struct http_request *request, void *arg);
 
-struct http_server *http_server_new(struct loop *loop, const struct http_limits *limits, http_handler *handler, void *arg);
-/* Speaks TLS on the addresses that are listened on afterwards. Files in PEM form; the certificate file holds the chain. */
+struct http_server *http_server_new(struct loop *loop, const struct http_limits *limits, http_handler *handler,
+                                    void *arg);
+/* Speaks TLS on the addresses that are listened on afterwards. Files in PEM form; the certificate file holds the chain.
+ */
 err_t http_server_use_tls(struct http_server *server, const char *certificate_file, const char *key_file,
                           struct error *reterr) MUST_CHECK;
 /* `address` is "host:port", "[::1]:port" or "host:0"; `ret_port` may be NULL. */
-err_t http_server_listen(struct http_server *server, const char *address, int *ret_port, struct error *reterr) MUST_CHECK;
+err_t http_server_listen(struct http_server *server, const char *address, int *ret_port,
+                         struct error *reterr) MUST_CHECK;
 /* Joins another server of this process on an address that http_server_listen() took: the kernel spreads connections. */
 err_t http_server_listen_shared(struct http_server *server, const char *address, struct error *reterr) MUST_CHECK;
 /* Stops accepting, closes idle connections, answers what is in flight with `Connection: close`; when the last answer
@@ -42,16 +45,18 @@ void http_server_free(struct http_server *server); /* requests that were not ans
 size_t http_server_connections(const struct http_server *server);
 
 /* What the request says; borrowed until it is answered. */
-const char *http_method(const struct http_request *request);      /* "GET", "POST", … */
-const char *http_path(const struct http_request *request);        /* decoded, without the query */
-const char *http_query(const struct http_request *request, const char *name); /* decoded value, or NULL */
+const char *http_method(const struct http_request *request);                   /* "GET", "POST", … */
+const char *http_path(const struct http_request *request);                     /* decoded, without the query */
+const char *http_query(const struct http_request *request, const char *name);  /* decoded value, or NULL */
 const char *http_header(const struct http_request *request, const char *name); /* first one, or NULL */
 /* Calls `each` for every header, duplicates included. */
-void http_each_header(const struct http_request *request, void (*each)(const char *name, const char *value, void *arg), void *arg);
+void http_each_header(const struct http_request *request, void (*each)(const char *name, const char *value, void *arg),
+                      void *arg);
 struct bytes http_body(const struct http_request *request);
 const char *http_peer(const struct http_request *request); /* address of the TCP peer */
 
 /* `headers` is NULL or pairs of name and value ending with NULL. The body is copied. */
-void http_answer(struct http_request *request, int status, const char *content_type, struct bytes body, const char *const *headers);
+void http_answer(struct http_request *request, int status, const char *content_type, struct bytes body,
+                 const char *const *headers);
 
 #endif

@@ -362,8 +362,7 @@ static void add_value(struct buf *out, const json_t *json, unsigned depth)
         json_t *value;
         bool later = false;
         buf_add_char(out, '{');
-        json_object_keylen_foreach((json_t *)(uintptr_t)json, key, key_length, value)
-        {
+        json_object_keylen_foreach ((json_t *)(uintptr_t)json, key, key_length, value) {
             if (later)
                 buf_add_char(out, ',');
             later = true;

@@ -28,13 +28,13 @@ char *json_dump(const json_t *json);
 json_t *json_at(const json_t *json, const char *path);
 
 /* Typed reads of an object's key (no path): the fallback is returned when it is missing or of another type. */
-const char *json_str(const json_t *object, const char *key);                        /* NULL when missing */
+const char *json_str(const json_t *object, const char *key); /* NULL when missing */
 const char *json_str_or(const json_t *object, const char *key, const char *fallback);
-int64_t json_int(const json_t *object, const char *key, int64_t fallback);          /* also from a text of digits */
+int64_t json_int(const json_t *object, const char *key, int64_t fallback); /* also from a text of digits */
 bool json_bool(const json_t *object, const char *key, bool fallback);
-json_t *json_array_at(const json_t *object, const char *key);                       /* borrowed, NULL when no array */
-json_t *json_object_at(const json_t *object, const char *key);                      /* borrowed, NULL when no object */
-msec_t json_time(const json_t *object, const char *key, msec_t fallback);           /* an ISO 8601 text */
+json_t *json_array_at(const json_t *object, const char *key);             /* borrowed, NULL when no array */
+json_t *json_object_at(const json_t *object, const char *key);            /* borrowed, NULL when no object */
+msec_t json_time(const json_t *object, const char *key, msec_t fallback); /* an ISO 8601 text */
 
 /* Writes; a NULL text or a zero time removes nothing and sets nothing. The value reference is taken over. */
 void json_put(json_t *object, const char *key, json_t *value);

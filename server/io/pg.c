@@ -43,17 +43,23 @@ static const char session_sql[] = "SELECT set_config('TimeZone', 'UTC', false), 
                                   "CASE WHEN current_setting('synchronous_commit') = 'off' "
                                   "THEN set_config('synchronous_commit', 'on', false) END";
 
-err_t pg_connect(const char *conninfo, const char *application_name, msec_t statement_timeout_ms, PGconn **ret_connection,
-                 struct error *reterr)
+err_t pg_connect(const char *conninfo, const char *application_name, msec_t statement_timeout_ms,
+                 PGconn **ret_connection, struct error *reterr)
 {
     bool has_conninfo = conninfo && conninfo[0] != '\0';
     /* A later keyword wins, and `dbname` is expanded where it stands: what comes before it is our default, what comes
      * after it is our demand. A peer that vanished is noticed after about half a minute. */
-    const char *keywords[] = { "connect_timeout", "keepalives_idle",  "keepalives_interval", "keepalives_count",
-                               "tcp_user_timeout", "fallback_application_name", "client_encoding",
-                               has_conninfo ? "dbname" : NULL, NULL };
-    const char *values[] = { "10", "15", "5", "3", "30000", application_name ? application_name : "answerd", "UTF8",
-                             conninfo, NULL };
+    const char *keywords[] = { "connect_timeout",
+                               "keepalives_idle",
+                               "keepalives_interval",
+                               "keepalives_count",
+                               "tcp_user_timeout",
+                               "fallback_application_name",
+                               "client_encoding",
+                               has_conninfo ? "dbname" : NULL,
+                               NULL };
+    const char *values[] = { "10",   "15",     "5", "3", "30000", application_name ? application_name : "answerd",
+                             "UTF8", conninfo, NULL };
     PGconn *connection = PQconnectdbParams(keywords, values, 1);
     if (!connection)
         abort();
@@ -134,8 +140,8 @@ err_t pg_judge(PGconn *connection, const PGresult *result, struct error *reterr)
 err_t pg_open(const struct pg_settings *settings, struct pg **ret_pg, struct error *reterr)
 {
     PGconn *connection;
-    err_t result = pg_connect(settings->conninfo, settings->application_name, settings->statement_timeout_ms, &connection,
-                              reterr);
+    err_t result =
+        pg_connect(settings->conninfo, settings->application_name, settings->statement_timeout_ms, &connection, reterr);
     if (result != ERR_NONE)
         return result;
     struct pg *pg = memory_new(sizeof(*pg));

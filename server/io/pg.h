@@ -17,8 +17,8 @@
 
 /* One parameter. Arrays are built in PostgreSQL's binary form; an element with `is_null` is NULL. */
 enum pg_kind {
-    PG_TEXT,       /* text, also for jsonb, timestamptz, numeric, uuid parameters (the server casts) */
-    PG_INT8,       /* bigint */
+    PG_TEXT, /* text, also for jsonb, timestamptz, numeric, uuid parameters (the server casts) */
+    PG_INT8, /* bigint */
     PG_BOOL,
     PG_BYTEA,
     PG_INT8_ARRAY, /* bigint[] */
@@ -29,11 +29,11 @@ enum pg_kind {
 struct pg_value {
     enum pg_kind kind;
     bool is_null;
-    int64_t number;              /* PG_INT8, PG_BOOL */
-    struct bytes bytes;          /* PG_TEXT, PG_BYTEA */
-    const int64_t *numbers;      /* PG_INT8_ARRAY */
-    const struct bytes *slices;  /* PG_TEXT_ARRAY, PG_BYTEA_ARRAY; ptr == NULL is NULL */
-    size_t count;                /* of the arrays */
+    int64_t number;             /* PG_INT8, PG_BOOL */
+    struct bytes bytes;         /* PG_TEXT, PG_BYTEA */
+    const int64_t *numbers;     /* PG_INT8_ARRAY */
+    const struct bytes *slices; /* PG_TEXT_ARRAY, PG_BYTEA_ARRAY; ptr == NULL is NULL */
+    size_t count;               /* of the arrays */
 };
 
 #define PG_VALUE_TEXT(text) ((struct pg_value){ .kind = PG_TEXT, .is_null = (text) == NULL, .bytes = bytes_of(text) })
@@ -49,8 +49,8 @@ struct pg_value {
 struct pg_result;
 size_t pg_rows(const struct pg_result *r);
 bool pg_is_null(const struct pg_result *r, size_t row, size_t column);
-struct bytes pg_text(const struct pg_result *r, size_t row, size_t column);    /* borrowed; empty for NULL */
-int64_t pg_int8(const struct pg_result *r, size_t row, size_t column);         /* 0 for NULL */
+struct bytes pg_text(const struct pg_result *r, size_t row, size_t column); /* borrowed; empty for NULL */
+int64_t pg_int8(const struct pg_result *r, size_t row, size_t column);      /* 0 for NULL */
 bool pg_bool(const struct pg_result *r, size_t row, size_t column);
 size_t pg_affected(const struct pg_result *r);
 void pg_result_free(struct pg_result **r);
@@ -67,15 +67,16 @@ struct pg_settings {
 
 /* Connects, sets time zone UTC, the statement timeout and a quiet notice processor. */
 err_t pg_open(const struct pg_settings *settings, struct pg **ret_pg, struct error *reterr) MUST_CHECK;
-void pg_close(struct pg *pg); /* NULL is fine; an open transaction is rolled back by the server */
+void pg_close(struct pg *pg);           /* NULL is fine; an open transaction is rolled back by the server */
 bool pg_is_broken(const struct pg *pg); /* after ERR_LOST: close it and open another */
 
 /* Runs one statement; it is prepared on first use under the address of `sql`, so `sql` must be a constant.
  * ERR_LOST: the connection broke, the outcome is unknown. ERR_CONFLICT: serialization failure, deadlock, lock not
  * available or unique violation. ERR_BUSY: out of connections, disk full, read-only. ERR_TIMEOUT: the statement
- * timeout; rolled back. ERR_INVALID: everything else that the server refused, with sqlstate. `ret_result` may be NULL. */
-err_t pg_run(struct pg *pg, const char *sql, const struct pg_value *values, size_t count,
-             struct pg_result **ret_result, struct error *reterr) MUST_CHECK;
+ * timeout; rolled back. ERR_INVALID: everything else that the server refused, with sqlstate. `ret_result` may be NULL.
+ */
+err_t pg_run(struct pg *pg, const char *sql, const struct pg_value *values, size_t count, struct pg_result **ret_result,
+             struct error *reterr) MUST_CHECK;
 
 /* Several statements in one text, no parameters (migrations, BEGIN, COMMIT, ROLLBACK). */
 err_t pg_script(struct pg *pg, const char *sql, struct error *reterr) MUST_CHECK;
@@ -87,7 +88,7 @@ struct pg_async;
 
 /* Connects and, after a loss, connects again by itself with back-off. */
 struct pg_async *pg_async_new(struct loop *loop, const struct pg_settings *settings);
-void pg_async_free(struct pg_async *pg); /* completions still owed are called with ERR_LOST first */
+void pg_async_free(struct pg_async *pg);           /* completions still owed are called with ERR_LOST first */
 bool pg_async_is_ready(const struct pg_async *pg); /* connected and nothing in flight */
 bool pg_async_is_connected(const struct pg_async *pg);
 

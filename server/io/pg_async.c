@@ -24,7 +24,7 @@
 struct connecting {
     pthread_mutex_t lock;
     unsigned owners;
-    bool abandoned; /* nobody wants the connection any more */
+    bool abandoned;  /* nobody wants the connection any more */
     int finished_fd; /* an eventfd that the loop watches and closes; not to be touched once abandoned */
     char *conninfo;
     char *application_name;
@@ -245,7 +245,8 @@ static bool send_next(struct pg_async *pg)
     int sent;
     if (pg_statements_has(&pg->statements, pg->sql)) {
         pg->state = RUNNING;
-        sent = PQsendQueryPrepared(pg->connection, name, params->count, params->values, params->lengths, params->formats, 0);
+        sent = PQsendQueryPrepared(pg->connection, name, params->count, params->values, params->lengths,
+                                   params->formats, 0);
     } else {
         pg->state = PREPARING;
         sent = PQsendPrepare(pg->connection, name, pg->sql, params->count, params->types);
@@ -388,8 +389,8 @@ bool pg_async_is_connected(const struct pg_async *pg)
     return pg->state == IDLE || pg->state == PREPARING || pg->state == RUNNING;
 }
 
-err_t pg_async_run(struct pg_async *pg, const char *sql, const struct pg_value *values, size_t count, msec_t deadline_ms,
-                   pg_async_done *done, void *arg)
+err_t pg_async_run(struct pg_async *pg, const char *sql, const struct pg_value *values, size_t count,
+                   msec_t deadline_ms, pg_async_done *done, void *arg)
 {
     assert(done);
     if (pg->state != IDLE)

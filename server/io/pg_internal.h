@@ -26,7 +26,8 @@ struct pg_params {
 };
 
 /* ERR_TOO_BIG when the values are larger than PostgreSQL takes in one message. */
-err_t pg_params_init(struct pg_params *params, const struct pg_value *values, size_t count, struct error *reterr) MUST_CHECK;
+err_t pg_params_init(struct pg_params *params, const struct pg_value *values, size_t count,
+                     struct error *reterr) MUST_CHECK;
 void pg_params_done(struct pg_params *params);
 
 /* --- statements that a connection has prepared (pg_value.c) --- */
@@ -47,8 +48,8 @@ void pg_statement_name(const char *sql, char ret_name[PG_STATEMENT_NAME_SIZE]);
 /* --- connections (pg.c) --- */
 
 /* Connects and sets up the session; blocks. Any thread. */
-err_t pg_connect(const char *conninfo, const char *application_name, msec_t statement_timeout_ms, PGconn **ret_connection,
-                 struct error *reterr) MUST_CHECK;
+err_t pg_connect(const char *conninfo, const char *application_name, msec_t statement_timeout_ms,
+                 PGconn **ret_connection, struct error *reterr) MUST_CHECK;
 
 /* What `result` (may be NULL) of a statement on `connection` means; ERR_NONE when it succeeded. */
 err_t pg_judge(PGconn *connection, const PGresult *result, struct error *reterr) MUST_CHECK;

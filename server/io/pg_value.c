@@ -15,7 +15,14 @@
 /* --- parameters ------------------------------------------------------------------------------------------------- */
 
 /* From PostgreSQL's catalog (pg_type.dat); they never change. */
-enum { OID_BYTEA = 17, OID_INT8 = 20, OID_TEXT = 25, OID_BYTEA_ARRAY = 1001, OID_TEXT_ARRAY = 1009, OID_INT8_ARRAY = 1016 };
+enum {
+    OID_BYTEA = 17,
+    OID_INT8 = 20,
+    OID_TEXT = 25,
+    OID_BYTEA_ARRAY = 1001,
+    OID_TEXT_ARRAY = 1009,
+    OID_INT8_ARRAY = 1016
+};
 
 /* PostgreSQL refuses messages from 1 GiB on; nothing that we send comes near. */
 #define MAX_PARAMETER_BYTES ((size_t)512 * 1024 * 1024)
@@ -129,7 +136,8 @@ err_t pg_params_init(struct pg_params *params, const struct pg_value *values, si
     }
     if (params->bytes.overflowed) {
         pg_params_done(params);
-        return fail(reterr, ERR_TOO_BIG, "the parameters of a statement are larger than %zu bytes", MAX_PARAMETER_BYTES);
+        return fail(reterr, ERR_TOO_BIG, "the parameters of a statement are larger than %zu bytes",
+                    MAX_PARAMETER_BYTES);
     }
     for (size_t i = 0; i < count; i++)
         params->values[i] = values[i].is_null ? NULL : params->bytes.ptr + offsets[i];

@@ -8,7 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
-static void check_back(bool (*decode)(struct bytes, struct buf *), void (*encode)(struct bytes, struct buf *), struct bytes text)
+static void check_back(bool (*decode)(struct bytes, struct buf *), void (*encode)(struct bytes, struct buf *),
+                       struct bytes text)
 {
     struct buf decoded CLEANUP(buf_done);
     struct buf encoded CLEANUP(buf_done);
@@ -51,7 +52,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         msec_t back;
         buf_init(&printed, 100);
         clock_add_iso(&printed, at);
-        assert(clock_parse_iso(buf_bytes(&printed), &back) && (back == at || at < -62135596800000 || at > 253402300799999));
+        assert(clock_parse_iso(buf_bytes(&printed), &back) &&
+               (back == at || at < -62135596800000 || at > 253402300799999));
     }
     return 0;
 }

@@ -57,8 +57,9 @@ static void test_logfmt(void **state)
     log_set_actor("deliver");
     assert_string_equal(captured(say_fields), "level=warn actor=deliver msg=\"delivery parked\" delivery=12 ratio=0.50 "
                                               "empty=\"\" reason=\"it's \\\"broken\\\"\\nlevel=fake\" zip=007\n");
-    assert_string_equal(captured(say_quotes), "level=warn actor=deliver msg=\"odd\" reason=\"migration '0001.sql' is odd, "
-                                              "'x' = 'y' is 'z'\" n=1\n");
+    assert_string_equal(captured(say_quotes),
+                        "level=warn actor=deliver msg=\"odd\" reason=\"migration '0001.sql' is odd, "
+                        "'x' = 'y' is 'z'\" n=1\n");
     assert_string_equal(captured(say_quoted_names), "level=info actor=deliver msg=\"cannot start\" reason=\"migration "
                                                     "'0001_tables.sql' was changed\" tries=2 last=\"'end'\"\n");
     assert_string_equal(captured(say_nothing), "level=info actor=deliver msg=\"stopped\"\n");
@@ -69,9 +70,10 @@ static void test_json(void **state)
 {
     (void)state;
     log_configure(LOG_DEBUG, true);
-    assert_string_equal(captured(say_fields),
-                        "level\":\"warn\",\"actor\":\"deliver\",\"msg\":\"delivery parked\",\"delivery\":12,\"ratio\":0.50,"
-                        "\"empty\":\"\",\"reason\":\"it's \\\"broken\\\"\\nlevel=fake\",\"zip\":\"007\"}\n");
+    assert_string_equal(
+        captured(say_fields),
+        "level\":\"warn\",\"actor\":\"deliver\",\"msg\":\"delivery parked\",\"delivery\":12,\"ratio\":0.50,"
+        "\"empty\":\"\",\"reason\":\"it's \\\"broken\\\"\\nlevel=fake\",\"zip\":\"007\"}\n");
     assert_non_null(strstr(captured(say_debug), "\"a\":1}"));
     log_configure(LOG_INFO, false);
 }

@@ -63,7 +63,8 @@ static void test_base64(void **state)
     check_decode(text_decode_base64, "Zm8=", "fo");
     check_decode(text_decode_base64, "Zm9v", "foo");
     check_decode(text_decode_base64, "Zm9vYmFy", "foobar");
-    static const char *const wrong[] = { "Z", "Zg=", "Zg===", "=", "====", "Zm9v=", "Zm9vY", "Zm 9v", "Zm9v\n", "Zm9-", "Zg==Zg==" };
+    static const char *const wrong[] = { "Z",     "Zg=",   "Zg===",  "=",    "====",    "Zm9v=",
+                                         "Zm9vY", "Zm 9v", "Zm9v\n", "Zm9-", "Zg==Zg==" };
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
         check_decode(text_decode_base64, wrong[i], NULL);
     check_encode(text_encode_base64, "", "");
@@ -111,13 +112,19 @@ static void test_utf8(void **state)
         { "plain", NULL },
         { "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", NULL },
         { "\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf", NULL },
-        { "a\xff" "b", "a\xef\xbf\xbd" "b" },
-        { "\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd" },                         /* overlong */
-        { "\xe0\x80\xaf", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },         /* overlong */
-        { "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },         /* surrogate */
+        { "a\xff"
+          "b",
+          "a\xef\xbf\xbd"
+          "b" },
+        { "\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd" },                 /* overlong */
+        { "\xe0\x80\xaf", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" }, /* overlong */
+        { "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" }, /* surrogate */
         { "\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
-        { "\xf0\x9f\x98", "\xef\xbf\xbd" },                                 /* cut off */
-        { "\xe2\x82" "a", "\xef\xbf\xbd" "a" },
+        { "\xf0\x9f\x98", "\xef\xbf\xbd" }, /* cut off */
+        { "\xe2\x82"
+          "a",
+          "\xef\xbf\xbd"
+          "a" },
         { "\x80", "\xef\xbf\xbd" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -131,7 +138,8 @@ static void test_utf8(void **state)
     struct buf out CLEANUP(buf_done);
     buf_init(&out, 100);
     text_add_clean((struct bytes){ "a\0b", 3 }, &out);
-    assert_string_equal(out.ptr, "a\xef\xbf\xbd" "b");
+    assert_string_equal(out.ptr, "a\xef\xbf\xbd"
+                                 "b");
     assert_int_equal(text_utf8_length(BYTES_LITERAL("a\xc3\xa4\xf0\x9f\x98\x80")), 3);
 }
 
@@ -142,10 +150,25 @@ static void test_durations(void **state)
         const char *text;
         int64_t ms; /* -1: refused */
     } cases[] = {
-        { "250ms", 250 },   { "30s", 30000 },    { "5m", 300000 },   { "24h", 86400000 },          { "7d", 604800000 },
-        { "2w", 1209600000 }, { "1h30m", 5400000 }, { "0s", 0 },       { "1m500ms", 60500 },         { "", -1 },
-        { "5", -1 },        { "m", -1 },         { "-5m", -1 },      { "5 m", -1 },                { "5x", -1 },
-        { "1.5h", -1 },     { "5m3", -1 },       { "99999999999999999999d", -1 }, { "9223372036854775807w", -1 },
+        { "250ms", 250 },
+        { "30s", 30000 },
+        { "5m", 300000 },
+        { "24h", 86400000 },
+        { "7d", 604800000 },
+        { "2w", 1209600000 },
+        { "1h30m", 5400000 },
+        { "0s", 0 },
+        { "1m500ms", 60500 },
+        { "", -1 },
+        { "5", -1 },
+        { "m", -1 },
+        { "-5m", -1 },
+        { "5 m", -1 },
+        { "5x", -1 },
+        { "1.5h", -1 },
+        { "5m3", -1 },
+        { "99999999999999999999d", -1 },
+        { "9223372036854775807w", -1 },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         int64_t ms = -1;
@@ -156,8 +179,9 @@ static void test_durations(void **state)
     static const struct {
         int64_t ms;
         const char *text;
-    } printed[] = { { 0, "0s" }, { 5400000, "1h30m" }, { 1, "1ms" }, { 86400000 * 8 + 1000, "8d1s" }, { -60000, "-1m" },
-                    { INT64_MIN, "-106751991167d7h12m55s808ms" } };
+    } printed[] = { { 0, "0s" },       { 5400000, "1h30m" },
+                    { 1, "1ms" },      { 86400000 * 8 + 1000, "8d1s" },
+                    { -60000, "-1m" }, { INT64_MIN, "-106751991167d7h12m55s808ms" } };
     for (size_t i = 0; i < ARRAY_LEN(printed); i++) {
         struct buf out CLEANUP(buf_done);
         buf_init(&out, 100);
@@ -194,9 +218,15 @@ static void test_lanes_never_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_integers),      cmocka_unit_test(test_hex),  cmocka_unit_test(test_base64),
-        cmocka_unit_test(test_percent),       cmocka_unit_test(test_small_helpers), cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_durations),     cmocka_unit_test(test_nearest),       cmocka_unit_test(test_lanes_never_change),
+        cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_percent),
+        cmocka_unit_test(test_small_helpers),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_lanes_never_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,7 +100,8 @@ static int start_ingest(void **state)
     config.source_count = 3;
     config.sources = memory_new(3 * sizeof(*config.sources));
     config.sources[0] = source_of(hmac_name, "hmac", "{\"signing_secrets\":[\"" SECRET "\"],\"id\":\"id\"}");
-    config.sources[1] = source_of(telegram_name, "telegram", "{\"secret_token\":\"tele-secret\",\"bot_token\":\"1:x\"}");
+    config.sources[1] =
+        source_of(telegram_name, "telegram", "{\"secret_token\":\"tele-secret\",\"bot_token\":\"1:x\"}");
     config.sources[2] = source_of(whatsapp_name, "whatsapp", "{\"app_secret\":\"" SECRET "\",\"verify_token\":\"vt\"}");
     struct error e;
     if (ingest_new(&config, stored, NULL, &ingest, &e) != ERR_NONE) {
@@ -269,21 +270,25 @@ static void test_paths_and_methods(void **state)
     need_database();
     char request[1024];
     char answer[4096];
-    static const char *const missing[] = { "/", "/webhooks", "/webhooks/", "/webhooks/a/b", "/healthz", "/metrics", "//webhooks/x" };
+    static const char *const missing[] = { "/",        "/webhooks", "/webhooks/",  "/webhooks/a/b",
+                                           "/healthz", "/metrics",  "//webhooks/x" };
     for (size_t i = 0; i < ARRAY_LEN(missing); i++) {
         snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", missing[i]);
         assert_int_equal(ask(request, answer, sizeof(answer)), 404);
     }
     static const char *const methods[] = { "GET", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW" };
     for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
-        snprintf(request, sizeof(request), "%s /webhooks/%s HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", methods[i], hmac_name);
+        snprintf(request, sizeof(request), "%s /webhooks/%s HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+                 methods[i], hmac_name);
         assert_int_equal(ask(request, answer, sizeof(answer)), 405);
         assert_non_null(strstr(answer, "Allow: POST\r\n"));
     }
-    snprintf(request, sizeof(request), "PUT /webhooks/%s HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", whatsapp_name);
+    snprintf(request, sizeof(request), "PUT /webhooks/%s HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+             whatsapp_name);
     assert_int_equal(ask(request, answer, sizeof(answer)), 405);
     assert_non_null(strstr(answer, "Allow: GET, POST\r\n"));
-    snprintf(request, sizeof(request), "POST /webhooks/%s HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n", hmac_name);
+    snprintf(request, sizeof(request), "POST /webhooks/%s HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n",
+             hmac_name);
     assert_int_equal(ask(request, answer, sizeof(answer)), 413);
 }
 
@@ -293,7 +298,8 @@ static void test_handshake(void **state)
     need_database();
     char request[1024];
     char answer[4096];
-    static const char form[] = "GET /webhooks/%s?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=%s HTTP/1.1\r\nHost: h\r\n\r\n";
+    static const char form[] =
+        "GET /webhooks/%s?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=%s HTTP/1.1\r\nHost: h\r\n\r\n";
     snprintf(request, sizeof(request), form, whatsapp_name, "vt");
     assert_int_equal(ask(request, answer, sizeof(answer)), 200);
     assert_non_null(strstr(answer, "\r\n\r\n1158201444"));
@@ -312,18 +318,29 @@ static void test_headers_without_secrets(void **state)
     need_database();
     char request[1024];
     char answer[4096];
-    static const char body[] = "{\"update_id\":1,\"message\":{\"message_id\":1,\"date\":1763884800,\"chat\":{\"id\":42,\"type\":\"private\"},"
-                               "\"from\":{\"id\":42,\"is_bot\":false,\"first_name\":\"A\"},\"text\":\"hi\\u0000\"}}";
+    static const char body[] =
+        "{\"update_id\":1,\"message\":{\"message_id\":1,\"date\":1763884800,\"chat\":{\"id\":42,\"type\":\"private\"},"
+        "\"from\":{\"id\":42,\"is_bot\":false,\"first_name\":\"A\"},\"text\":\"hi\\u0000\"}}";
     snprintf(request, sizeof(request),
-             "POST /webhooks/%s HTTP/1.1\r\nHost: h\r\nX-Telegram-Bot-Api-Secret-Token: tele-secret\r\nX-Echo: tele-secret\r\n"
+             "POST /webhooks/%s HTTP/1.1\r\nHost: h\r\nX-Telegram-Bot-Api-Secret-Token: tele-secret\r\nX-Echo: "
+             "tele-secret\r\n"
              "X-Twice: a\r\nX-Twice: b\r\nContent-Length: %zu\r\n\r\n%s",
              telegram_name, strlen(body), body);
     assert_int_equal(ask(request, answer, sizeof(answer)), 200);
     assert_int_equal(post(hmac_name, SECRET, "{}"), 200);
-    assert_int_equal(number("SELECT count(*) FROM webhook WHERE source = $1 AND headers::text LIKE '%tele-secret%'", telegram_name), 0);
-    assert_int_equal(number("SELECT count(*) FROM webhook WHERE source = $1 AND headers->>'x-twice' = 'a, b'", telegram_name), 1);
-    assert_int_equal(number("SELECT count(*) FROM webhook WHERE source = $1 AND headers ?| array['cookie', 'authorization']", hmac_name), 0);
-    assert_int_equal(number("SELECT count(*) FROM webhook WHERE source = $1 AND headers ?& array['x-note', 'x-signature']", hmac_name), 1);
+    assert_int_equal(
+        number("SELECT count(*) FROM webhook WHERE source = $1 AND headers::text LIKE '%tele-secret%'", telegram_name),
+        0);
+    assert_int_equal(
+        number("SELECT count(*) FROM webhook WHERE source = $1 AND headers->>'x-twice' = 'a, b'", telegram_name), 1);
+    assert_int_equal(
+        number("SELECT count(*) FROM webhook WHERE source = $1 AND headers ?| array['cookie', 'authorization']",
+               hmac_name),
+        0);
+    assert_int_equal(
+        number("SELECT count(*) FROM webhook WHERE source = $1 AND headers ?& array['x-note', 'x-signature']",
+               hmac_name),
+        1);
     assert_int_equal(number("SELECT lane FROM event WHERE source = $1", telegram_name), lane_of("telegram:42"));
 }
 
@@ -334,10 +351,14 @@ static void test_unparsed_is_kept(void **state)
     char request[1024];
     char answer[4096];
     snprintf(request, sizeof(request),
-             "POST /webhooks/%s HTTP/1.1\r\nHost: h\r\nX-Telegram-Bot-Api-Secret-Token: tele-secret\r\nContent-Length: 8\r\n\r\nnot json",
+             "POST /webhooks/%s HTTP/1.1\r\nHost: h\r\nX-Telegram-Bot-Api-Secret-Token: tele-secret\r\nContent-Length: "
+             "8\r\n\r\nnot json",
              telegram_name);
     assert_int_equal(ask(request, answer, sizeof(answer)), 200);
-    assert_int_equal(number("SELECT count(*) FROM webhook WHERE source = $1 AND problem IS NOT NULL AND body = 'not json'::bytea", telegram_name), 1);
+    assert_int_equal(
+        number("SELECT count(*) FROM webhook WHERE source = $1 AND problem IS NOT NULL AND body = 'not json'::bytea",
+               telegram_name),
+        1);
     assert_int_equal(number(events_sql, telegram_name), 0);
 }
 
@@ -363,7 +384,8 @@ static void *send_many(void *arg)
         char body[128];
         char request[2048];
         char answer[4096];
-        snprintf(body, sizeof(body), "{\"id\":\"m-%d-%d\"%s}", s->number, i, s->number == 3 && i == 2 ? ",\"x\":\"POISON\"" : "");
+        snprintf(body, sizeof(body), "{\"id\":\"m-%d-%d\"%s}", s->number, i,
+                 s->number == 3 && i == 2 ? ",\"x\":\"POISON\"" : "");
         signed_request(request, sizeof(request), hmac_name, SECRET, body);
         if (fd < 0)
             fd = open_client();
@@ -417,18 +439,20 @@ static void test_a_poison_row_costs_only_itself(void **state)
     need_database();
     struct error e;
     /* A stand-in for whatever PostgreSQL may refuse one day. */
-    assert_int_equal(pg_script(pg,
-                               "CREATE OR REPLACE FUNCTION refuse_poison() RETURNS trigger LANGUAGE plpgsql AS "
-                               "$$ BEGIN IF position('POISON' IN convert_from(NEW.body, 'UTF8')) > 0 THEN "
-                               "RAISE EXCEPTION 'poison' USING ERRCODE = '22000'; END IF; RETURN NEW; END $$;"
-                               "CREATE OR REPLACE TRIGGER refuse_poison BEFORE INSERT ON webhook FOR EACH ROW EXECUTE FUNCTION "
-                               "refuse_poison()",
-                               &e),
-                     ERR_NONE);
+    assert_int_equal(
+        pg_script(pg,
+                  "CREATE OR REPLACE FUNCTION refuse_poison() RETURNS trigger LANGUAGE plpgsql AS "
+                  "$$ BEGIN IF position('POISON' IN convert_from(NEW.body, 'UTF8')) > 0 THEN "
+                  "RAISE EXCEPTION 'poison' USING ERRCODE = '22000'; END IF; RETURN NEW; END $$;"
+                  "CREATE OR REPLACE TRIGGER refuse_poison BEFORE INSERT ON webhook FOR EACH ROW EXECUTE FUNCTION "
+                  "refuse_poison()",
+                  &e),
+        ERR_NONE);
     struct sender senders[SENDERS];
     start_senders(senders, 20);
     struct sender sum = join_senders(senders);
-    assert_int_equal(pg_script(pg, "DROP TRIGGER refuse_poison ON webhook; DROP FUNCTION refuse_poison()", &e), ERR_NONE);
+    assert_int_equal(pg_script(pg, "DROP TRIGGER refuse_poison ON webhook; DROP FUNCTION refuse_poison()", &e),
+                     ERR_NONE);
     assert_int_equal(sum.failed, 1);
     assert_int_equal(sum.accepted, SENDERS * 20 - 1);
     assert_int_equal(sum.other + sum.busy, 0);
@@ -440,10 +464,12 @@ static void kill_connections(void)
 {
     struct error e;
     struct pg_result *r CLEANUP(pg_result_free) = NULL;
-    assert_int_equal(pg_run(pg, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'answerd ingest' "
-                                "AND datname = current_database()",
-                            NULL, 0, &r, &e),
-                     ERR_NONE);
+    assert_int_equal(
+        pg_run(pg,
+               "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'answerd ingest' "
+               "AND datname = current_database()",
+               NULL, 0, &r, &e),
+        ERR_NONE);
 }
 
 static void test_nothing_acknowledged_is_lost_when_connections_break(void **state)
@@ -484,7 +510,8 @@ static void test_drain_loses_no_answer(void **state)
     print_message("accepted=%d busy=%d other=%d\n", sum.accepted, sum.busy, sum.other);
     assert_true(sum.accepted > 100);
     assert_int_equal(sum.failed, 0);
-    /* What was stored was also answered, and the other way round; only a request that was never read may end in a reset. */
+    /* What was stored was also answered, and the other way round; only a request that was never read may end in a
+     * reset. */
     assert_int_equal(number(events_sql, hmac_name), sum.accepted);
 }
 

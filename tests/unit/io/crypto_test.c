@@ -37,8 +37,9 @@ static void test_macs(void **state)
     crypto_hmac(HASH_SHA256, BYTES_LITERAL("Jefe"), parts, 2, mac);
     check_hex(mac, 32, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     crypto_hmac(HASH_SHA512, BYTES_LITERAL("Jefe"), parts, 2, mac);
-    check_hex(mac, 64, "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fd"
-                       "caeab1a34d4a6b4b636e070a38bce737");
+    check_hex(mac, 64,
+              "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fd"
+              "caeab1a34d4a6b4b636e070a38bce737");
     crypto_hmac(HASH_SHA256, BYTES_LITERAL(""), NULL, 0, mac);
     check_hex(mac, 32, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
@@ -64,7 +65,8 @@ static void test_ed25519(void **state)
     struct buf key CLEANUP(buf_done);
     struct buf signature CLEANUP(buf_done);
     decode("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", &key);
-    decode("92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d"
+    decode("92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb43"
+           "02aeeb00d"
            "291612bb0c00",
            &signature);
     assert_true(crypto_verify_ed25519(buf_bytes(&key), BYTES_LITERAL("\x72"), buf_bytes(&signature)));
@@ -95,9 +97,12 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hashes),  cmocka_unit_test(test_macs),
-        cmocka_unit_test(test_equal),   cmocka_unit_test(test_ed25519),
-        cmocka_unit_test(test_rsa_refuses_nonsense), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_macs),
+        cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_ed25519),
+        cmocka_unit_test(test_rsa_refuses_nonsense),
+        cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

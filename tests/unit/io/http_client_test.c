@@ -175,7 +175,9 @@ static const char *local_url(int action)
 
 static void post(struct http_client *client, int action, struct seen *seen)
 {
-    const struct http_client_request request = { .url = local_url(action), .body = BYTES_LITERAL("{\"a\":1}"), .timeout_ms = 1000 };
+    const struct http_client_request request = { .url = local_url(action),
+                                                 .body = BYTES_LITERAL("{\"a\":1}"),
+                                                 .timeout_ms = 1000 };
     transfer(client, &request, seen);
 }
 
@@ -215,7 +217,9 @@ static void test_methods_and_headers(void **state)
     transfer(client, &request, &seen);
     assert_non_null(strstr(last_request, "GET /1 "));
     assert_non_null(strstr(last_request, "Authorization: Bearer t\r\n"));
-    request = (struct http_client_request){ .method = "PUT", .url = local_url(1), .headers = headers, .body = BYTES_LITERAL("x") };
+    request = (struct http_client_request){
+        .method = "PUT", .url = local_url(1), .headers = headers, .body = BYTES_LITERAL("x")
+    };
     transfer(client, &request, &seen);
     assert_non_null(strstr(last_request, "PUT /1 "));
     assert_non_null(strstr(last_request, "Content-Type: text/x\r\n"));
@@ -232,8 +236,12 @@ static void test_never_reached(void **state)
     (void)state;
     struct http_client *client = http_client_new(NULL);
     struct seen seen;
-    static const char *const urls[] = { "http://127.0.0.1:1/secret", "http://nowhere.invalid/secret", "ftp://127.0.0.1/secret",
-                                        "not a url secret", "http://[::1", "" };
+    static const char *const urls[] = { "http://127.0.0.1:1/secret",
+                                        "http://nowhere.invalid/secret",
+                                        "ftp://127.0.0.1/secret",
+                                        "not a url secret",
+                                        "http://[::1",
+                                        "" };
     for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
         const struct http_client_request request = { .url = urls[i], .body = BYTES_LITERAL("x"), .timeout_ms = 5000 };
         transfer(client, &request, &seen);
@@ -280,7 +288,9 @@ static void test_private_addresses(void **state)
     struct seen seen;
     post(client, 1, &seen); /* a connection to it is kept, and must not be used */
     int before = atomic_load(&requests);
-    const struct http_client_request request = { .url = local_url(1), .body = BYTES_LITERAL("x"), .forbid_private_addresses = true };
+    const struct http_client_request request = { .url = local_url(1),
+                                                 .body = BYTES_LITERAL("x"),
+                                                 .forbid_private_addresses = true };
     transfer(client, &request, &seen);
     assert_int_equal(seen.exchange.outcome, HTTP_NOT_SENT);
     assert_string_equal(seen.exchange.error, "the address is not public");
@@ -301,14 +311,34 @@ static bool is_public(const char *text)
 static void test_addresses(void **state)
 {
     (void)state;
-    static const char *const public[] = { "1.1.1.1", "11.0.0.1", "172.32.0.1", "172.15.255.255", "100.63.0.1", "100.128.0.1",
-                                          "169.253.1.1", "223.255.255.255", "2606:4700::1111", "2a00::1", "::ffff:1.1.1.1",
-                                          "64:ff9b::1.1.1.1", "2002:101:101::1" };
-    static const char *const private[] = { "127.0.0.1", "0.0.0.0", "10.255.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
-                                           "169.254.169.254", "100.64.0.1", "224.0.0.1", "255.255.255.255", "192.0.2.1",
-                                           "198.19.0.1", "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1",
-                                           "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::10.0.0.1", "2002:7f00:1::1",
-                                           "2001:db8::1", "::127.0.0.1" };
+    static const char *const public[] = { "1.1.1.1",         "11.0.0.1",    "172.32.0.1",     "172.15.255.255",
+                                          "100.63.0.1",      "100.128.0.1", "169.253.1.1",    "223.255.255.255",
+                                          "2606:4700::1111", "2a00::1",     "::ffff:1.1.1.1", "64:ff9b::1.1.1.1",
+                                          "2002:101:101::1" };
+    static const char *const private[] = { "127.0.0.1",
+                                           "0.0.0.0",
+                                           "10.255.0.1",
+                                           "172.16.0.1",
+                                           "172.31.255.255",
+                                           "192.168.1.1",
+                                           "169.254.169.254",
+                                           "100.64.0.1",
+                                           "224.0.0.1",
+                                           "255.255.255.255",
+                                           "192.0.2.1",
+                                           "198.19.0.1",
+                                           "::1",
+                                           "::",
+                                           "fe80::1",
+                                           "fc00::1",
+                                           "fd00:ec2::254",
+                                           "ff02::1",
+                                           "::ffff:127.0.0.1",
+                                           "::ffff:169.254.169.254",
+                                           "64:ff9b::10.0.0.1",
+                                           "2002:7f00:1::1",
+                                           "2001:db8::1",
+                                           "::127.0.0.1" };
     for (size_t i = 0; i < ARRAY_LEN(public); i++)
         if (!is_public(public[i]))
             fail_msg("%s is refused", public[i]);

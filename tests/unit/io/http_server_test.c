@@ -63,7 +63,8 @@ static void handle(struct http_request *request, void *arg)
     struct buf text CLEANUP(buf_done);
     buf_init(&text, 1024);
     const char *q = http_query(request, "q");
-    buf_addf(&text, "%s %s q=%s body=%zu", http_method(request), http_path(request), q ? q : "-", http_body(request).len);
+    buf_addf(&text, "%s %s q=%s body=%zu", http_method(request), http_path(request), q ? q : "-",
+             http_body(request).len);
     http_answer(request, 200, "text/plain", buf_bytes(&text), NULL);
 }
 
@@ -230,7 +231,7 @@ static void test_methods_reach_the_handler(void **state)
 struct hostile {
     const char *name;
     const char *request;
-    int status;    /* 0: any error, or a silent close */
+    int status; /* 0: any error, or a silent close */
     bool stays_open;
 };
 
@@ -238,16 +239,25 @@ struct hostile {
 #define HIDDEN "GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n"
 
 static const struct hostile hostile[] = {
-    { "length and chunked", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" HIDDEN, 0, false },
-    { "two lengths", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 35\r\n\r\n" HIDDEN, 400, false },
-    { "two equal lengths", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n" HIDDEN, 400, false },
+    { "length and chunked",
+      "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" HIDDEN, 0,
+      false },
+    { "two lengths", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 35\r\n\r\n" HIDDEN, 400,
+      false },
+    { "two equal lengths", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n" HIDDEN, 400,
+      false },
     { "list of lengths", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0, 0\r\n\r\n" HIDDEN, 400, false },
     { "space before colon", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length : 35\r\n\r\n" HIDDEN, 0, false },
     { "unknown coding", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n" HIDDEN, 0, false },
-    { "two codings", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" HIDDEN, 0, false },
-    { "gzip, chunked", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" HIDDEN, 0, false },
-    { "chunked", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" HIDDEN, 411, false },
-    { "chunk size 0x3", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n" HIDDEN, 0, false },
+    { "two codings",
+      "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" HIDDEN,
+      0, false },
+    { "gzip, chunked", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" HIDDEN, 0,
+      false },
+    { "chunked", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" HIDDEN, 411,
+      false },
+    { "chunk size 0x3",
+      "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n" HIDDEN, 0, false },
     { "chunked on GET", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" HIDDEN, 0, false },
     { "length +5", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +5\r\n\r\nabcde" HIDDEN, 400, false },
     { "length -1", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n" HIDDEN, 400, false },
@@ -346,7 +356,8 @@ static long drip(const char *first, const char *text)
     return took;
 }
 
-static const char slow_text[] = "X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+static const char slow_text[] =
+    "X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 static void test_slow_header(void **state)
 {

@@ -1,10 +1,12 @@
-/* TLS in the server: a request, a connection that stays, a peer that is slow in the handshake or speaks no TLS at all. */
+/* TLS in the server: a request, a connection that stays, a peer that is slow in the handshake or speaks no TLS at all.
+ */
 #include "io/http_server.h"
 
 #include "support.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -101,6 +103,8 @@ static int open_client(void)
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct timeval patience = { .tv_sec = 5 };
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    int at_once = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     return fd;
 }
@@ -118,7 +122,8 @@ static void test_requests_over_tls(void **state)
             static char body[20000];
             memset(body, 'a' + i, sizeof(body) - 1);
             char head[200];
-            int head_length = snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", sizeof(body) - 1);
+            int head_length = snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n",
+                                       sizeof(body) - 1);
             assert_int_equal(SSL_write(ssl, head, head_length), head_length);
             assert_int_equal(SSL_write(ssl, body, (int)sizeof(body) - 1), (int)sizeof(body) - 1);
             static char answer[40000];

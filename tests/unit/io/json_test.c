@@ -28,7 +28,8 @@ static void check(const char *text, const char *expected)
 static void test_what_jsonb_refuses_is_rewritten(void **state)
 {
     (void)state;
-    check("[\"a\\u0000b\"]", "[\"a\xef\xbf\xbd" "b\"]");
+    check("[\"a\\u0000b\"]", "[\"a\xef\xbf\xbd"
+                             "b\"]");
     check("{\"a\\u0000\":1}", "{\"a\xef\xbf\xbd\":1}");
     check("[\"\\ud800\"]", "[\"\xef\xbf\xbd\"]");
     check("[\"\\udc00x\"]", "[\"\xef\xbf\xbdx\"]");
@@ -65,10 +66,11 @@ static void test_duplicates_and_order(void **state)
 static void test_refuses(void **state)
 {
     (void)state;
-    static const char *const wrong[] = { "",       " ",     "{",       "[1,]",    "{\"a\":}", "[01]",   "[1.]",     "[.5]",
-                                         "[+1]",   "[1e]",  "nul",     "[1] x",   "[\"a]",    "[\"\\x\"]", "[\"\\u12\"]", "[\"\n\"]",
-                                         "[NaN]",  "[Infinity]", "'a'", "{a:1}",  "[1 2]",    "\"\\",   "\"\\u",    "[-]",
-                                         "[1e400000.5]", "[--1]" };
+    static const char *const wrong[] = {
+        "",     " ",     "{",     "[1,]",  "{\"a\":}",  "[01]",        "[1.]",         "[.5]",  "[+1]",
+        "[1e]", "nul",   "[1] x", "[\"a]", "[\"\\x\"]", "[\"\\u12\"]", "[\"\n\"]",     "[NaN]", "[Infinity]",
+        "'a'",  "{a:1}", "[1 2]", "\"\\",  "\"\\u",     "[-]",         "[1e400000.5]", "[--1]"
+    };
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
         check(wrong[i], NULL);
     struct error e;
@@ -135,10 +137,11 @@ static void test_paths_and_reads(void **state)
 {
     (void)state;
     json_t *json = NULL;
-    assert_int_equal(json_parse(BYTES_LITERAL("{\"a\":[{\"b\":\"x\"},{\"b\":\"17\"}],\"n\":7,\"f\":12.0,\"g\":12.5,\"t\":true,"
-                                              "\"o\":{},\"at\":\"2026-11-23T08:00:00.123456+00:00\",\"huge\":1e300}"),
-                                &json, NULL),
-                     ERR_NONE);
+    assert_int_equal(
+        json_parse(BYTES_LITERAL("{\"a\":[{\"b\":\"x\"},{\"b\":\"17\"}],\"n\":7,\"f\":12.0,\"g\":12.5,\"t\":true,"
+                                 "\"o\":{},\"at\":\"2026-11-23T08:00:00.123456+00:00\",\"huge\":1e300}"),
+                   &json, NULL),
+        ERR_NONE);
     assert_string_equal(json_string_value(json_at(json, "a.0.b")), "x");
     assert_null(json_at(json, "a.2.b"));
     assert_null(json_at(json, "a.x"));
@@ -180,8 +183,9 @@ static void test_writes(void **state)
     json_put_time(json, "at", 1795420800123);
     json_put_bytes(json, "empty", (struct bytes){ "", 0 });
     char *text = json_dump(json);
-    assert_string_equal(text, "{\"bad\":\"a\xef\xbf\xbd\",\"nul\":\"a\xef\xbf\xbd\\u0001\\\"\\\\/\\n\",\"int\":-9223372036854775808,"
-                              "\"bool\":true,\"at\":\"2026-11-23T08:00:00.123Z\",\"empty\":\"\"}");
+    assert_string_equal(
+        text, "{\"bad\":\"a\xef\xbf\xbd\",\"nul\":\"a\xef\xbf\xbd\\u0001\\\"\\\\/\\n\",\"int\":-9223372036854775808,"
+              "\"bool\":true,\"at\":\"2026-11-23T08:00:00.123Z\",\"empty\":\"\"}");
     free(text);
     struct buf small CLEANUP(buf_done);
     buf_init(&small, 5);

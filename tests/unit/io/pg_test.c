@@ -17,7 +17,9 @@ static struct pg *open_pg(void)
 {
     if (!conninfo)
         skip();
-    const struct pg_settings settings = { .conninfo = conninfo, .application_name = "pg_test", .statement_timeout_ms = 3000 };
+    const struct pg_settings settings = { .conninfo = conninfo,
+                                          .application_name = "pg_test",
+                                          .statement_timeout_ms = 3000 };
     struct pg *pg = NULL;
     struct error e;
     if (pg_open(&settings, &pg, &e) != ERR_NONE)
@@ -41,12 +43,19 @@ static void test_values_there_and_back(void **state)
 {
     (void)state;
     struct pg *pg = open_pg();
-    static const char sql[] = "SELECT $1::text, $2::bigint, $3::boolean, $4::bytea, $5::jsonb, $6::timestamptz, $7::text, "
-                              "$8::bigint + 1, $9::text";
+    static const char sql[] =
+        "SELECT $1::text, $2::bigint, $3::boolean, $4::bytea, $5::jsonb, $6::timestamptz, $7::text, "
+        "$8::bigint + 1, $9::text";
     const struct pg_value values[] = {
-        PG_VALUE_TEXT("gr\xc3\xbc\xc3\x9f dich"), PG_VALUE_INT8(INT64_MIN), PG_VALUE_BOOL(true),
-        PG_VALUE_BYTEA(((struct bytes){ "a\0\xff", 3 })), PG_VALUE_TEXT("{\"b\": 1}"), PG_VALUE_TEXT("2026-11-23T08:00:00.123Z"),
-        PG_VALUE_TEXT(NULL), PG_VALUE_INT8(41), PG_VALUE_BYTES(((struct bytes){ "x\0y", 3 })),
+        PG_VALUE_TEXT("gr\xc3\xbc\xc3\x9f dich"),
+        PG_VALUE_INT8(INT64_MIN),
+        PG_VALUE_BOOL(true),
+        PG_VALUE_BYTEA(((struct bytes){ "a\0\xff", 3 })),
+        PG_VALUE_TEXT("{\"b\": 1}"),
+        PG_VALUE_TEXT("2026-11-23T08:00:00.123Z"),
+        PG_VALUE_TEXT(NULL),
+        PG_VALUE_INT8(41),
+        PG_VALUE_BYTES(((struct bytes){ "x\0y", 3 })),
     };
     for (int i = 0; i < 2; i++) { /* prepared the first time */
         struct pg_result *r CLEANUP(pg_result_free) = NULL;
@@ -76,7 +85,8 @@ static void test_arrays(void **state)
     const struct pg_value values[] = { PG_VALUE_INT8S(numbers, 3), PG_VALUE_TEXTS(texts, 4), PG_VALUE_BYTEAS(blobs, 2),
                                        PG_VALUE_INT8S(NULL, 0), PG_VALUE_TEXTS(NULL, 0) };
     struct pg_result *r CLEANUP(pg_result_free) = NULL;
-    run(pg, "SELECT $1::bigint[], array_to_json($2::text[]), $3::bytea[], cardinality($4::bigint[]), $5::text[]", values, 5, &r);
+    run(pg, "SELECT $1::bigint[], array_to_json($2::text[]), $3::bytea[], cardinality($4::bigint[]), $5::text[]",
+        values, 5, &r);
     assert_true(text_is(r, 0, "{1,-1,9223372036854775807}"));
     assert_true(text_is(r, 1, "[\"a,\\\"{}\\\\\",null,\"\",\"n\xef\xbf\xbdl\"]"));
     assert_true(text_is(r, 2, "{\"\\\\x0001\",NULL}"));
@@ -105,7 +115,8 @@ static void test_errors(void **state)
     assert_int_equal(pg_script(pg, "CREATE TEMPORARY TABLE once (id integer PRIMARY KEY); SELECT 1", &e), ERR_NONE);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         err_t code = pg_run(pg, cases[i].sql, NULL, 0, NULL, &e);
-        if (code != cases[i].code || e.code != code || strcmp(e.sqlstate, cases[i].sqlstate) != 0 || strchr(e.text, '\n'))
+        if (code != cases[i].code || e.code != code || strcmp(e.sqlstate, cases[i].sqlstate) != 0 ||
+            strchr(e.text, '\n'))
             fail_msg("%s: %s %s '%s'", cases[i].sql, err_name(code), e.sqlstate, e.text);
     }
     struct pg_result *r CLEANUP(pg_result_free) = NULL;
@@ -121,7 +132,8 @@ static void test_session_is_set_up(void **state)
     struct pg *pg = open_pg();
     struct pg_result *r CLEANUP(pg_result_free) = NULL;
     run(pg,
-        "SELECT current_setting('TimeZone'), current_setting('statement_timeout'), current_setting('application_name'), "
+        "SELECT current_setting('TimeZone'), current_setting('statement_timeout'), "
+        "current_setting('application_name'), "
         "current_setting('client_encoding'), current_setting('synchronous_commit') <> 'off'",
         NULL, 0, &r);
     assert_true(text_is(r, 0, "UTC"));
