@@ -196,7 +196,7 @@ void event_phone_digits(const char *phone, struct buf *digits)
     if (digits->len - before < 5 || digits->len - before > LONGEST_NUMBER) {
         digits->len = before;
     }
-    if (digits->ptr) {
+    if (digits->capacity > 0) { /* an empty buffer points to a text that all threads share */
         digits->ptr[digits->len] = '\0';
     }
 }
