@@ -120,6 +120,10 @@ int vm_seal(lua_State *L);
  * changed one; its name is then written to `ret_name` (may be NULL). */
 bool vm_restore(struct vm *vm, int sealed, char *ret_name, size_t name_size);
 
+/* Pushes a table with Lua's own base, string, table, math and utf8 libraries, for parts of the program that are written
+ * in Lua. Scripts never get it; the sandbox stays as it is. Raises when memory runs out. */
+void vm_push_trusted_libraries(lua_State *L);
+
 /* A luaL_tolstring() that gives the same text on every run: no addresses. Pushes the text. */
 const char *vm_push_text_of(lua_State *L, int index, size_t *ret_length);
 

@@ -1,11 +1,9 @@
 /* How the prelude, which is part of the program, gets into a Lua state. */
 #include "rules/rule_internal.h"
 
-#include <lualib.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/macros.h"
 #include "rule_prelude.h"
 
 static int append_dump(lua_State *L, const void *ptr, size_t size, void *arg)
@@ -62,56 +60,13 @@ static int use_part(lua_State *L)
     return luaL_error(L, "the prelude has no part '%s'", name);
 }
 
-/* Pushes a table with Lua's own libraries, which only the prelude sees: the sandbox's tables and the metatable of texts
- * stay as they are. */
-static void push_trusted(lua_State *L)
-{
-    static const struct {
-        const char *name;
-        lua_CFunction open;
-    } libraries[] = {
-        { "string", luaopen_string },
-        { "table", luaopen_table },
-        { "math", luaopen_math },
-        { "utf8", luaopen_utf8 },
-    };
-    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
-    int globals = lua_gettop(L);
-    lua_pushliteral(L, "");
-    bool had_metatable = lua_getmetatable(L, -1) != 0;
-    if (!had_metatable) {
-        lua_pushnil(L);
-    }
-    int metatable = lua_gettop(L);
-
-    lua_createtable(L, 0, 32);
-    int trusted = lua_gettop(L);
-    lua_pushvalue(L, trusted);
-    lua_rawseti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
-    lua_pushcfunction(L, luaopen_base);
-    lua_call(L, 0, 0);
-    lua_pushvalue(L, globals);
-    lua_rawseti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
-    for (size_t i = 0; i < ARRAY_LEN(libraries); i++) {
-        lua_pushcfunction(L, libraries[i].open);
-        lua_call(L, 0, 1);
-        lua_setfield(L, trusted, libraries[i].name);
-    }
-    lua_pushliteral(L, "");
-    lua_pushvalue(L, metatable);
-    lua_setmetatable(L, -2);
-    lua_pop(L, 1);
-    lua_replace(L, globals);
-    lua_settop(L, globals);
-}
-
 int rule_prelude_open(lua_State *L)
 {
     struct rule_set *set = lua_touserdata(L, 1);
     lua_createtable(L, 0, 16);
     int parts = lua_gettop(L);
     lua_pushvalue(L, parts);
-    push_trusted(L);
+    vm_push_trusted_libraries(L);
     rule_host_push(L, set);
     lua_pushcclosure(L, use_part, 3);
     lua_pushvalue(L, -1);

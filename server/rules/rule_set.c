@@ -290,8 +290,7 @@ static void take_rules(struct rule_set *set, const json_t *list)
     size_t index;
     json_t *item;
     set->rules = memory_new((json_array_size(list) + 1) * sizeof(*set->rules));
-    json_array_foreach(list, index, item)
-    {
+    json_array_foreach (list, index, item) {
         struct rule_info *info = &set->rules[set->rule_count++].info;
         const json_t *on = json_array_at(item, "on");
         const char **names = memory_new((json_array_size(on) + 1) * sizeof(*names));
@@ -312,8 +311,7 @@ static void take_tests(struct rule_set *set, const json_t *list)
     size_t index;
     json_t *item;
     set->tests = memory_new((json_array_size(list) + 1) * sizeof(*set->tests));
-    json_array_foreach(list, index, item)
-    {
+    json_array_foreach (list, index, item) {
         set->tests[set->test_count++] = (struct rule_test_info){
             memory_text(json_str_or(item, "name", "")),
             memory_text(json_str_or(item, "file", "")),
@@ -328,8 +326,7 @@ static err_t judge(const json_t *list, json_t *problems, struct error *reterr)
     size_t index, errors = 0;
     json_t *item;
     const json_t *first = NULL;
-    json_array_foreach(list, index, item)
-    {
+    json_array_foreach (list, index, item) {
         if (problems != NULL) {
             json_array_append(problems, item);
         }

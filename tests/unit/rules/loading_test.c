@@ -5,8 +5,7 @@ static bool has_problem(const json_t *problems, const char *file, int line, cons
 {
     size_t index;
     json_t *problem;
-    json_array_foreach(problems, index, problem)
-    {
+    json_array_foreach (problems, index, problem) {
         if (strcmp(json_str_or(problem, "file", ""), file) == 0 && json_int(problem, "line", 0) == line &&
             strstr(json_str_or(problem, "text", ""), part) != NULL) {
             return true;

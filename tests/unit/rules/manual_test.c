@@ -77,7 +77,8 @@ static void the_functions_give_what_is_written(void **state)
         }
         *middle = *end = '\0';
         char rules[1024];
-        snprintf(rules, sizeof(rules), "rule { name = 'x', on = 'custom.x', run = function(e, fx) log(%s) end }", expression);
+        snprintf(rules, sizeof(rules), "rule { name = 'x', on = 'custom.x', run = function(e, fx) log(%s) end }",
+                 expression);
         struct rule_set *set = load_text(rules, NULL);
         struct rule_outcome outcome = run_rule(set, "{\"type\":\"custom.x\"}", NULL);
         const char *text = json_string_value(json_at(outcome.log, "0.text"));

@@ -128,8 +128,7 @@ static inline char *effects_of(const char *rules, const char *event, const char 
     if (outcome.verdict == RULE_RAN) {
         size_t index;
         json_t *effect;
-        json_array_foreach(outcome.effects, index, effect)
-        {
+        json_array_foreach (outcome.effects, index, effect) {
             json_object_del(effect, "line");
         }
         text = json_dumps(outcome.effects, JSON_COMPACT | JSON_SORT_KEYS);
