@@ -52,7 +52,8 @@ CREATE INDEX event_by_webhook ON event (webhook_id) WHERE webhook_id IS NOT NULL
 CREATE INDEX event_by_cause ON event (cause_event) WHERE cause_event IS NOT NULL;
 -- A reminder is not sent when its payment is in the books already, even when the engine has not come to that event yet.
 CREATE INDEX event_by_payment ON event
-    ((coalesce(doc->'payment'->>'invoice', doc->'payment'->>'subscription', doc->'payment'->>'id')))
+    ((coalesce(doc->'payment'->>'reference', doc->'payment'->>'invoice', doc->'payment'->>'subscription',
+               doc->'payment'->>'id')))
     WHERE doc ? 'payment';
 
 -- One row for each thing that happened, so that it is handled once. A partition is a month of the database's clock;
@@ -180,7 +181,7 @@ CREATE TABLE contact (
 );
 
 CREATE TABLE identity (
-    identity      text        PRIMARY KEY, -- 'whatsapp:15550100', 'telegram:42', 'stripe:cus_1', 'email:a@b.c', 'phone:15550100'
+    identity      text        PRIMARY KEY, -- 'whatsapp:15550100', 'telegram:42', 'stripe:cus_1', 'phone:15550100'
     contact_id    bigint      NOT NULL REFERENCES contact (id),
     created_at    timestamptz NOT NULL DEFAULT now(),
     proven_by     text        NOT NULL DEFAULT '' -- the source that attested it, 'rule:NAME' or 'api:NAME'
@@ -245,7 +246,8 @@ CREATE TABLE message (
     event_id            bigint,
     outreach_id         bigint,
     survey_id           bigint,
-    state               text        NOT NULL, -- received | note | queued sending sent delivered read failed unknown blocked canceled
+    -- received | note | queued sending sent delivered read failed unknown blocked canceled
+    state               text        NOT NULL,
     reason              text,
     error_code          text,
     queued_at           timestamptz,
@@ -279,7 +281,8 @@ CREATE TABLE survey (
     conversation_id bigint      NOT NULL,
     contact_id      bigint      NOT NULL,
     episode         integer     NOT NULL,
-    state           text        NOT NULL DEFAULT 'asked' CHECK (state IN ('asked', 'answered', 'commented', 'expired', 'canceled')),
+    state           text        NOT NULL DEFAULT 'asked'
+                    CHECK (state IN ('asked', 'answered', 'commented', 'expired', 'canceled')),
     score           integer,
     scale           integer     NOT NULL DEFAULT 5,
     comment         text,
@@ -299,8 +302,11 @@ CREATE TABLE outreach (
     conversation_id bigint,
     topic           text        NOT NULL,
     reference       text        NOT NULL DEFAULT '',
+    other_references text[]     NOT NULL DEFAULT '{}', -- more names of the same thing: a payment of an invoice has its own id
+    payment         jsonb       NOT NULL DEFAULT '{}', -- {source, at, id, invoice, amount, currency} of the event that began it
     goal            text        NOT NULL,
-    state           text        NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'recovered', 'exhausted', 'canceled')),
+    state           text        NOT NULL DEFAULT 'active'
+                    CHECK (state IN ('active', 'recovered', 'exhausted', 'canceled')),
     step            integer     NOT NULL DEFAULT 0, -- steps done
     steps           jsonb       NOT NULL,
     vars            jsonb       NOT NULL DEFAULT '{}',
@@ -315,6 +321,8 @@ CREATE TABLE outreach (
 CREATE UNIQUE INDEX outreach_active_once ON outreach (contact_id, topic, reference) WHERE state = 'active';
 CREATE INDEX outreach_by_contact ON outreach (contact_id, started_at DESC);
 CREATE INDEX outreach_by_reference ON outreach (reference) WHERE state = 'active' AND reference <> '';
+CREATE INDEX outreach_by_other_reference ON outreach USING gin (other_references)
+    WHERE state = 'active' AND other_references <> '{}';
 
 -- What leaves -------------------------------------------------------------------------------------------------------
 
@@ -335,7 +343,8 @@ CREATE TABLE delivery (
     rule                text,
     request             jsonb       NOT NULL,
     state               text        NOT NULL DEFAULT 'queued'
-                        CHECK (state IN ('queued', 'sending', 'retrying', 'sent', 'unknown', 'failed', 'parked', 'blocked', 'canceled')),
+                        CHECK (state IN ('queued', 'sending', 'retrying', 'sent', 'unknown', 'failed', 'parked',
+                                         'blocked', 'canceled')),
     sent_as             text,       -- 'free', 'approved' or 'webhook'
     reason              text,
     error_code          text,
@@ -349,7 +358,8 @@ CREATE TABLE delivery (
 CREATE INDEX delivery_by_message ON delivery (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX delivery_by_event ON delivery (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX delivery_by_contact ON delivery (contact_id, created_at) WHERE contact_id IS NOT NULL;
-CREATE INDEX delivery_by_state ON delivery (state, created_at) WHERE state IN ('unknown', 'parked', 'failed', 'blocked');
+CREATE INDEX delivery_by_state ON delivery (state, created_at)
+    WHERE state IN ('unknown', 'parked', 'failed', 'blocked');
 
 CREATE TABLE outbox (
     position            bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -363,7 +373,8 @@ CREATE TABLE outbox (
     due_at              timestamptz NOT NULL DEFAULT now(),
     attempts            smallint    NOT NULL DEFAULT 0,
     -- 'behind': due, but another one to the same recipient comes first; whoever removes that one wakes this one
-    state               text        NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'behind', 'sending', 'unknown')),
+    state               text        NOT NULL DEFAULT 'waiting'
+                        CHECK (state IN ('waiting', 'behind', 'sending', 'unknown')),
     cancel_wanted       boolean     NOT NULL DEFAULT false, -- canceled while it was being sent: no further try
     lease_until         timestamptz -- of 'sending'; of 'unknown': since when
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
@@ -420,16 +431,20 @@ CREATE TABLE api_token (
     revoked_at    timestamptz
 );
 
--- What each table is for -----------------------------------------------------------------------------------------------
+-- What each table is for
+-- -----------------------------------------------------------------------------------------------
 
 COMMENT ON SEQUENCE object_id IS 'Ids of all objects, in blocks of a thousand for each process.';
 COMMENT ON TABLE webhook IS 'Every genuine request as it arrived. The record of what was received; by month.';
-COMMENT ON TABLE webhook_reject IS 'How many requests were not genuine, by hour and reason; nothing else of them is kept.';
+COMMENT ON TABLE webhook_reject IS
+    'How many requests were not genuine, by hour and reason; nothing else of them is kept.';
 COMMENT ON TABLE event IS 'Things that happened, in our words: what rules see. By month.';
-COMMENT ON TABLE event_key IS 'Which events are known, so that each is handled once; kept for two months and the current one.';
+COMMENT ON TABLE event_key IS
+    'Which events are known, so that each is handled once; kept for two months and the current one.';
 COMMENT ON TABLE handling IS 'What became of each event; written with its effects. By month.';
 COMMENT ON TABLE trace IS 'Why each rule ran or did not, on each event. By month.';
-COMMENT ON TABLE work IS 'Events that wait to be handled, in order within their lane. A row goes when its work is done.';
+COMMENT ON TABLE work IS
+    'Events that wait to be handled, in order within their lane. A row goes when its work is done.';
 COMMENT ON TABLE parked_event IS 'Events that failed too often; they wait for somebody to retry them.';
 COMMENT ON TABLE engine_worker IS 'Engines at work and what they have in hand, to find out which event killed one.';
 COMMENT ON TABLE timer IS 'Events that will happen later.';

@@ -12,6 +12,11 @@ CREATE FUNCTION month_of(at timestamptz) RETURNS date
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN date_trunc('month', at AT TIME ZONE 'UTC')::date;
 
+-- The partition of a table for the month that is `months` after this one.
+CREATE FUNCTION partition_name(parent text, months integer) RETURNS text
+LANGUAGE sql STABLE
+RETURN parent || '_' || to_char(month_of(now()) + make_interval(months => months), 'YYYYMM');
+
 -- Makes the partitions of last month, this month and `months_ahead` more, where they are missing; returns how many it
 -- made. Last month is there for rows that carry the time of a transaction that began before midnight.
 -- Several nodes may call it at the same time: one works, the others find it done.
@@ -21,6 +26,8 @@ SET timezone = 'UTC'
 SET client_min_messages = 'warning'
 AS $$
 DECLARE
+    parents constant text[] :=
+        ARRAY['webhook', 'event', 'event_key', 'handling', 'trace', 'message', 'delivery', 'attempt'];
     parent text;
     month date;
     partition text;
@@ -28,17 +35,17 @@ DECLARE
 BEGIN
     -- The usual case, asked without a lock: all are there.
     PERFORM 1
-      FROM unnest(ARRAY['webhook', 'event', 'event_key', 'handling', 'trace', 'message', 'delivery', 'attempt']) AS t (name)
+      FROM unnest(parents) AS name
      CROSS JOIN generate_series(-1, months_ahead) AS n
-     WHERE to_regclass(format('%I', t.name || '_' || to_char(month_of(now()) + make_interval(months => n), 'YYYYMM'))) IS NULL;
+     WHERE to_regclass(format('%I', partition_name(name, n))) IS NULL;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
     PERFORM pg_advisory_xact_lock(4202, 0);
-    FOREACH parent IN ARRAY ARRAY['webhook', 'event', 'event_key', 'handling', 'trace', 'message', 'delivery', 'attempt'] LOOP
+    FOREACH parent IN ARRAY parents LOOP
         FOR n IN -1 .. months_ahead LOOP
             month := (month_of(now()) + make_interval(months => n))::date;
-            partition := parent || '_' || to_char(month, 'YYYYMM');
+            partition := partition_name(parent, n);
             CONTINUE WHEN to_regclass(format('%I', partition)) IS NOT NULL;
             -- A table that is attached later, and not PARTITION OF, because that would lock out readers and writers.
             EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition, parent);
@@ -53,10 +60,10 @@ $$;
 COMMENT ON FUNCTION make_partitions(integer) IS
     'Makes the monthly partitions of last month, this month and as many months ahead; returns how many were missing.';
 
--- Drops what is older than `older_than_months` whole months (0 keeps everything) of the tables that hold records of what
--- was received and done. Conversations, messages and deliveries stay: they are dropped only when named in `tables`.
--- Keys of events are kept for this month and the three before, whatever the retention is: claim_event_keys() needs two.
--- A month that unfinished work still points into is kept. Returns the names of what it dropped.
+-- Drops what is older than `older_than_months` whole months (0 keeps everything) of the tables that hold records of
+-- what was received and done. Conversations, messages and deliveries stay: they are dropped only when named in
+-- `tables`. Keys of events are kept for this month and the three before, whatever the retention is: claim_event_keys()
+-- needs two. A month that unfinished work still points into is kept. Returns the names of what it dropped.
 CREATE FUNCTION drop_partitions(older_than_months integer,
                                 tables text[] DEFAULT ARRAY['webhook', 'event', 'handling', 'trace', 'attempt'])
 RETURNS SETOF text

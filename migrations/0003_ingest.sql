@@ -12,11 +12,11 @@ RETURN left(encode(sha256(convert_to(key, 'UTF8')), 'hex'), 32)::uuid;
 -- before, and of doubles within the arrays only the first. A key stays claimed for two whole months and the current
 -- one: at least 59 days.
 --
--- Concurrent claims of one key: the unique index lets one in and makes the other wait for it. Keys are inserted in sorted
--- order, so that two batches with the same keys cannot wait for each other.
--- At a boundary of months, one transaction may write into the old month while another, a moment later by the clock, writes
--- into the new one and cannot see the first. Therefore during the first ten minutes of a month keys go into the month
--- before as well, and that is where the two meet. No ingest transaction lives that long.
+-- Concurrent claims of one key: the unique index lets one in and makes the other wait for it. Keys are inserted in
+-- sorted order, so that two batches with the same keys cannot wait for each other.
+-- At a boundary of months, one transaction may write into the old month while another, a moment later by the clock,
+-- writes into the new one and cannot see the first. Therefore during the first ten minutes of a month keys go into the
+-- month before as well, and that is where the two meet. No ingest transaction lives that long.
 CREATE FUNCTION claim_event_keys(sources text[], digests uuid[], at timestamptz DEFAULT now())
 RETURNS integer[]
 LANGUAGE plpgsql
@@ -74,8 +74,8 @@ COMMENT ON FUNCTION claim_event_keys(text[], uuid[], timestamptz) IS
     'Claims event keys; returns the array positions of those that are new. A key stays claimed for at least 59 days.';
 
 -- Appends a batch of webhooks with their events: what is known already is left out, the rest gets work, in the order
--- given. Returns one row for each event. Event arrays are parallel; event_webhooks names the webhook an event came with.
--- The documents are without id, received_at and lane: those are columns.
+-- given. Returns one row for each event. Event arrays are parallel; event_webhooks names the webhook an event came
+-- with. The documents are without id, received_at and lane: those are columns.
 CREATE FUNCTION ingest_append(webhook_ids bigint[], webhook_sources text[], headers text[], bodies bytea[],
                               problems text[], parser integer,
                               event_webhooks bigint[], event_ids bigint[], types text[], keys text[], lanes bigint[],
@@ -112,7 +112,8 @@ BEGIN
     END IF;
 
     INSERT INTO webhook (id, received_at, source, headers, body, event_count, new_events, problem, parser)
-    SELECT w.id, at, w.source, w.header::jsonb, w.body, coalesce(c.events, 0), coalesce(c.new_events, 0), w.problem, parser
+    SELECT w.id, at, w.source, w.header::jsonb, w.body, coalesce(c.events, 0), coalesce(c.new_events, 0), w.problem,
+        parser
       FROM unnest(webhook_ids, webhook_sources, headers, bodies, problems) AS w (id, source, header, body, problem)
       LEFT JOIN (SELECT webhook, count(*) AS events, count(f) AS new_events
                    FROM unnest(event_webhooks) WITH ORDINALITY AS e (webhook, n)
@@ -126,8 +127,8 @@ BEGIN
      ORDER BY n;
 END
 $$;
-COMMENT ON FUNCTION ingest_append(bigint[], text[], text[], bytea[], text[], integer, bigint[], bigint[], text[], text[],
-                                  bigint[], text[], text[], timestamptz) IS
+COMMENT ON FUNCTION ingest_append(bigint[], text[], text[], bytea[], text[], integer, bigint[], bigint[], text[],
+                                  text[], bigint[], text[], text[], timestamptz) IS
     'Stores a batch of webhooks, their new events and the work, in order; says for each event whether it was new.';
 
 -- The first of `count` numbers in a row that nobody else has.
@@ -143,7 +144,8 @@ END
 $$;
 
 -- Events that the database itself makes (timers, crons) or that come from a transaction of the engine, in the order of
--- the array. Documents have id, lane, type, key; their keys are unique by construction ('internal:ID'), others are claimed.
+-- the array. Documents have id, lane, type, key; their keys are unique by construction ('internal:ID'), others are
+-- claimed.
 CREATE FUNCTION append_internal_events(docs jsonb, at timestamptz DEFAULT now()) RETURNS integer
 LANGUAGE plpgsql
 SET enable_seqscan = off

@@ -12,8 +12,8 @@ RETURN CASE state WHEN 'queued' THEN 10 WHEN 'sending' THEN 20 WHEN 'blocked' TH
                   WHEN 'unknown' THEN 40 WHEN 'sent' THEN 50 WHEN 'failed' THEN 60 WHEN 'delivered' THEN 70
                   WHEN 'read' THEN 80 WHEN 'played' THEN 80 END;
 
--- Wakes the next one to a recipient when it was waiting behind one that is gone. To be called, as a statement of its own,
--- after rows were removed from the outbox: then it sees whoever was put behind meanwhile (see deliver_claim).
+-- Wakes the next one to a recipient when it was waiting behind one that is gone. To be called, as a statement of its
+-- own, after rows were removed from the outbox: then it sees whoever was put behind meanwhile (see deliver_claim).
 CREATE FUNCTION wake_recipients(recipients text[]) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -91,7 +91,8 @@ BEGIN
         IF found_id IS NULL AND known_id IS NOT NULL THEN
             SELECT m.id, m.created_at INTO found_id, found_created_at
               FROM message AS m
-             WHERE m.id = known_id AND m.direction = 'out' AND (known_created_at IS NULL OR m.created_at = known_created_at);
+             WHERE m.id = known_id AND m.direction = 'out' AND (known_created_at IS NULL
+                 OR m.created_at = known_created_at);
         END IF;
         IF found_id IS NULL AND state_provider_id IS NOT NULL THEN
             SELECT m.id, m.created_at INTO found_id, found_created_at
@@ -102,7 +103,8 @@ BEGIN
              LIMIT 1;
         END IF;
         EXIT WHEN found_id IS NOT NULL OR state_provider_id IS NULL OR try = 2;
-        -- Whoever records this id right now holds the lock; after it, look again (a new statement sees what was committed).
+        -- Whoever records this id right now holds the lock; after it, look again (a new statement sees what was
+        -- committed).
         PERFORM pg_advisory_xact_lock(4203, hashtext(state_provider_id));
     END LOOP;
 
@@ -131,7 +133,8 @@ BEGIN
          LIMIT 1
            FOR UPDATE;
         IF state_provider_id IS NOT NULL THEN
-            PERFORM 1 FROM message WHERE id = found_id AND created_at = found_created_at AND provider_message_id IS NULL;
+            PERFORM 1 FROM message WHERE id = found_id AND created_at = found_created_at
+                AND provider_message_id IS NULL;
             IF FOUND THEN
                 PERFORM pg_advisory_xact_lock(4203, hashtext(state_provider_id));
                 UPDATE message SET provider_message_id = state_provider_id
@@ -173,7 +176,8 @@ BEGIN
          WHERE u.source = state_source AND u.provider_message_id = state_provider_id
         RETURNING u.*
     LOOP
-        PERFORM apply_message_state(state_source, state_provider_id, NULL, status.state, status.at, status.error_code, status.reason);
+        PERFORM apply_message_state(state_source, state_provider_id, NULL, status.state, status.at, status.error_code,
+            status.reason);
         joined := joined + 1;
     END LOOP;
     RETURN joined;

@@ -3,11 +3,12 @@
 -- Why: one call per batch, in the transaction that will also hold the effects.
 -- Locks: none. Takes: milliseconds.
 --
--- Lanes and buckets: the events of a lane run in order. An engine locks buckets (lane & 511) for its transaction, not lanes
--- one by one: 512 locks at most, however many lanes there are. Whoever holds a bucket's lock is alone with all its lanes.
+-- Lanes and buckets: the events of a lane run in order. An engine locks buckets (lane & 511) for its transaction, not
+-- lanes one by one: 512 locks at most, however many lanes there are. Whoever holds a bucket's lock is alone with all
+-- its lanes.
 
--- Does an earlier event of the lane, or this one, have to be waited for? An event waits after a failed try, and a suspect
--- one (its worker died) is handled alone.
+-- Does an earlier event of the lane, or this one, have to be waited for? An event waits after a failed try, and a
+-- suspect one (its worker died) is handled alone.
 CREATE FUNCTION lane_is_blocked(of_lane integer, up_to bigint, at timestamptz) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN (SELECT true FROM work AS b
@@ -18,9 +19,9 @@ RETURN (SELECT true FROM work AS b
 -- Chooses and locks buckets, then returns the positions of the work that is the caller's until its transaction ends, in
 -- order. For each lane it is a prefix of what waits in that lane.
 --
--- The oldest events are looked at first. When those cannot fill the batch because their lanes are blocked or taken, or when
--- one bucket would fill more than half of it, each bucket's own oldest event is looked at: so one lane with a million
--- events, blocked or not, delays nobody else. Both looks are bounded, whatever the backlog.
+-- The oldest events are looked at first. When those cannot fill the batch because their lanes are blocked or taken, or
+-- when one bucket would fill more than half of it, each bucket's own oldest event is looked at: so one lane with a
+-- million events, blocked or not, delays nobody else. Both looks are bounded, whatever the backlog.
 CREATE FUNCTION claim_positions(max_events integer, only_position bigint) RETURNS bigint[]
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -48,7 +49,8 @@ BEGIN
             -- A new statement sees what the former holder of the lock committed.
             RETURN coalesce((SELECT array_agg(w.position) FROM work AS w
                               WHERE w.position = only_position
-                                AND (SELECT true FROM work AS b WHERE b.bucket = candidate.bucket AND b.lane = candidate.lane
+                                AND (SELECT true FROM work AS b WHERE b.bucket = candidate.bucket
+                                    AND b.lane = candidate.lane
                                         AND b.position < only_position LIMIT 1) IS NULL), '{}');
         END LOOP;
         RETURN '{}';
@@ -70,7 +72,8 @@ BEGIN
     FOR candidate IN
         WITH trouble AS (SELECT EXISTS (SELECT 1 FROM work WHERE retry_at IS NOT NULL OR suspect) AS found)
         SELECT o.bucket, min(o.position) AS first, sum(count(*)) OVER () AS looked_at,
-               count(*) FILTER (WHERE NOT ((SELECT trouble.found FROM trouble) AND lane_is_blocked(o.lane, o.position, now_at))) AS ready
+               count(*) FILTER (WHERE NOT ((SELECT trouble.found FROM trouble) AND lane_is_blocked(o.lane, o.position,
+                   now_at))) AS ready
           FROM (SELECT w.position, w.bucket, w.lane FROM work AS w ORDER BY w.position LIMIT max_events * 4) AS o
          GROUP BY o.bucket
          ORDER BY first
@@ -99,7 +102,8 @@ BEGIN
                    FROM (SELECT o.position
                            FROM (SELECT w.position, w.lane FROM work AS w
                                   WHERE w.bucket = b.bucket ORDER BY w.position LIMIT bucket_depth) AS o
-                          WHERE NOT ((SELECT trouble.found FROM trouble) AND lane_is_blocked(o.lane, o.position, now_at))
+                          WHERE NOT ((SELECT trouble.found FROM trouble) AND lane_is_blocked(o.lane, o.position,
+                              now_at))
                           LIMIT 4) AS x) AS mine
              WHERE mine.ready > 0 AND b.bucket <> ALL (tried)
              ORDER BY mine.first
@@ -124,7 +128,8 @@ BEGIN
       FROM unnest(buckets, quotas) AS l (bucket, quota)
      CROSS JOIN LATERAL (
          SELECT o.position
-           FROM (SELECT w.position, w.lane FROM work AS w WHERE w.bucket = l.bucket ORDER BY w.position LIMIT bucket_depth) AS o
+           FROM (SELECT w.position, w.lane FROM work AS w WHERE w.bucket = l.bucket
+               ORDER BY w.position LIMIT bucket_depth) AS o
           WHERE NOT ((SELECT trouble.found FROM trouble) AND lane_is_blocked(o.lane, o.position, now_at))
           LIMIT l.quota) AS mine;
     RETURN coalesce(claimed, '{}');
@@ -164,16 +169,29 @@ AS $$
     SELECT ref
       FROM (VALUES (doc #>> '{status,message_id}'),
                    (doc #>> '{message,reply_to}'),
-                   (CASE WHEN type IN ('message.edited', 'message.deleted', 'message.reaction') THEN doc #>> '{message,id}' END))
+                   (CASE WHEN type IN ('message.edited', 'message.deleted', 'message.reaction')
+                       THEN doc #>> '{message,id}' END))
            AS r (ref)
      WHERE ref IS NOT NULL
 $$;
 
--- The queries below are fenced (OFFSET 0, MATERIALIZED) so that each table is entered by the one index that fits, also when
--- a plan was made while the tables were still empty.
+-- What an event may be the goal of: the names of what was paid, ordered or begun (as server/domain/reference.c has them).
+CREATE FUNCTION document_references(doc jsonb) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT DISTINCT ref
+      FROM (VALUES (doc #>> '{payment,reference}'), (doc #>> '{payment,invoice}'), (doc #>> '{payment,order}'),
+                   (doc #>> '{payment,subscription}'), (doc #>> '{payment,id}'), (doc #>> '{subscription,id}'),
+                   (doc #>> '{order,reference}'), (doc #>> '{order,id}'), (doc #>> '{body,reference}'))
+           AS r (ref)
+     WHERE ref <> ''
+$$;
 
--- Everybody that these events are about, sorted: whose handle an event carries, who is named by number or by conversation,
--- who was written the message that a status is about, and whose outreach waits for this very payment.
+-- The queries below are fenced (OFFSET 0, MATERIALIZED) so that each table is entered by the one index that fits, also
+-- when a plan was made while the tables were still empty.
+
+-- Everybody that these events are about, sorted: whose handle an event carries, who is named by number or by
+-- conversation, who was written the message that a status is about, and whose outreach waits for this very payment.
 CREATE FUNCTION claimed_contacts(positions bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 SET enable_seqscan = off
@@ -189,9 +207,11 @@ BEGIN
           JOIN event AS e ON e.id = w.event_id AND e.received_at = w.event_received_at
          WHERE w.position = ANY (positions)
     ), handles AS (
-        SELECT h.identity FROM claimed AS c CROSS JOIN LATERAL document_texts(c.doc #> '{contact,identities}') AS h (identity)
+        SELECT h.identity FROM claimed AS c CROSS
+            JOIN LATERAL document_texts(c.doc #> '{contact,identities}') AS h (identity)
         UNION
-        SELECT h.identity FROM claimed AS c CROSS JOIN LATERAL document_texts(c.doc #> '{contact,former_identities}') AS h (identity)
+        SELECT h.identity FROM claimed AS c CROSS
+            JOIN LATERAL document_texts(c.doc #> '{contact,former_identities}') AS h (identity)
         UNION
         SELECT h.identity FROM claimed AS c CROSS JOIN LATERAL unnest(c.also_load) AS h (identity)
     ), found AS (
@@ -220,11 +240,13 @@ BEGIN
         UNION ALL
         SELECT o.contact_id
           FROM claimed AS c
-         CROSS JOIN LATERAL (VALUES (c.doc #>> '{payment,invoice}'), (c.doc #>> '{payment,subscription}'),
-                                    (c.doc #>> '{payment,id}'), (c.doc #>> '{subscription,id}'),
-                                    (c.doc #>> '{order,reference}'), (c.doc #>> '{order,id}')) AS r (reference)
+         CROSS JOIN LATERAL document_references(c.doc) AS r (reference)
           JOIN outreach AS o ON o.reference = r.reference AND o.reference <> '' AND o.state = 'active'
-         WHERE c.doc ?| ARRAY['payment', 'subscription', 'order']
+        UNION ALL
+        SELECT o.contact_id
+          FROM claimed AS c
+         CROSS JOIN LATERAL document_references(c.doc) AS r (reference)
+          JOIN outreach AS o ON o.other_references @> ARRAY[r.reference] AND o.other_references <> '{}' AND o.state = 'active'
     )
     SELECT array_agg(DISTINCT contact_id) INTO ids FROM found WHERE contact_id IS NOT NULL;
     RETURN surviving_contacts(coalesce(ids, '{}'));
@@ -253,8 +275,8 @@ BEGIN
         RETURN;
     END IF;
 
-    -- Locked in the order of ids, so that no two engines wait for each other. While one waits, a merge or a new identity
-    -- may be committed that brings others in; that ends after a round or two, or the batch is tried again.
+    -- Locked in the order of ids, so that no two engines wait for each other. While one waits, a merge or a new
+    -- identity may be committed that brings others in; that ends after a round or two, or the batch is tried again.
     ids := claimed_contacts(positions);
     FOR try IN 1 .. 4 LOOP
         IF try = 4 THEN
@@ -277,7 +299,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION engine_claim(integer, bigint) IS
-    'Claims the next events for this transaction, and locks and reads everything known about the people they are about.';
+    'Claims the next events for this transaction; locks and reads everything known about the people they are about.';
 
 CREATE FUNCTION claimed_work(positions bigint[]) RETURNS json
 LANGUAGE plpgsql STABLE
@@ -289,7 +311,8 @@ BEGIN
     RETURN (SELECT coalesce(json_agg(json_build_object(
                'position', w.position, 'attempts', w.attempts, 'suspect', w.suspect,
                'event', e.doc || jsonb_build_object('id', e.id, 'type', e.type, 'source', e.source, 'key', e.key,
-                                                    'lane', e.lane, 'received_at', e.received_at, 'occurred_at', e.occurred_at))
+                                                    'lane', e.lane, 'received_at', e.received_at, 'occurred_at',
+                                                        e.occurred_at))
                ORDER BY w.position), '[]')
       FROM work AS w
       JOIN event AS e ON e.id = w.event_id AND e.received_at = w.event_received_at
@@ -310,14 +333,16 @@ BEGIN
           JOIN event AS e ON e.id = w.event_id AND e.received_at = w.event_received_at
          WHERE w.position = ANY (positions)
     ), named AS MATERIALIZED (
-        SELECT v.id, v.contact_id FROM claimed AS c JOIN conversation AS v ON v.id = document_id(c.doc->'conversation_id')
+        SELECT v.id, v.contact_id FROM claimed AS c
+            JOIN conversation AS v ON v.id = document_id(c.doc->'conversation_id')
          WHERE c.doc ? 'conversation_id'
     ), referred AS MATERIALIZED (
         SELECT m.id, m.created_at
           FROM claimed AS c
          CROSS JOIN LATERAL document_message_refs(c.type, c.doc) AS r (ref)
          CROSS JOIN LATERAL (SELECT x.id, x.created_at, x.source FROM message AS x
-                              WHERE x.provider_message_id = r.ref AND x.created_at > now() - interval '62 days' OFFSET 0) AS m
+                              WHERE x.provider_message_id = r.ref
+                                  AND x.created_at > now() - interval '62 days' OFFSET 0) AS m
          WHERE c.doc ?| ARRAY['status', 'message'] AND m.source = c.source
         UNION
         SELECT d.message_id, d.message_created_at
@@ -333,19 +358,21 @@ BEGIN
                      WHERE d.message_id = m.id AND d.created_at >= m.created_at - interval '1 day'
                      ORDER BY d.id DESC LIMIT 1)), 'null'))) AS rows
           FROM referred AS r
-         CROSS JOIN LATERAL (SELECT x.* FROM message AS x WHERE x.id = r.id AND x.created_at = r.created_at OFFSET 0) AS m
+         CROSS JOIN LATERAL (SELECT x.* FROM message AS x WHERE x.id = r.id
+             AND x.created_at = r.created_at OFFSET 0) AS m
          GROUP BY 1
     )
     SELECT coalesce(json_agg(json_build_object(
         'contact', c,
-        'identities', coalesce((SELECT json_agg(i ORDER BY i.created_at, i.identity) FROM identity AS i WHERE i.contact_id = c.id), '[]'),
+        'identities', coalesce((SELECT json_agg(i ORDER BY i.created_at, i.identity) FROM identity AS i
+            WHERE i.contact_id = c.id), '[]'),
         'addresses', coalesce((SELECT json_agg(a) FROM address AS a WHERE a.contact_id = c.id), '[]'),
         'conversations', coalesce((
             SELECT json_agg(v.row ORDER BY v.id)
               FROM (SELECT x AS row, x.id, x.state, x.updated_at,
-                           count(*) FILTER (WHERE x.state = 'resolved') OVER (ORDER BY x.updated_at DESC) AS nth_resolved
+                           count(*) FILTER (WHERE x.state = 'resolved') OVER (ORDER BY x.updated_at DESC) AS nth
                       FROM conversation AS x WHERE x.contact_id = c.id) AS v
-             WHERE v.state <> 'resolved' OR (v.nth_resolved <= 5 AND v.updated_at > now() - interval '30 days')
+             WHERE v.state <> 'resolved' OR (v.nth <= 5 AND v.updated_at > now() - interval '30 days')
                 OR v.id IN (SELECT named.id FROM named)), '[]'),
         'surveys', coalesce((
             SELECT json_agg(s ORDER BY s.id) FROM survey AS s
@@ -356,7 +383,8 @@ BEGIN
                      UNION ALL
                     (SELECT e.* FROM outreach AS e WHERE e.contact_id = c.id AND e.state <> 'active'
                       ORDER BY e.started_at DESC LIMIT 5)) AS o), '[]'),
-        'timers', coalesce((SELECT json_agg(t ORDER BY t.due_at, t.id) FROM timer AS t WHERE t.contact_id = c.id), '[]'),
+        'timers', coalesce((SELECT json_agg(t ORDER BY t.due_at, t.id) FROM timer AS t WHERE t.contact_id = c.id),
+            '[]'),
         'messages', coalesce((SELECT m.rows FROM messages AS m WHERE m.contact_id = c.id), '[]')) ORDER BY c.id), '[]')
       FROM contact AS c
      WHERE c.id = ANY (ids));

@@ -3,8 +3,8 @@
 -- Why: exactly once, whichever node looks first, and in the same statement as the work that follows.
 -- Locks: none. Takes: milliseconds.
 
--- Turns up to `most` due timers into events with work, the longest due first. `next_due` is when to look again: in the past
--- when there was more than `most`, NULL when no timer is left.
+-- Turns up to `most` due timers into events with work, the longest due first. `next_due` is when to look again: in the
+-- past when there was more than `most`, NULL when no timer is left.
 CREATE FUNCTION fire_timers(most integer, OUT fired bigint, OUT next_due timestamptz)
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -34,7 +34,8 @@ BEGIN
                'outreach_id', n.outreach_id, 'survey_id', n.survey_id,
                'cause', jsonb_build_object('event', n.cause_event, 'rule', n.rule, 'depth', n.depth)))
            || jsonb_build_object('timer', jsonb_build_object(
-               'id', n.id, 'name', n.name, 'data', n.data, 'unless', n.unless, 'armed_at', n.armed_at, 'due_at', n.due_at,
+               'id', n.id, 'name', n.name, 'data', n.data, 'unless', n.unless, 'armed_at', n.armed_at, 'due_at',
+                   n.due_at,
                'rule', n.rule, 'rule_set', n.rule_set)) ORDER BY n.n)
       INTO docs
       FROM numbered AS n;

@@ -5,7 +5,8 @@
 --
 -- Order of row locks: source_pace, outbox, address, delivery, message, outreach.
 
--- How many sends a pace allows now (GCRA): `next_slot` is the theoretical arrival time, `burst` how many may go at once.
+-- How many sends a pace allows now (GCRA): `next_slot` is the theoretical arrival time, `burst` how many may go at
+-- once.
 CREATE FUNCTION slots_free(next_slot timestamptz, slot interval, burst integer, at timestamptz) RETURNS integer
 LANGUAGE sql IMMUTABLE
 RETURN greatest(0, floor(extract(epoch FROM at + slot * (burst - 1) - greatest(coalesce(next_slot, at), at))
@@ -17,16 +18,18 @@ LANGUAGE sql STABLE
 RETURN (SELECT o.state <> 'active'
                OR (o.reference <> ''
                    AND (SELECT true FROM event AS e
-                         WHERE coalesce(e.doc->'payment'->>'invoice', e.doc->'payment'->>'subscription', e.doc->'payment'->>'id') = o.reference
-                           AND e.doc ? 'payment' AND e.type = o.goal AND e.received_at >= o.started_at LIMIT 1) IS NOT NULL)
+                         WHERE coalesce(e.doc->'payment'->>'invoice', e.doc->'payment'->>'subscription',
+                             e.doc->'payment'->>'id') = o.reference
+                           AND e.doc ? 'payment' AND e.type = o.goal
+                               AND e.received_at >= o.started_at LIMIT 1) IS NOT NULL)
           FROM outreach AS o WHERE o.id = of_outreach);
 
 -- Of one source: up to `most` deliveries that may leave now (`claimed`, in order), those that need not leave any more
 -- (`over`), and when to look at this source again. What it finds is locked.
 --
--- Only the first one to a recipient is claimed; the others found due are put behind it and do not come up again before it
--- is gone. That is safe because the first one is locked while another is put behind it: nobody can remove it meanwhile,
--- and so miss to wake the other.
+-- Only the first one to a recipient is claimed; the others found due are put behind it and do not come up again before
+-- it is gone. That is safe because the first one is locked while another is put behind it: nobody can remove it
+-- meanwhile, and so miss to wake the other.
 CREATE FUNCTION claim_from_source(from_source text, most integer, pace jsonb, now_at timestamptz,
                                   OUT claimed bigint[], OUT over bigint[], OUT next_due timestamptz)
 LANGUAGE plpgsql
@@ -37,8 +40,10 @@ AS $$
 DECLARE
     slot constant interval := make_interval(secs => 1 / nullif((pace->>'per_second')::double precision, 0));
     -- Looked at a few times a second, a source must be allowed a few sends at once to reach its rate.
-    burst constant integer := greatest(1, coalesce((pace->>'burst')::integer, ceil((pace->>'per_second')::numeric / 4)::integer));
-    address_slot constant interval := make_interval(secs => nullif((pace->>'address_interval_ms')::double precision, 0) / 1000);
+    burst constant integer := greatest(1, coalesce((pace->>'burst')::integer,
+        ceil((pace->>'per_second')::numeric / 4)::integer));
+    address_slot constant interval := make_interval(secs => nullif((pace->>'address_interval_ms')::double precision,
+        0) / 1000);
     address_burst constant integer := greatest(1, coalesce((pace->>'address_burst')::integer, 1));
     -- After which to come back to something that another session holds. Nothing here waits for a row: the others hold
     -- what they need in other orders.
@@ -108,7 +113,8 @@ BEGIN
                 SELECT a.next_slot_at - address_slot * (address_burst - 1) INTO address_free_at
                   FROM address AS a WHERE a.source = from_source AND a.identity = entry.identity
                    FOR NO KEY UPDATE SKIP LOCKED;
-                IF NOT FOUND AND EXISTS (SELECT 1 FROM address WHERE source = from_source AND identity = entry.identity) THEN
+                IF NOT FOUND AND EXISTS (SELECT 1 FROM address WHERE source = from_source
+                    AND identity = entry.identity) THEN
                     CONTINUE;
                 ELSIF address_free_at > now_at THEN
                     UPDATE outbox SET due_at = address_free_at WHERE position = entry.position;
@@ -127,7 +133,8 @@ BEGIN
          WHERE source = from_source
         RETURNING next_slot_at - slot * (burst - 1) INTO source_free_at;
     END IF;
-    SELECT greatest(o.due_at, source_free_at, CASE WHEN cardinality(claimed) = 0 THEN now_at + a_moment END) INTO next_due
+    SELECT greatest(o.due_at, source_free_at, CASE WHEN cardinality(claimed) = 0
+        THEN now_at + a_moment END) INTO next_due
       FROM outbox AS o
      WHERE o.state = 'waiting' AND o.source = from_source AND o.position <> ALL (claimed) AND o.position <> ALL (over)
      ORDER BY o.due_at LIMIT 1;
@@ -136,8 +143,8 @@ $$;
 
 -- Claims up to `most` due deliveries. One row: the deliveries as an array in the order to start them, and when to look
 -- again (NULL: nothing waits). `paces` is {source: {per_second, burst?, address_interval_ms, address_burst}}; a source
--- that is not in it has none. Each source is looked at for itself, so that a paused or slow one with a long queue delays
--- no other.
+-- that is not in it has none. Each source is looked at for itself, so that a paused or slow one with a long queue
+-- delays no other.
 CREATE FUNCTION deliver_claim(most integer, lease interval, paces jsonb DEFAULT '{}')
 RETURNS TABLE (deliveries json, next_due timestamptz)
 LANGUAGE plpgsql
@@ -157,7 +164,8 @@ BEGIN
     WITH RECURSIVE waiting (source) AS (
         (SELECT o.source FROM outbox AS o WHERE o.state = 'waiting' ORDER BY o.source LIMIT 1)
          UNION ALL
-        SELECT (SELECT o.source FROM outbox AS o WHERE o.state = 'waiting' AND o.source > w.source ORDER BY o.source LIMIT 1)
+        SELECT (SELECT o.source FROM outbox AS o WHERE o.state = 'waiting' AND o.source > w.source
+            ORDER BY o.source LIMIT 1)
           FROM waiting AS w WHERE w.source IS NOT NULL)
     SELECT array_agg(w.source ORDER BY random()) INTO sources FROM waiting AS w WHERE w.source IS NOT NULL;
     IF sources IS NULL THEN
@@ -178,28 +186,33 @@ BEGIN
     END LOOP;
 
     IF cardinality(over) > 0 THEN
-        PERFORM end_delivery(o.position, 'canceled', 'goal_reached', 'what it was for is over') FROM outbox AS o WHERE o.position = ANY (over);
+        PERFORM end_delivery(o.position, 'canceled', 'goal_reached', 'what it was for is over') FROM outbox AS o
+            WHERE o.position = ANY (over);
     END IF;
 
     UPDATE outbox AS o SET state = 'sending', attempts = o.attempts + 1, lease_until = clock_timestamp() + lease
      WHERE o.position = ANY (claimed);
     UPDATE delivery AS d
-       SET state = 'sending', attempts = o.attempts, first_attempt_at = coalesce(d.first_attempt_at, now_at), last_attempt_at = now_at
+       SET state = 'sending', attempts = o.attempts, first_attempt_at = coalesce(d.first_attempt_at, now_at),
+           last_attempt_at = now_at
       FROM outbox AS o
      WHERE o.position = ANY (claimed) AND d.id = o.delivery_id AND d.created_at = o.delivery_created_at;
     UPDATE message AS m SET state = 'sending'
       FROM outbox AS o JOIN delivery AS d ON d.id = o.delivery_id AND d.created_at = o.delivery_created_at
-     WHERE o.position = ANY (claimed) AND m.id = d.message_id AND m.created_at = d.message_created_at AND m.state = 'queued';
+     WHERE o.position = ANY (claimed) AND m.id = d.message_id AND m.created_at = d.message_created_at
+         AND m.state = 'queued';
 
     RETURN QUERY
     SELECT (SELECT coalesce(json_agg(json_build_object(
                 'id', d.id, 'created_at', d.created_at, 'kind', d.kind, 'source', d.source, 'endpoint', d.endpoint,
-                'identity', d.identity, 'recipient', o.recipient, 'contact_id', d.contact_id, 'conversation_id', d.conversation_id,
+                'identity', d.identity, 'recipient', o.recipient, 'contact_id', d.contact_id, 'conversation_id',
+                    d.conversation_id,
                 'message_id', d.message_id, 'message_created_at', d.message_created_at, 'outreach_id', d.outreach_id,
                 'topic', d.topic, 'event_id', d.event_id, 'rule', d.rule, 'request', d.request,
                 'attempts', o.attempts - 1, 'first_attempt_at', d.first_attempt_at, 'lease_until', o.lease_until,
                 'address', (SELECT a FROM address AS a WHERE a.source = d.source AND a.identity = d.identity),
-                'contact', (SELECT c FROM contact AS c WHERE c.id = coalesce((surviving_contacts(ARRAY[d.contact_id]))[1], d.contact_id)))
+                'contact', (SELECT c FROM contact AS c
+                    WHERE c.id = coalesce((surviving_contacts(ARRAY[d.contact_id]))[1], d.contact_id)))
                 ORDER BY array_position(claimed, o.position)), '[]')
               FROM outbox AS o
               JOIN delivery AS d ON d.id = o.delivery_id AND d.created_at = o.delivery_created_at
@@ -208,10 +221,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION deliver_claim(integer, interval, jsonb) IS
-    'Claims due deliveries under a lease: the first to each recipient, within the paces, unless what they are for is over.';
+    'Claims due deliveries under a lease: the first to each recipient, within the paces, unless their goal is reached.';
 
 -- Takes a delivery out of the outbox for good; the message's ledger moves along.
-CREATE FUNCTION end_delivery(at_position bigint, final_state text, code text, why text, message_state text DEFAULT NULL) RETURNS void
+CREATE FUNCTION end_delivery(at_position bigint, final_state text, code text, why text,
+    message_state text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
@@ -239,9 +253,9 @@ BEGIN
 END
 $$;
 
--- A message that will not arrive is an event, whether the provider says so at once or by a webhook later: rules may react,
--- and an outreach goes on by another channel. Its depth counts on from what made us send, so that a rule that answers each
--- failure with another message comes to an end.
+-- A message that will not arrive is an event, whether the provider says so at once or by a webhook later: rules may
+-- react, and an outreach goes on by another channel. Its depth counts on from what made us send, so that a rule that
+-- answers each failure with another message comes to an end.
 CREATE FUNCTION report_undelivered(ended delivery, state text, code text, why text) RETURNS void
 LANGUAGE sql
 AS $$
@@ -250,9 +264,11 @@ AS $$
                'key', 'delivery:' || ended.id || ':' || state, 'occurred_at', clock_timestamp(),
                'lane', coalesce((SELECT c.lane FROM contact AS c WHERE c.id = ended.contact_id), 0),
                'contact_id', ended.contact_id, 'conversation_id', ended.conversation_id,
-               'status', jsonb_build_object('message_id', ended.provider_message_id, 'echo', ended.id::text, 'state', state,
+               'status', jsonb_build_object('message_id', ended.provider_message_id, 'echo', ended.id::text, 'state',
+                   state,
                                             'error', jsonb_build_object('code', coalesce(code, ''), 'title', why)),
                'cause', jsonb_build_object('event', ended.event_id, 'rule', ended.rule, 'depth', 1 + coalesce((
-                   SELECT e.depth FROM event AS e WHERE e.id = ended.event_id AND e.received_at > now() - interval '62 days'
+                   SELECT e.depth FROM event AS e WHERE e.id = ended.event_id
+                       AND e.received_at > now() - interval '62 days'
                     LIMIT 1), 0))))))
 $$;

@@ -8,7 +8,8 @@ CREATE FUNCTION pause_source(name text, until timestamptz, why text) RETURNS voi
 LANGUAGE sql
 AS $$
     INSERT INTO source_pace AS p (source, paused_until, paused_reason) VALUES (name, until, why)
-    ON CONFLICT (source) DO UPDATE SET paused_until = greatest(p.paused_until, excluded.paused_until), paused_reason = excluded.paused_reason
+    ON CONFLICT (source) DO UPDATE SET paused_until = greatest(p.paused_until, excluded.paused_until),
+        paused_reason = excluded.paused_reason
 $$;
 
 CREATE FUNCTION resume_source(name text) RETURNS boolean
@@ -59,7 +60,8 @@ END
 $$;
 
 -- Records outcomes: an array of {id, created_at, number, outcome, …}.
---   number        which attempt this was (1 for the first); what is said of an attempt that was settled since is only noted
+-- number        which attempt this was (1 for the first); what is said of an attempt that was settled since is only
+-- noted
 --   outcome       sent | retry | parked | failed | blocked | canceled | unknown | postponed
 --   due_at        of retry and postponed (which does not count as an attempt)
 --   sent_as, provider_message_id, error_code, reason
@@ -95,7 +97,8 @@ BEGIN
         PERFORM pause_source(entry.name, entry.until, entry.reason);
     END LOOP;
     PERFORM 1 FROM outbox AS b
-      WHERE b.delivery_id IN (SELECT r.id FROM jsonb_to_recordset(outcomes) AS r (id bigint)) ORDER BY b.position FOR UPDATE;
+      WHERE b.delivery_id IN (SELECT r.id FROM jsonb_to_recordset(outcomes) AS r (id bigint))
+          ORDER BY b.position FOR UPDATE;
 
     FOR entry IN
         SELECT r.*, x.doc
@@ -123,12 +126,14 @@ BEGIN
         ELSIF current THEN
             -- It was claimed, but nothing left: that was no attempt.
             UPDATE delivery SET attempts = greatest(0, attempts - 1) WHERE id = d.id AND created_at = d.created_at;
-            UPDATE outbox SET attempts = greatest(0, attempts - 1) WHERE position = o.position AND what IN ('postponed', 'retry');
+            UPDATE outbox SET attempts = greatest(0, attempts - 1) WHERE position = o.position AND what IN ('postponed',
+                'retry');
         END IF;
         recorded := recorded + 1;
 
         IF entry.unreachable THEN
-            UPDATE address SET unreachable_at = clock_timestamp(), unreachable_reason = coalesce(entry.reason, entry.error_code)
+            UPDATE address SET unreachable_at = clock_timestamp(), unreachable_reason = coalesce(entry.reason,
+                entry.error_code)
              WHERE source = d.source AND identity = d.identity;
         END IF;
         IF entry.opted_out THEN
@@ -149,7 +154,8 @@ BEGIN
         IF o.cancel_wanted AND what IN ('retry', 'postponed') THEN
             PERFORM end_delivery(o.position, 'canceled', NULL, 'no longer needed');
         ELSIF what IN ('retry', 'postponed') THEN
-            UPDATE outbox SET state = 'waiting', lease_until = NULL, due_at = coalesce(entry.due_at, now()) WHERE position = o.position;
+            UPDATE outbox SET state = 'waiting', lease_until = NULL, due_at = coalesce(entry.due_at, now())
+                WHERE position = o.position;
             UPDATE delivery SET state = CASE what WHEN 'retry' THEN 'retrying' ELSE 'queued' END,
                                 error_code = entry.error_code, reason = entry.reason
              WHERE id = d.id AND created_at = d.created_at;
@@ -197,7 +203,8 @@ BEGIN
     RETURNING * INTO who;
     IF FOUND THEN
         PERFORM append_own_events(jsonb_build_array(jsonb_build_object(
-            'type', 'contact.opted_out', 'source', 'answerd', 'provider', 'answerd', 'key', 'optout:' || who.id || ':' || topic,
+            'type', 'contact.opted_out', 'source', 'answerd', 'provider', 'answerd', 'key', 'optout:' || who.id || ':'
+                || topic,
             'occurred_at', clock_timestamp(), 'lane', who.lane, 'contact_id', who.id,
             'body', jsonb_build_object('topic', topic, 'source', by_source, 'reason', why))));
     END IF;
@@ -241,7 +248,8 @@ BEGIN
          ORDER BY b.lease_until LIMIT 500
            FOR UPDATE SKIP LOCKED
     LOOP
-        SELECT x.* INTO d FROM delivery AS x WHERE x.id = o.delivery_id AND x.created_at = o.delivery_created_at FOR UPDATE;
+        SELECT x.* INTO d FROM delivery AS x WHERE x.id = o.delivery_id
+            AND x.created_at = o.delivery_created_at FOR UPDATE;
         -- The provider may have told while the row was still marked as being sent.
         SELECT m.state INTO proof FROM message AS m WHERE m.id = d.message_id AND m.created_at = d.message_created_at;
         IF message_state_rank(proof) >= 50 THEN
@@ -255,7 +263,8 @@ BEGIN
         CONTINUE WHEN d.kind = 'message' AND o.lease_until + settle_after > clock_timestamp();
         settled := settled + 1;
         IF policy = 'resend' AND o.attempts < 5 THEN
-            UPDATE outbox SET state = 'waiting', lease_until = NULL, due_at = clock_timestamp() WHERE position = o.position;
+            UPDATE outbox SET state = 'waiting', lease_until = NULL, due_at = clock_timestamp()
+                WHERE position = o.position;
             UPDATE delivery SET state = 'retrying' WHERE id = d.id AND created_at = d.created_at;
         ELSIF policy = 'resend' THEN
             PERFORM end_delivery(o.position, 'parked', 'unknown_outcome', 'its outcome stayed unknown each time');
@@ -271,8 +280,9 @@ END
 $$;
 COMMENT ON FUNCTION deliver_settle(interval) IS 'Ends what nobody knows the outcome of, by the policy in its request.';
 
--- Somebody wants a delivery tried again that ended without success: its ledger starts over. Returns the state that it was
--- in; it is queued again when that is one of failed, parked, blocked, unknown, canceled. NULL: there is no such delivery.
+-- Somebody wants a delivery tried again that ended without success: its ledger starts over. Returns the state that it
+-- was in; it is queued again when that is one of failed, parked, blocked, unknown, canceled. NULL: there is no such
+-- delivery.
 CREATE FUNCTION retry_delivery(of_delivery bigint) RETURNS text
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -293,7 +303,8 @@ BEGIN
          WHERE position = o.position AND state IN ('waiting', 'unknown');
     ELSIF d.state IN ('failed', 'parked', 'blocked', 'unknown', 'canceled') THEN
         UPDATE message SET state = 'queued', failed_at = NULL, reason = NULL, error_code = NULL
-         WHERE id = d.message_id AND created_at = d.message_created_at AND state IN ('failed', 'blocked', 'unknown', 'canceled', 'sending');
+         WHERE id = d.message_id AND created_at = d.message_created_at AND state IN ('failed', 'blocked', 'unknown',
+             'canceled', 'sending');
         UPDATE delivery SET state = 'queued', reason = NULL, error_code = NULL, ended_at = NULL, attempts = 0
          WHERE id = d.id AND created_at = d.created_at;
         INSERT INTO outbox (delivery_id, delivery_created_at, recipient, source, outreach_id, contact_id, message_id)
@@ -305,4 +316,5 @@ BEGIN
     RETURN d.state;
 END
 $$;
-COMMENT ON FUNCTION retry_delivery(bigint) IS 'Queues a delivery again that ended without success; returns the state it was in.';
+COMMENT ON FUNCTION retry_delivery(bigint) IS
+    'Queues a delivery again that ended without success; returns the state it was in.';

@@ -47,7 +47,7 @@ COMMENT ON COLUMN conversation_history.conversation_state IS 'open, pending, sno
 COMMENT ON COLUMN conversation_history.template IS 'name of the template that made the text, if any';
 COMMENT ON COLUMN conversation_history.content IS 'media, buttons, template and variables';
 COMMENT ON COLUMN conversation_history.state IS
-    'received, note, or the delivery ledger: queued, sending, sent, delivered, read, failed, unknown, blocked, canceled';
+    'received, note, or the ledger: queued, sending, sent, delivered, read, failed, unknown, blocked, canceled';
 COMMENT ON COLUMN conversation_history.reason IS 'why it failed, was blocked or canceled';
 COMMENT ON COLUMN conversation_history.error_code IS 'the provider''s code for that';
 COMMENT ON COLUMN conversation_history.queued_at IS 'when a rule or agent asked for it';
@@ -123,7 +123,8 @@ SELECT p.id AS contact_id, p.name, p.language, p.timezone, p.preferred_channel,
        p.opted_out, p.opted_out_at, p.created_at, p.updated_at,
        (SELECT max(a.last_inbound_at) FROM address AS a WHERE a.contact_id = p.id) AS last_inbound_at,
        (SELECT count(*) FROM conversation AS v WHERE v.contact_id = p.id) AS conversations,
-       (SELECT count(*) FROM conversation AS v WHERE v.contact_id = p.id AND v.state <> 'resolved') AS open_conversations,
+       (SELECT count(*) FROM conversation AS v WHERE v.contact_id = p.id
+           AND v.state <> 'resolved') AS open_conversations,
        p.attributes, p.erased_at
   FROM contact AS p
  WHERE p.merged_into IS NULL;
@@ -133,7 +134,8 @@ COMMENT ON COLUMN contact_list.name IS 'as the provider or a rule told it';
 COMMENT ON COLUMN contact_list.language IS 'language code';
 COMMENT ON COLUMN contact_list.timezone IS 'IANA time zone, when known';
 COMMENT ON COLUMN contact_list.preferred_channel IS 'the channel the contact prefers, when known';
-COMMENT ON COLUMN contact_list.identities IS 'all handles: whatsapp:…, telegram:…, stripe:…, email:…, phone:…';
+COMMENT ON COLUMN contact_list.identities IS
+    'all handles: whatsapp:…, telegram:…, stripe:…, email:…, phone:…';
 COMMENT ON COLUMN contact_list.reachable_on IS 'sources that the contact can be written to on';
 COMMENT ON COLUMN contact_list.opted_out IS 'topics the contact does not want to hear about; all stops everything';
 COMMENT ON COLUMN contact_list.opted_out_at IS 'when the contact last opted out of something';
@@ -196,8 +198,10 @@ COMMENT ON COLUMN event_log.doc IS 'the event as rules see it';
 
 CREATE VIEW delivery_log AS
 SELECT d.id AS delivery_id, d.created_at, d.kind, d.source, d.endpoint, d.identity,
-       coalesce(p.merged_into, d.contact_id) AS contact_id, d.conversation_id, d.message_id, m.text, d.state, d.sent_as, d.reason, d.error_code, d.attempts,
-       d.first_attempt_at, d.last_attempt_at, d.ended_at, CASE o.state WHEN 'waiting' THEN o.due_at END AS next_attempt_at,
+       coalesce(p.merged_into, d.contact_id) AS contact_id, d.conversation_id, d.message_id, m.text, d.state, d.sent_as,
+           d.reason, d.error_code, d.attempts,
+       d.first_attempt_at, d.last_attempt_at, d.ended_at, CASE o.state WHEN 'waiting'
+           THEN o.due_at END AS next_attempt_at,
        m.state AS message_state, m.sent_at, m.delivered_at, m.read_at, m.failed_at,
        (SELECT t.status FROM attempt AS t
          WHERE t.delivery_id = d.id ORDER BY t.started_at DESC LIMIT 1) AS last_status,
@@ -241,8 +245,10 @@ COMMENT ON COLUMN delivery_log.outreach_id IS 'the outreach it belongs to';
 
 CREATE VIEW rule_trace AS
 SELECT t.event_id, t.number, t.handled_at, e.type AS event_type, e.source, h.contact_id, h.conversation_id,
-       t.rule, t.verdict, t.error, t.file, t.line, t.file || ':' || t.line AS place, t.rule_set, t.instructions, t.micros,
-       jsonb_array_length(CASE jsonb_typeof(t.effects) WHEN 'array' THEN t.effects ELSE '[]' END) AS effect_count, t.effects
+       t.rule, t.verdict, t.error, t.file, t.line, t.file || ':' || t.line AS place, t.rule_set, t.instructions,
+           t.micros,
+       jsonb_array_length(CASE jsonb_typeof(t.effects) WHEN 'array' THEN t.effects ELSE '[]' END) AS effect_count,
+           t.effects
   FROM trace AS t
   LEFT JOIN handling AS h ON h.event_id = t.event_id AND h.handled_at = t.handled_at
   LEFT JOIN event AS e ON e.id = t.event_id;
@@ -401,7 +407,8 @@ SELECT k.source,
          FROM outbox AS o WHERE o.source = k.source) AS q
  CROSS JOIN LATERAL (
        SELECT count(*) FILTER (WHERE d.state = 'sent') AS sent, count(*) FILTER (WHERE d.state = 'failed') AS failed,
-              count(*) FILTER (WHERE d.state = 'parked') AS parked, count(*) FILTER (WHERE d.state = 'blocked') AS blocked
+              count(*) FILTER (WHERE d.state = 'parked') AS parked,
+                  count(*) FILTER (WHERE d.state = 'blocked') AS blocked
          FROM delivery AS d
         WHERE d.created_at > now() - interval '1 day'
           AND CASE d.kind WHEN 'webhook' THEN 'endpoint ' || d.endpoint ELSE d.source END = k.source) AS l;

@@ -27,14 +27,18 @@ AS $$
                NULL::jsonb AS effects
           FROM it
         UNION ALL
-        SELECT 2, h.handled_at, 0, 'handling', 'contact ' || h.contact_id, coalesce('problem: ' || h.problem, 'done'), NULL,
+        SELECT 2, h.handled_at, 0, 'handling', 'contact ' || h.contact_id, coalesce('problem: ' || h.problem, 'done'),
+            NULL,
                h.rule_set, NULL, NULL,
                concat_ws(', ', 'conversation ' || h.conversation_id, 'try ' || h.attempts,
-                         (extract(epoch FROM h.handled_at - it.received_at) * 1000)::bigint || ' ms after it came'), NULL
+                         (extract(epoch FROM h.handled_at - it.received_at) * 1000)::bigint || ' ms after it came'),
+                             NULL
           FROM handled AS h CROSS JOIN it
         UNION ALL
-        SELECT 3, t.handled_at, t.number, 'rule', t.rule, t.verdict, t.file || ':' || t.line, t.rule_set, t.instructions, t.micros,
-               coalesce(t.error, jsonb_array_length(CASE jsonb_typeof(t.effects) WHEN 'array' THEN t.effects ELSE '[]' END)
+        SELECT 3, t.handled_at, t.number, 'rule', t.rule, t.verdict, t.file || ':' || t.line, t.rule_set,
+            t.instructions, t.micros,
+               coalesce(t.error, jsonb_array_length(CASE jsonb_typeof(t.effects) WHEN 'array' THEN t.effects
+                   ELSE '[]' END)
                                  || ' effects'), t.effects
           FROM trace AS t WHERE t.event_id = of_event
         UNION ALL
@@ -52,25 +56,29 @@ AS $$
           FROM left_by AS d
           LEFT JOIN message AS m ON m.id = d.message_id AND m.created_at = d.message_created_at
         UNION ALL
-        SELECT 4, a.started_at, d.id, 'attempt', 'number ' || a.number, a.outcome, NULL, NULL, NULL, a.duration_ms * 1000,
+        SELECT 4, a.started_at, d.id, 'attempt', 'number ' || a.number, a.outcome, NULL, NULL, NULL,
+            a.duration_ms * 1000,
                concat_ws(', ', 'delivery ' || d.id, 'HTTP ' || a.status, a.error_code, a.reason), NULL
           FROM left_by AS d JOIN attempt AS a ON a.delivery_id = d.id
         UNION ALL
-        SELECT 5, t.armed_at, t.id, 'timer', t.name, 'due ' || to_char(t.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
-               NULL, t.rule_set, NULL, NULL, concat_ws(', ', 'by rule ' || t.rule, 'unless ' || nullif(t.unless::text, '[]')), t.data
+        SELECT 5, t.armed_at, t.id, 'timer', t.name, 'due ' || to_char(t.due_at AT TIME ZONE 'UTC',
+            'YYYY-MM-DD HH24:MI:SS'),
+               NULL, t.rule_set, NULL, NULL, concat_ws(', ', 'by rule ' || t.rule, 'unless ' || nullif(t.unless::text,
+                   '[]')), t.data
           FROM timer AS t WHERE t.cause_event = of_event
         UNION ALL
         SELECT 6, e.received_at, e.id, 'caused event', e.type, 'event ' || e.id, NULL, NULL, NULL, NULL,
                'by rule ' || (e.doc #>> '{cause,rule}'), NULL
           FROM event AS e WHERE e.cause_event = of_event
     )
-    SELECT row_number() OVER (ORDER BY part, n, at, what DESC), at, what, subject, outcome, place, rule_set, instructions, micros,
+    SELECT row_number() OVER (ORDER BY part, n, at, what DESC), at, what, subject, outcome, place, rule_set,
+        instructions, micros,
            detail, effects
       FROM told
      ORDER BY 1
 $$;
 COMMENT ON FUNCTION why(bigint) IS
-    'The story of one event: each rule and its verdict, what it caused, and what became of each message up to the provider''s last status.';
+    'The story of one event: each rule''s verdict, what it caused, and what became of each message in the end.';
 
 -- Whoever may call it must not be able to put his own tables before ours.
 DO $$

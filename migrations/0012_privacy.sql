@@ -3,9 +3,10 @@
 -- Why: a person may ask to be forgotten, and an analyst must not be able to change anything.
 -- Locks: rows of one contact at a time. Takes: milliseconds; an erasure as long as the contact's history.
 
--- Removes what a contact wrote and who they are, in everything that is theirs or was merged into them, and keeps the counts:
--- conversations, messages, events and deliveries stay as rows without content. What waits to be sent to them is canceled.
--- A webhook that carried one of their events loses its body. Returns how many messages it emptied; NULL: no such contact.
+-- Removes what a contact wrote and who they are, in everything that is theirs or was merged into them, and keeps the
+-- counts: conversations, messages, events and deliveries stay as rows without content. What waits to be sent to them is
+-- canceled. A webhook that carried one of their events loses its body. Returns how many messages it emptied; NULL: no
+-- such contact.
 CREATE FUNCTION erase_contact(of_contact bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -27,7 +28,8 @@ BEGIN
     SELECT array_agg(id ORDER BY id) INTO ids FROM family;
     PERFORM 1 FROM contact WHERE id = ANY (ids) ORDER BY id FOR UPDATE;
 
-    FOR entry IN SELECT o.position FROM outbox AS o WHERE o.contact_id = ANY (ids) AND o.state <> 'sending' ORDER BY o.position FOR UPDATE LOOP
+    FOR entry IN SELECT o.position FROM outbox AS o WHERE o.contact_id = ANY (ids) AND o.state <> 'sending'
+        ORDER BY o.position FOR UPDATE LOOP
         PERFORM end_delivery(entry.position, 'canceled', 'erased', 'the contact was erased');
     END LOOP;
     DELETE FROM timer WHERE contact_id = ANY (ids);
@@ -40,12 +42,14 @@ BEGIN
     UPDATE event AS e SET doc = jsonb_strip_nulls(jsonb_build_object(
                'type', e.type, 'source', e.source, 'provider', e.doc->'provider', 'erased', true,
                'message', jsonb_build_object('kind', e.doc #> '{message,kind}'),
-               'payment', jsonb_build_object('amount', e.doc #> '{payment,amount}', 'currency', e.doc #> '{payment,currency}'),
+               'payment', jsonb_build_object('amount', e.doc #> '{payment,amount}', 'currency',
+                   e.doc #> '{payment,currency}'),
                'status', jsonb_build_object('state', e.doc #> '{status,state}')))
      WHERE e.id = ANY (events);
     UPDATE trace AS t SET effects = '[]', error = NULL WHERE t.event_id = ANY (events);
 
-    UPDATE message SET text = NULL, content = '{}', identity = NULL, author = CASE direction WHEN 'in' THEN 'contact' ELSE author END
+    UPDATE message SET text = NULL, content = '{}', identity = NULL, author = CASE direction WHEN 'in' THEN 'contact'
+        ELSE author END
      WHERE contact_id = ANY (ids);
     GET DIAGNOSTICS emptied = ROW_COUNT;
     UPDATE delivery SET request = '{}', identity = NULL WHERE contact_id = ANY (ids);
@@ -63,7 +67,8 @@ $$;
 COMMENT ON FUNCTION erase_contact(bigint) IS
     'Removes what a contact wrote and who they are, keeps the counts; returns the number of messages it emptied.';
 
--- The read-only role: GRANT answerd_read TO somebody. A database owner without the right to create roles goes without it.
+-- The read-only role: GRANT answerd_read TO somebody. A database owner without the right to create roles goes without
+-- it.
 DO $$
 DECLARE
     view_name text;
@@ -80,7 +85,8 @@ BEGIN
             NULL; -- another database of the cluster is being migrated at this moment
     END;
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO answerd_read', current_schema());
-    FOR view_name IN SELECT c.relname FROM pg_class AS c WHERE c.relkind = 'v' AND c.relnamespace = current_schema()::regnamespace LOOP
+    FOR view_name IN SELECT c.relname FROM pg_class AS c WHERE c.relkind = 'v'
+        AND c.relnamespace = current_schema()::regnamespace LOOP
         EXECUTE format('GRANT SELECT ON %I TO answerd_read', view_name);
     END LOOP;
     REVOKE ALL ON FUNCTION erase_contact(bigint) FROM PUBLIC;

@@ -5,25 +5,41 @@ BEGIN;
 SELECT test.same((SELECT json_array_length(cases) FROM engine_claim(10)), 0, 'nobody is known yet');
 SELECT engine_commit(jsonb_build_object(
     'contacts', '[{"id": 1000, "lane": 5, "name": "Ada", "attributes": {"plan": "pro"}}]'::jsonb,
-    'identities', '[{"identity": "whatsapp:1", "contact_id": 1000, "proven_by": "whatsapp"}, {"identity": "phone:1", "contact_id": 1000}]'::jsonb,
-    'addresses', '[{"source": "whatsapp", "identity": "whatsapp:1", "contact_id": 1000, "recipient": "1", "last_inbound_at": "2026-01-01T00:00:00Z"}]'::jsonb,
+    'identities', '[{"identity": "whatsapp:1", "contact_id": 1000, "proven_by": "whatsapp"}, {"identity": "phone:1",
+        "contact_id": 1000}]'::jsonb,
+    'addresses', '[{"source": "whatsapp", "identity": "whatsapp:1", "contact_id": 1000, "recipient": "1",
+        "last_inbound_at": "2026-01-01T00:00:00Z"}]'::jsonb,
     'conversations', '[{"id": 1001, "contact_id": 1000, "source": "whatsapp", "identity": "whatsapp:1"}]'::jsonb,
-    'messages', '[{"id": 1002, "direction": "in", "kind": "text", "text": "hi", "contact_id": 1000, "conversation_id": 1001, "source": "whatsapp", "provider_message_id": "wamid.1"},
-                  {"id": 1003, "direction": "out", "kind": "text", "text": "hello", "contact_id": 1000, "conversation_id": 1001, "source": "whatsapp"}]'::jsonb,
-    'timers', '[{"id": 1004, "name": "follow-up", "due_at": "2099-01-01T00:00:00Z", "lane": 5, "contact_id": 1000, "conversation_id": 1001}]'::jsonb,
+    'messages', '[{"id": 1002, "direction": "in", "kind": "text", "text": "hi", "contact_id": 1000,
+        "conversation_id": 1001, "source": "whatsapp", "provider_message_id": "wamid.1"},
+                  {"id": 1003, "direction": "out", "kind": "text", "text": "hello", "contact_id": 1000,
+                      "conversation_id": 1001, "source": "whatsapp"}]'::jsonb,
+    'timers', '[{"id": 1004, "name": "follow-up", "due_at": "2099-01-01T00:00:00Z", "lane": 5, "contact_id": 1000,
+        "conversation_id": 1001}]'::jsonb,
     'surveys', '[{"id": 1005, "name": "csat", "contact_id": 1000, "conversation_id": 1001}]'::jsonb,
-    'outreaches', '[{"id": 1006, "contact_id": 1000, "topic": "billing", "reference": "in_1", "goal": "payment.succeeded", "steps": []}]'::jsonb,
-    'events', '[{"id": 1007, "type": "conversation.opened", "key": "internal:1007", "lane": 5, "contact_id": 1000, "conversation_id": 1001, "cause": {"event": 1, "rule": "inbox", "depth": 1}}]'::jsonb,
-    'handlings', jsonb_build_array(jsonb_build_object('event_id', (SELECT event_id FROM work), 'contact_id', 1000, 'conversation_id', 1001, 'rule_set', 'abc')),
-    'traces', jsonb_build_array(jsonb_build_object('event_id', (SELECT event_id FROM work), 'rule', 'inbox', 'verdict', 'ran', 'rule_set', 'abc', 'effects', '[{"do": "send"}]'::jsonb),
-                                jsonb_build_object('event_id', (SELECT event_id FROM work), 'rule', 'other', 'verdict', 'skipped')),
-    'rule_health', '[{"rule": "inbox", "rule_set": "abc", "failed": false}, {"rule": "bad", "rule_set": "abc", "failed": true, "error": "x.lua:1"}]'::jsonb),
+    'outreaches', '[{"id": 1006, "contact_id": 1000, "topic": "billing", "reference": "in_1",
+        "goal": "payment.succeeded", "steps": []}]'::jsonb,
+    'events', '[{"id": 1007, "type": "conversation.opened", "key": "internal:1007", "lane": 5, "contact_id": 1000,
+        "conversation_id": 1001, "cause": {"event": 1, "rule": "inbox", "depth": 1}}]'::jsonb,
+    'handlings', jsonb_build_array(jsonb_build_object('event_id', (SELECT event_id FROM work), 'contact_id', 1000,
+        'conversation_id', 1001, 'rule_set', 'abc')),
+    'traces', jsonb_build_array(jsonb_build_object('event_id', (SELECT event_id FROM work), 'rule', 'inbox', 'verdict',
+        'ran', 'rule_set', 'abc', 'effects', '[{"do": "send"}]'::jsonb),
+                                jsonb_build_object('event_id', (SELECT event_id FROM work), 'rule', 'other', 'verdict',
+                                    'skipped')),
+    'rule_health', '[{"rule": "inbox", "rule_set": "abc", "failed": false}, {"rule": "bad", "rule_set": "abc",
+        "failed": true, "error": "x.lua:1"}]'::jsonb),
     (SELECT array_agg(position) FROM work));
 COMMIT;
-SELECT test.same((SELECT c.name || ' ' || v.state || ' ' || v.topic || ' ' || m.state FROM contact AS c JOIN conversation AS v ON v.contact_id = c.id JOIN message AS m ON m.conversation_id = v.id AND m.direction = 'in'), 'Ada open support received', 'rows with their defaults');
-SELECT test.same((SELECT string_agg(number || ':' || rule, ' ' ORDER BY number) FROM trace), '1:inbox 2:other', 'traces are numbered');
-SELECT test.same((SELECT attempts || ' ' || (handled_at > now() - interval '1 minute') FROM handling)::text, '1 true', 'handled at the first try');
-SELECT test.same((SELECT string_agg(rule || failures_in_row, ' ') FROM rule_health), 'bad1', 'only a failure makes a row');
+SELECT test.same((SELECT c.name || ' ' || v.state || ' ' || v.topic || ' ' || m.state FROM contact AS c
+    JOIN conversation AS v ON v.contact_id = c.id JOIN message AS m ON m.conversation_id = v.id AND m.direction = 'in'),
+    'Ada open support received', 'rows with their defaults');
+SELECT test.same((SELECT string_agg(number || ':' || rule, ' ' ORDER BY number) FROM trace), '1:inbox 2:other',
+    'traces are numbered');
+SELECT test.same((SELECT attempts || ' ' || (handled_at > now() - interval '1 minute') FROM handling)::text, '1 true',
+    'handled at the first try');
+SELECT test.same((SELECT string_agg(rule || failures_in_row, ' ') FROM rule_health), 'bad1',
+    'only a failure makes a row');
 SELECT test.same((SELECT count(*) FROM event_key), 1::bigint, 'an internal event needs no key');
 
 -- The next claim brings the facts.
@@ -32,8 +48,10 @@ CREATE TEMP TABLE claim ON COMMIT DROP AS SELECT work::jsonb, cases::jsonb FROM 
 SELECT test.same((SELECT work #>> '{0,event,type}' FROM claim), 'conversation.opened', 'the internal event is next');
 SELECT test.same((SELECT work #>> '{0,event,id}' FROM claim), '1007', 'with its id');
 SELECT test.same((SELECT jsonb_array_length(cases) FROM claim), 1, 'one case');
-SELECT test.same((SELECT string_agg(k || ':' || CASE jsonb_typeof(v) WHEN 'array' THEN jsonb_array_length(v)::text ELSE v->>'name' END, ' ' ORDER BY k) FROM claim, jsonb_each(cases->0) AS e (k, v)),
-                 'addresses:1 contact:Ada conversations:1 identities:2 messages:0 outreaches:1 surveys:1 timers:1', 'everything known');
+SELECT test.same((SELECT string_agg(k || ':' || CASE jsonb_typeof(v) WHEN 'array' THEN jsonb_array_length(v)::text
+    ELSE v->>'name' END, ' ' ORDER BY k) FROM claim, jsonb_each(cases->0) AS e (k, v)),
+                 'addresses:1 contact:Ada conversations:1 identities:2 messages:0 outreaches:1 surveys:1 timers:1',
+                     'everything known');
 SELECT test.same((SELECT cases #>> '{0,contact,attributes,plan}' FROM claim), 'pro', 'as documents');
 ROLLBACK;
 
@@ -48,83 +66,116 @@ BEGIN
     PERFORM test.event('way ' || gen_random_uuid(), 9, doc, type);
     SELECT cases INTO found FROM engine_claim(10);
     DELETE FROM work;
-    RETURN (SELECT string_agg((c #>> '{contact,id}') || '/' || json_array_length(c->'messages'), ' ') FROM json_array_elements(found) AS c);
+    RETURN (SELECT string_agg((c #>> '{contact,id}') || '/' || json_array_length(c->'messages'), ' ')
+        FROM json_array_elements(found) AS c);
 END
 $$;
 SELECT test.contact(2000, 'telegram:2', 'telegram');
-INSERT INTO delivery (id, kind, source, message_id, message_created_at, contact_id, request) SELECT 1010, 'message', 'whatsapp', id, created_at, 1000, '{}' FROM message WHERE id = 1003;
+INSERT INTO delivery (id, kind, source, message_id, message_created_at, contact_id, request) SELECT 1010, 'message',
+    'whatsapp', id, created_at, 1000, '{}' FROM message WHERE id = 1003;
 SELECT test.same(test.led_to('{"contact": {"identities": ["nobody:1"]}}'), NULL, 'a stranger');
-SELECT test.same(test.led_to('{"contact": {"identities": ["phone:1", "telegram:2"]}}'), '1000/0 2000/0', 'two contacts, in the order of their ids');
+SELECT test.same(test.led_to('{"contact": {"identities": ["phone:1", "telegram:2"]}}'), '1000/0 2000/0',
+    'two contacts, in the order of their ids');
 SELECT test.same(test.led_to('{"contact": {"former_identities": ["telegram:2"]}}'), '2000/0', 'a former handle');
 SELECT test.same(test.led_to('{"contact_id": 2000}', 'timer.x'), '2000/0', 'by number');
 SELECT test.same(test.led_to('{"contact_id": "2000"}', 'timer.x'), '2000/0', 'by number as text');
-SELECT test.same(test.led_to('{"contact_id": "x", "conversation_id": [1], "contact": {"identities": "no"}}', 'custom.x'), NULL, 'nonsense leads nowhere and harms nobody');
+SELECT test.same(test.led_to('{"contact_id": "x", "conversation_id": [1], "contact": {"identities": "no"}}',
+    'custom.x'), NULL, 'nonsense leads nowhere and harms nobody');
 SELECT test.same(test.led_to('{"conversation_id": 1001}', 'custom.x'), '1000/0', 'by conversation');
-SELECT test.same(test.led_to('{"status": {"message_id": "unknown", "state": "sent", "echo": "1010"}}', 'message.status'), '1000/1', 'by our echo, with the message');
-SELECT test.same(test.led_to('{"status": {"message_id": "wamid.1", "state": "sent"}}', 'message.status'), '1000/1', 'by the provider''s id');
-SELECT test.same(test.led_to('{"contact": {"identities": ["whatsapp:1"]}, "message": {"reply_to": "wamid.1"}}'), '1000/1', 'what a reply answers');
-SELECT test.same(test.led_to('{"payment": {"id": "pi_1", "invoice": "in_1"}}', 'payment.succeeded'), '1000/0', 'whose outreach waits for the invoice');
+SELECT test.same(test.led_to('{"status": {"message_id": "unknown", "state": "sent", "echo": "1010"}}',
+    'message.status'), '1000/1', 'by our echo, with the message');
+SELECT test.same(test.led_to('{"status": {"message_id": "wamid.1", "state": "sent"}}', 'message.status'), '1000/1',
+    'by the provider''s id');
+SELECT test.same(test.led_to('{"contact": {"identities": ["whatsapp:1"]}, "message": {"reply_to": "wamid.1"}}'),
+    '1000/1', 'what a reply answers');
+SELECT test.same(test.led_to('{"payment": {"id": "pi_1", "invoice": "in_1"}}', 'payment.succeeded'), '1000/0',
+    'whose outreach waits for the invoice');
 UPDATE contact SET merged_into = 2000 WHERE id = 1000;
 SELECT test.same(test.led_to('{"contact_id": 1000}', 'timer.x'), '2000/0', 'who it was merged into');
 UPDATE contact SET merged_into = NULL WHERE id = 1000;
 TRUNCATE work;
 
 -- Full rows replace; what others own stays.
-UPDATE address SET next_slot_at = '2026-01-01', unreachable_at = now() + interval '1 second', unreachable_reason = 'just now' WHERE identity = 'whatsapp:1';
+UPDATE address SET next_slot_at = '2026-01-01', unreachable_at = now() + interval '1 second',
+    unreachable_reason = 'just now' WHERE identity = 'whatsapp:1';
 UPDATE outreach SET reached_at = '2026-01-02' WHERE id = 1006;
 SELECT engine_commit('{"contacts": [{"id": 1000, "lane": 5, "name": "Ada L.", "opted_out": ["marketing"]}],
-    "addresses": [{"source": "whatsapp", "identity": "whatsapp:1", "contact_id": 1000, "recipient": "", "last_inbound_at": "2025-01-01T00:00:00Z"}],
-    "conversations": [{"id": 1012, "contact_id": 1000}, {"id": 1001, "contact_id": 1000, "state": "resolved", "resolved_at": "2026-01-01T00:00:00Z"}],
-    "outreaches": [{"id": 1006, "contact_id": 1000, "topic": "billing", "reference": "in_1", "goal": "payment.succeeded", "state": "recovered", "steps": []},
-                   {"id": 1013, "contact_id": 1000, "topic": "billing", "reference": "in_1", "goal": "payment.succeeded", "steps": []}],
-    "timers": [{"id": 1014, "name": "follow-up", "due_at": "2098-01-01T00:00:00Z", "lane": 5, "contact_id": 1000, "conversation_id": 1001}],
+    "addresses": [{"source": "whatsapp", "identity": "whatsapp:1", "contact_id": 1000, "recipient": "",
+        "last_inbound_at": "2025-01-01T00:00:00Z"}],
+    "conversations": [{"id": 1012, "contact_id": 1000}, {"id": 1001, "contact_id": 1000, "state": "resolved",
+        "resolved_at": "2026-01-01T00:00:00Z"}],
+    "outreaches": [{"id": 1006, "contact_id": 1000, "topic": "billing", "reference": "in_1",
+        "goal": "payment.succeeded", "state": "recovered", "steps": []},
+                   {"id": 1013, "contact_id": 1000, "topic": "billing", "reference": "in_1",
+                       "goal": "payment.succeeded", "steps": []}],
+    "timers": [{"id": 1014, "name": "follow-up", "due_at": "2098-01-01T00:00:00Z", "lane": 5, "contact_id": 1000,
+        "conversation_id": 1001}],
     "message_edits": [{"id": 1003, "created_at": "2000-01-01T00:00:00Z", "text": "no such row"}],
-    "rule_health": [{"rule": "bad", "rule_set": "abc", "failed": true}, {"rule": "bad", "rule_set": "abc", "failed": true}]}', '{}');
-SELECT test.same((SELECT concat_ws(' ', recipient, extract(year FROM last_inbound_at), next_slot_at IS NOT NULL, unreachable_reason) FROM address WHERE identity = 'whatsapp:1'), '1 2026 t just now', 'an address keeps what senders know');
-SELECT test.same((SELECT string_agg(id || ':' || state, ' ' ORDER BY id) FROM conversation WHERE contact_id = 1000), '1001:resolved 1012:open', 'one ends, one begins under the same key');
-SELECT test.same((SELECT string_agg(id || ':' || state || ':' || (reached_at IS NOT NULL), ' ' ORDER BY id) FROM outreach), '1006:recovered:true 1013:active:false', 'reached stays reached');
+    "rule_health": [{"rule": "bad", "rule_set": "abc", "failed": true}, {"rule": "bad", "rule_set": "abc",
+        "failed": true}]}', '{}');
+SELECT test.same((SELECT concat_ws(' ', recipient, extract(year FROM last_inbound_at), next_slot_at IS NOT NULL,
+    unreachable_reason) FROM address WHERE identity = 'whatsapp:1'), '1 2026 t just now',
+    'an address keeps what senders know');
+SELECT test.same((SELECT string_agg(id || ':' || state, ' ' ORDER BY id) FROM conversation WHERE contact_id = 1000),
+    '1001:resolved 1012:open', 'one ends, one begins under the same key');
+SELECT test.same((SELECT string_agg(id || ':' || state || ':' || (reached_at IS NOT NULL), ' ' ORDER BY id)
+    FROM outreach), '1006:recovered:true 1013:active:false', 'reached stays reached');
 SELECT test.same((SELECT string_agg(id::text, ' ') FROM timer WHERE name = 'follow-up'), '1014', 'one timer of a name');
 SELECT test.same((SELECT failures_in_row FROM rule_health), 3, 'failures in a row');
-SELECT engine_commit(jsonb_build_object('message_edits', (SELECT jsonb_agg(jsonb_build_object('id', id, 'created_at', created_at, 'text', 'hi!', 'edited_at', now())) FROM message WHERE id = 1002),
-    'timer_cancels', '[{"conversation_id": 1001, "name": "follow-up"}]'::jsonb, 'rule_health', '[{"rule": "bad", "rule_set": "abc", "failed": false}]'::jsonb), '{}');
-SELECT test.same((SELECT text || ' ' || kind || ' ' || (edited_at IS NOT NULL) FROM message WHERE id = 1002), 'hi! text true', 'an edit changes what it names');
+SELECT engine_commit(jsonb_build_object('message_edits', (SELECT jsonb_agg(jsonb_build_object('id', id, 'created_at',
+    created_at, 'text', 'hi!', 'edited_at', now())) FROM message WHERE id = 1002),
+    'timer_cancels', '[{"conversation_id": 1001, "name": "follow-up"}]'::jsonb, 'rule_health',
+        '[{"rule": "bad", "rule_set": "abc", "failed": false}]'::jsonb), '{}');
+SELECT test.same((SELECT text || ' ' || kind || ' ' || (edited_at IS NOT NULL) FROM message WHERE id = 1002),
+    'hi! text true', 'an edit changes what it names');
 SELECT test.same((SELECT count(*) FROM timer), 0::bigint, 'canceled');
 SELECT test.same((SELECT failures_in_row FROM rule_health), 0, 'it ran well');
-SELECT test.refused($$SELECT engine_commit('{"conversations": [{"id": 1099, "contact_id": 1000}]}', '{}')$$, '23505', 'a second open conversation of the same kind');
+SELECT test.refused($$SELECT engine_commit('{"conversations": [{"id": 1099, "contact_id": 1000}]}', '{}')$$, '23505',
+    'a second open conversation of the same kind');
 
--- Identities: the same pair again is nothing; somebody else's is a conflict, unless it was among the facts of this claim.
+-- Identities: the same pair again is nothing; somebody else's is a conflict, unless it was among the facts of this
+-- claim.
 SELECT engine_commit('{"identities": [{"identity": "whatsapp:1", "contact_id": 1000}]}', '{}');
-SELECT test.refused($$SELECT engine_commit('{"identities": [{"identity": "whatsapp:1", "contact_id": 2000}]}', '{}')$$, '23505', 'an identity of a contact that was not looked at');
+SELECT test.refused($$SELECT engine_commit('{"identities": [{"identity": "whatsapp:1", "contact_id": 2000}]}', '{}')$$,
+    '23505', 'an identity of a contact that was not looked at');
 SELECT test.event('merge', 5, '{"contact": {"identities": ["whatsapp:1", "telegram:2"]}}');
 BEGIN;
 SELECT test.claim(10);
-SELECT engine_commit('{"contacts": [{"id": 1000, "lane": 5, "merged_into": 2000}], "identities": [{"identity": "whatsapp:1", "contact_id": 2000}]}', (SELECT array_agg(position) FROM work));
+SELECT engine_commit('{"contacts": [{"id": 1000, "lane": 5, "merged_into": 2000}],
+    "identities": [{"identity": "whatsapp:1", "contact_id": 2000}]}', (SELECT array_agg(position) FROM work));
 COMMIT;
 SELECT test.same((SELECT contact_id FROM identity WHERE identity = 'whatsapp:1'), 2000::bigint, 'a merge moves it');
 -- What a try ran into is among the facts of the next one.
 SELECT test.event('identify', 6, '{"contact": {"identities": ["nobody:2"]}}');
 SELECT engine_load_also((SELECT array_agg(position) FROM work), ARRAY['telegram:2']);
 BEGIN;
-SELECT test.same((SELECT cases::jsonb #>> '{0,contact,id}' FROM engine_claim(10)), '2000', 'the owner of what a rule named');
+SELECT test.same((SELECT cases::jsonb #>> '{0,contact,id}' FROM engine_claim(10)), '2000',
+    'the owner of what a rule named');
 ROLLBACK;
 
 -- Two engines meet at one person through two lanes: the second waits and then sees what the first one did.
 TRUNCATE work;
-SELECT test.event('lane 1', 1, '{"contact": {"identities": ["telegram:2"]}}'), test.event('lane 2', 2, '{"contact": {"identities": ["whatsapp:1"]}}');
+SELECT test.event('lane 1', 1, '{"contact": {"identities": ["telegram:2"]}}'), test.event('lane 2', 2,
+    '{"contact": {"identities": ["whatsapp:1"]}}');
 SELECT test.open('a'), test.open('b');
 SELECT test.run('a', 'BEGIN'), test.run('b', 'BEGIN');
 SELECT test.same(test.ask('a', 'SELECT test.claim(1)'), 'lane 1', 'one lane');
 SELECT test.start('b', 'SELECT cases::jsonb #>> ''{0,contact,name}'' FROM engine_claim(1)');
 SELECT test.until_blocked('b');
-SELECT test.ask('a', $$SELECT engine_commit('{"contacts": [{"id": 2000, "lane": 5, "name": "renamed"}]}', (SELECT array_agg(position) FROM work AS w JOIN event AS e ON e.id = w.event_id WHERE e.key = 'lane 1'))::text$$);
+SELECT test.ask('a', $$SELECT engine_commit('{"contacts": [{"id": 2000, "lane": 5, "name": "renamed"}]}',
+    (SELECT array_agg(position) FROM work AS w JOIN event AS e ON e.id = w.event_id WHERE e.key = 'lane 1'))::text$$);
 SELECT test.run('a', 'COMMIT');
 SELECT test.same(test.wait('b'), 'renamed', 'the other lane sees it');
 SELECT test.run('b', 'ROLLBACK');
 -- Both make the same stranger: one of them is told to look again.
-SELECT test.event('new 1', 3, '{"contact": {"identities": ["email:n@x", "stripe:n"]}}'), test.event('new 2', 4, '{"contact": {"identities": ["whatsapp:9", "email:n@x"]}}');
+SELECT test.event('new 1', 3, '{"contact": {"identities": ["email:n@x", "stripe:n"]}}'), test.event('new 2', 4,
+    '{"contact": {"identities": ["whatsapp:9", "email:n@x"]}}');
 SELECT test.run('a', 'BEGIN'), test.run('b', 'BEGIN');
-SELECT test.ask('a', $$SELECT engine_commit('{"contacts": [{"id": 3000, "lane": 3}], "identities": [{"identity": "email:n@x", "contact_id": 3000}]}', '{}')::text$$);
-SELECT test.start('b', $$SELECT engine_commit('{"contacts": [{"id": 4000, "lane": 4}], "identities": [{"identity": "whatsapp:9", "contact_id": 4000}, {"identity": "email:n@x", "contact_id": 4000}]}', '{}')::text$$);
+SELECT test.ask('a', $$SELECT engine_commit('{"contacts": [{"id": 3000, "lane": 3}],
+    "identities": [{"identity": "email:n@x", "contact_id": 3000}]}', '{}')::text$$);
+SELECT test.start('b', $$SELECT engine_commit('{"contacts": [{"id": 4000, "lane": 4}],
+    "identities": [{"identity": "whatsapp:9", "contact_id": 4000}, {"identity": "email:n@x",
+    "contact_id": 4000}]}', '{}')::text$$);
 SELECT test.until_blocked('b');
 SELECT test.run('a', 'COMMIT');
 SELECT test.refused($$SELECT test.wait('b')$$, '23505', 'the second one');
@@ -132,5 +183,6 @@ SELECT test.run('b', 'ROLLBACK');
 SELECT test.same((SELECT count(*) FROM contact WHERE id IN (3000, 4000)), 1::bigint, 'one person');
 
 -- Work that somebody took away meanwhile: nothing of the batch happened.
-SELECT test.refused($$SELECT engine_commit('{"contacts": [{"id": 5000, "lane": 3}]}', '{4242}')$$, '40001', 'no such work');
+SELECT test.refused($$SELECT engine_commit('{"contacts": [{"id": 5000, "lane": 3}]}', '{4242}')$$, '40001',
+    'no such work');
 SELECT test.same((SELECT count(*) FROM contact WHERE id = 5000), 0::bigint, 'nothing is left of it');

@@ -3,13 +3,17 @@
 -- The ids that a claim gives, as text; `paces` as the server passes them.
 CREATE FUNCTION test.leave(most integer, paces jsonb DEFAULT '{}') RETURNS text
 LANGUAGE sql
-AS $$ SELECT coalesce((SELECT string_agg(d->>'message_id', ' ' ORDER BY n) FROM json_array_elements(c.deliveries) WITH ORDINALITY AS x (d, n)), '') FROM deliver_claim(most, '1 minute', paces) AS c $$;
+AS $$ SELECT coalesce((SELECT string_agg(d->>'message_id', ' ' ORDER BY n)
+    FROM json_array_elements(c.deliveries) WITH ORDINALITY AS x (d, n)), '') FROM deliver_claim(most, '1 minute',
+    paces) AS c $$;
 CREATE FUNCTION test.outcome(of_message bigint, said jsonb) RETURNS void
 LANGUAGE sql
-AS $$ SELECT deliver_record(jsonb_build_array(jsonb_build_object('id', d.id, 'created_at', d.created_at, 'number', d.attempts, 'duration_ms', 7, 'status', 200) || said)) FROM delivery AS d WHERE d.message_id = of_message $$;
+AS $$ SELECT deliver_record(jsonb_build_array(jsonb_build_object('id', d.id, 'created_at', d.created_at, 'number',
+    d.attempts, 'duration_ms', 7, 'status', 200) || said)) FROM delivery AS d WHERE d.message_id = of_message $$;
 CREATE FUNCTION test.state(of_message bigint) RETURNS text
 LANGUAGE sql
-AS $$ SELECT concat_ws(' ', d.state, m.state, o.state) FROM delivery AS d JOIN message AS m ON m.id = d.message_id LEFT JOIN outbox AS o ON o.delivery_id = d.id WHERE m.id = of_message $$;
+AS $$ SELECT concat_ws(' ', d.state, m.state, o.state) FROM delivery AS d JOIN message AS m ON m.id = d.message_id LEFT
+    JOIN outbox AS o ON o.delivery_id = d.id WHERE m.id = of_message $$;
 
 SELECT test.contact(1000, 'whatsapp:1'), test.contact(2000, 'whatsapp:2'), test.contact(3000, 'telegram:3', 'telegram');
 SELECT test.send(11, 1000), test.send(21, 1000), test.send(31, 2000), test.send(41, 1000);
@@ -31,21 +35,27 @@ SELECT test.same((SELECT due_at > now() FROM outbox WHERE message_id = 21), true
 UPDATE outbox SET due_at = now() WHERE message_id = 21;
 SELECT test.same(test.leave(10), '21', 'its time has come');
 SELECT test.same((SELECT attempts FROM delivery WHERE message_id = 21)::integer, 2, 'the second attempt');
-SELECT test.outcome(21, '{"outcome": "failed", "error_code": "131026", "reason": "not on WhatsApp", "unreachable": true}');
+SELECT test.outcome(21, '{"outcome": "failed", "error_code": "131026", "reason": "not on WhatsApp",
+    "unreachable": true}');
 SELECT test.same(test.state(21), 'failed failed', 'refused for good');
-SELECT test.same((SELECT unreachable_reason FROM address WHERE identity = 'whatsapp:1'), 'not on WhatsApp', 'the address is known to be dead');
+SELECT test.same((SELECT unreachable_reason FROM address WHERE identity = 'whatsapp:1'), 'not on WhatsApp',
+    'the address is known to be dead');
 SELECT test.same(test.leave(10), '41', 'the recipient''s line goes on');
-SELECT test.outcome(41, '{"outcome": "blocked", "error_code": "window_closed", "reason": "closed", "duration_ms": null}');
+SELECT test.outcome(41, '{"outcome": "blocked", "error_code": "window_closed", "reason": "closed",
+    "duration_ms": null}');
 SELECT test.same(test.state(41), 'blocked blocked', 'not allowed to leave');
-SELECT test.same((SELECT attempts || ' ' || (SELECT count(*) FROM attempt AS a WHERE a.delivery_id = d.id) FROM delivery AS d WHERE message_id = 41), '0 0', 'that was no attempt');
-SELECT test.same((SELECT string_agg(number || ':' || outcome, ' ' ORDER BY number) FROM attempt AS a JOIN delivery AS d ON d.id = a.delivery_id WHERE d.message_id = 21), '1:retry 2:failed', 'attempts are kept');
+SELECT test.same((SELECT attempts || ' ' || (SELECT count(*) FROM attempt AS a WHERE a.delivery_id = d.id)
+    FROM delivery AS d WHERE message_id = 41), '0 0', 'that was no attempt');
+SELECT test.same((SELECT string_agg(number || ':' || outcome, ' ' ORDER BY number) FROM attempt AS a
+    JOIN delivery AS d ON d.id = a.delivery_id WHERE d.message_id = 21), '1:retry 2:failed', 'attempts are kept');
 
 -- Two senders at the same time share the work and never one recipient.
 SELECT test.outcome(31, '{"outcome": "sent"}');
 SELECT test.send(51, 1000), test.send(61, 1000), test.send(71, 2000);
 SELECT test.open('a'), test.open('b');
 SELECT test.run('a', 'BEGIN'), test.run('b', 'BEGIN');
-SELECT test.same(test.ask('a', 'SELECT test.leave(1)') || '|' || test.ask('b', 'SELECT test.leave(10)'), '51|', 'one sender for a source at a time');
+SELECT test.same(test.ask('a', 'SELECT test.leave(1)') || '|' || test.ask('b', 'SELECT test.leave(10)'), '51|',
+    'one sender for a source at a time');
 SELECT test.run('a', 'COMMIT'), test.run('b', 'COMMIT');
 SELECT test.same(test.ask('b', 'SELECT test.leave(10)'), '71', 'the second one gets the other recipient');
 -- The first is removed at the very moment when another is put behind it: the other must not be forgotten.
@@ -61,34 +71,44 @@ SELECT test.outcome(61, '{"outcome": "sent"}');
 -- Paces: of the source, of the address, and pauses.
 SELECT test.contact(1000 * n, 'whatsapp:' || n) FROM generate_series(4, 30) AS n;
 SELECT test.send(1000 * n + 501, 1000 * n) FROM generate_series(4, 30) AS n;
-SELECT test.same((SELECT cardinality(string_to_array(test.leave(100, '{"whatsapp": {"per_second": 10}}'), ' '))), 3, 'a quarter of a second''s worth at once');
+SELECT test.same((SELECT cardinality(string_to_array(test.leave(100, '{"whatsapp": {"per_second": 10}}'), ' '))), 3,
+    'a quarter of a second''s worth at once');
 SELECT test.same(test.leave(100, '{"whatsapp": {"per_second": 10}}'), '', 'then the source must wait');
-SELECT test.holds((SELECT next_due BETWEEN clock_timestamp() AND clock_timestamp() + interval '150 ms' FROM deliver_claim(100, '1 minute', '{"whatsapp": {"per_second": 10}}')), 'and says how long');
+SELECT test.holds((SELECT next_due BETWEEN clock_timestamp() AND clock_timestamp() + interval '150 ms'
+    FROM deliver_claim(100, '1 minute', '{"whatsapp": {"per_second": 10}}')), 'and says how long');
 SELECT test.send(12001, 3000);
 SELECT test.same(test.leave(100, '{"whatsapp": {"per_second": 10}}'), '12001', 'another source does not wait with it');
 SELECT pg_sleep(0.35);
-SELECT test.holds((SELECT cardinality(string_to_array(test.leave(100, '{"whatsapp": {"per_second": 10}}'), ' ')) BETWEEN 3 AND 5), 'later some more');
+SELECT test.holds((SELECT cardinality(string_to_array(test.leave(100, '{"whatsapp": {"per_second": 10}}'),
+    ' ')) BETWEEN 3 AND 5), 'later some more');
 SELECT pause_source('whatsapp', now() + interval '1 hour', 'token expired');
 SELECT test.same(test.leave(100), '', 'a paused source sends nothing');
-SELECT test.holds((SELECT next_due > now() + interval '50 minutes' FROM deliver_claim(100, '1 minute')), 'and says until when');
+SELECT test.holds((SELECT next_due > now() + interval '50 minutes' FROM deliver_claim(100, '1 minute')),
+    'and says until when');
 SELECT test.holds(resume_source('whatsapp'), 'somebody resumes it');
 SELECT test.same(resume_source('whatsapp'), false, 'once');
 SELECT test.leave(100);
 SELECT test.outcome(message_id, '{"outcome": "sent"}') FROM outbox WHERE state = 'sending';
 SELECT test.same((SELECT count(*) FROM outbox), 0::bigint, 'everything left');
 SELECT test.send(13001, 4000), test.send(14001, 4000), test.send(15001, 4000);
-SELECT test.same(test.leave(10, '{"whatsapp": {"address_interval_ms": 6000, "address_burst": 2}}'), '13001', 'the first of a burst');
+SELECT test.same(test.leave(10, '{"whatsapp": {"address_interval_ms": 6000, "address_burst": 2}}'), '13001',
+    'the first of a burst');
 SELECT test.outcome(13001, '{"outcome": "sent"}');
-SELECT test.same(test.leave(10, '{"whatsapp": {"address_interval_ms": 6000, "address_burst": 2}}'), '14001', 'the second');
+SELECT test.same(test.leave(10, '{"whatsapp": {"address_interval_ms": 6000, "address_burst": 2}}'), '14001',
+    'the second');
 SELECT test.outcome(14001, '{"outcome": "sent"}');
-SELECT test.same(test.leave(10, '{"whatsapp": {"address_interval_ms": 6000, "address_burst": 2}}'), '', 'the third waits');
-SELECT test.holds((SELECT due_at BETWEEN now() + interval '4 seconds' AND now() + interval '6 seconds' FROM outbox WHERE message_id = 15001), 'until its slot');
+SELECT test.same(test.leave(10, '{"whatsapp": {"address_interval_ms": 6000, "address_burst": 2}}'), '',
+    'the third waits');
+SELECT test.holds((SELECT due_at BETWEEN now() + interval '4 seconds' AND now() + interval '6 seconds' FROM outbox
+    WHERE message_id = 15001), 'until its slot');
 UPDATE outbox SET due_at = now();
 SELECT test.leave(10), test.outcome(15001, '{"outcome": "sent"}');
 
 -- An outreach that has reached its goal sends nothing any more, also when the engine has not yet seen the payment.
-INSERT INTO outreach (id, contact_id, topic, reference, goal, steps) VALUES (70, 1000, 'billing', 'in_1', 'payment.succeeded', '[]'), (71, 2000, 'billing', 'in_2', 'payment.succeeded', '[]');
-SELECT test.send(16001, 1000, '{"outreach_id": 70}'), test.send(17001, 1000), test.send(18001, 2000, '{"outreach_id": 71}');
+INSERT INTO outreach (id, contact_id, topic, reference, goal, steps) VALUES (70, 1000, 'billing', 'in_1',
+    'payment.succeeded', '[]'), (71, 2000, 'billing', 'in_2', 'payment.succeeded', '[]');
+SELECT test.send(16001, 1000, '{"outreach_id": 70}'), test.send(17001, 1000), test.send(18001, 2000,
+    '{"outreach_id": 71}');
 SELECT test.event('evt_paid', 1, '{"payment": {"invoice": "in_1"}}', 'payment.succeeded', 'stripe');
 SELECT test.same(test.leave(10), '18001', 'the reminder of the paid invoice does not leave');
 SELECT test.same(test.state(16001), 'canceled canceled', 'it is canceled');
@@ -104,10 +124,13 @@ SELECT test.outcome(19601, '{"outcome": "retry", "due_at": "2020-01-01T00:00:00Z
 SELECT test.same(test.state(19601), 'canceled canceled', 'but it is not tried again');
 
 -- Unknown outcomes: settled by the provider's word, or by the policy of the request.
-SELECT test.send(20001, 1000, request => '{"on_unknown": "hold"}'), test.send(20101, 1000), test.send(20201, 2000, request => '{"on_unknown": "resend"}'),
+SELECT test.send(20001, 1000, request => '{"on_unknown": "hold"}'), test.send(20101, 1000), test.send(20201, 2000,
+    request => '{"on_unknown": "resend"}'),
        test.send(20301, 3000, request => '{"on_unknown": "give_up"}');
-SELECT test.same((SELECT string_agg(x, ' ' ORDER BY x) FROM unnest(string_to_array(test.leave(10), ' ')) AS x), '20001 20201 20301', 'three leave');
-SELECT test.outcome(20001, '{"outcome": "unknown", "reason": "time-out"}'), test.outcome(20201, '{"outcome": "unknown"}');
+SELECT test.same((SELECT string_agg(x, ' ' ORDER BY x) FROM unnest(string_to_array(test.leave(10), ' ')) AS x),
+    '20001 20201 20301', 'three leave');
+SELECT test.outcome(20001, '{"outcome": "unknown", "reason": "time-out"}'), test.outcome(20201,
+    '{"outcome": "unknown"}');
 UPDATE outbox SET lease_until = now() - interval '1 second' WHERE message_id = 20301;
 SELECT test.same(deliver_settle('1 hour'), 1::bigint, 'the sender of the third died');
 SELECT test.same(test.state(20301), 'unknown unknown unknown', 'nobody knows');
@@ -116,11 +139,14 @@ SELECT test.same(deliver_settle('0'), 3::bigint, 'time is over for all');
 SELECT test.same(test.state(20001), 'unknown unknown', 'hold: it stays unknown');
 SELECT test.same(test.state(20201), 'retrying unknown waiting', 'resend: it waits to be sent again');
 SELECT test.same(test.state(20301), 'failed failed', 'give up: it failed');
-SELECT test.same((SELECT string_agg(x, ' ' ORDER BY x) FROM unnest(string_to_array(test.leave(10), ' ')) AS x), '20101 20201', 'lines go on');
-SELECT test.same(apply_message_state('whatsapp', 'wamid.held', (SELECT id FROM delivery WHERE message_id = 20001), 'delivered', now()), true, 'the echo proves it');
+SELECT test.same((SELECT string_agg(x, ' ' ORDER BY x) FROM unnest(string_to_array(test.leave(10), ' ')) AS x),
+    '20101 20201', 'lines go on');
+SELECT test.same(apply_message_state('whatsapp', 'wamid.held', (SELECT id FROM delivery WHERE message_id = 20001),
+    'delivered', now()), true, 'the echo proves it');
 SELECT test.same(test.state(20001), 'sent delivered', 'no longer unknown');
 SELECT test.outcome(20201, '{"outcome": "unknown"}');
-SELECT test.same(apply_message_state('whatsapp', 'wamid.proved', (SELECT id FROM delivery WHERE message_id = 20201), 'sent', now()), true, 'proved while it is unknown');
+SELECT test.same(apply_message_state('whatsapp', 'wamid.proved', (SELECT id FROM delivery WHERE message_id = 20201),
+    'sent', now()), true, 'proved while it is unknown');
 SELECT test.same(test.state(20201), 'sent sent', 'and not sent again');
 SELECT test.outcome(20101, '{"outcome": "sent", "provider_message_id": "wamid.20101"}');
 
@@ -132,16 +158,23 @@ SELECT test.outcome(21001, '{"outcome": "sent", "provider_message_id": "wamid.la
 SELECT test.same(test.state(21001), 'sent sent', 'late, but true');
 
 -- An outgoing webhook is at least once: its receiver knows a double by its id.
-SELECT engine_commit(jsonb_build_object('deliveries', jsonb_build_array(jsonb_build_object('id', 22002, 'created_at', now(), 'kind', 'webhook', 'endpoint', 'crm', 'request', '{}'::jsonb))), '{}');
-SELECT test.holds((SELECT d->>'endpoint' = 'crm' AND d->>'attempts' = '0' FROM deliver_claim(5, '1 minute') AS c, json_array_elements(c.deliveries) AS d), 'it leaves');
-SELECT deliver_record(jsonb_build_array(jsonb_build_object('id', 22002, 'created_at', created_at, 'number', 1, 'outcome', 'unknown', 'duration_ms', 1))) FROM delivery WHERE id = 22002;
+SELECT engine_commit(jsonb_build_object('deliveries', jsonb_build_array(jsonb_build_object('id', 22002, 'created_at',
+    now(), 'kind', 'webhook', 'endpoint', 'crm', 'request', '{}'::jsonb))), '{}');
+SELECT test.holds((SELECT d->>'endpoint' = 'crm' AND d->>'attempts' = '0' FROM deliver_claim(5, '1 minute') AS c,
+    json_array_elements(c.deliveries) AS d), 'it leaves');
+SELECT deliver_record(jsonb_build_array(jsonb_build_object('id', 22002, 'created_at', created_at, 'number', 1,
+    'outcome', 'unknown', 'duration_ms', 1))) FROM delivery WHERE id = 22002;
 SELECT test.same(deliver_settle('1 hour'), 1::bigint, 'at once');
-SELECT test.same((SELECT d.state || ' ' || o.state FROM delivery AS d JOIN outbox AS o ON o.delivery_id = d.id WHERE d.id = 22002), 'retrying waiting', 'again');
+SELECT test.same((SELECT d.state || ' ' || o.state FROM delivery AS d JOIN outbox AS o ON o.delivery_id = d.id
+    WHERE d.id = 22002), 'retrying waiting', 'again');
 SELECT deliver_claim(5, '1 minute');
-SELECT deliver_record(jsonb_build_array(jsonb_build_object('id', 22002, 'created_at', created_at, 'number', 2, 'outcome', 'parked', 'duration_ms', 1, 'disable_endpoint', true, 'reason', '410'))) FROM delivery WHERE id = 22002;
-SELECT test.same((SELECT paused_until::text FROM source_pace WHERE source = 'endpoint crm'), 'infinity', 'an endpoint that is gone is disabled');
+SELECT deliver_record(jsonb_build_array(jsonb_build_object('id', 22002, 'created_at', created_at, 'number', 2,
+    'outcome', 'parked', 'duration_ms', 1, 'disable_endpoint', true, 'reason', '410'))) FROM delivery WHERE id = 22002;
+SELECT test.same((SELECT paused_until::text FROM source_pace WHERE source = 'endpoint crm'), 'infinity',
+    'an endpoint that is gone is disabled');
 SELECT test.same(retry_delivery(22002), 'parked', 'somebody retries it');
-SELECT test.same((SELECT json_array_length(deliveries) FROM deliver_claim(5, '1 minute')), 0, 'in vain as long as it is disabled');
+SELECT test.same((SELECT json_array_length(deliveries) FROM deliver_claim(5, '1 minute')), 0,
+    'in vain as long as it is disabled');
 SELECT test.holds(resume_source('crm'), 'it is resumed by its name');
 SELECT test.same((SELECT json_array_length(deliveries) FROM deliver_claim(5, '1 minute')), 1, 'and leaves');
 
@@ -151,9 +184,12 @@ SELECT test.same(test.state(21), 'queued queued waiting', 'it is queued again');
 SELECT test.same(test.leave(10), '21', 'it leaves');
 SELECT test.outcome(21, '{"outcome": "sent", "opted_out": true, "new_recipient": "777"}');
 SELECT test.same(test.state(21), 'sent sent', 'and arrives');
-SELECT test.same((SELECT recipient FROM address WHERE identity = 'whatsapp:1'), '777', 'the provider gave a new address');
+SELECT test.same((SELECT recipient FROM address WHERE identity = 'whatsapp:1'), '777',
+    'the provider gave a new address');
 SELECT test.same((SELECT opted_out::text FROM contact WHERE id = 1000), '{all}', 'and said that the contact opted out');
 SELECT test.same((SELECT count(*) FROM event WHERE type = 'contact.opted_out'), 1::bigint, 'which is an event');
 SELECT test.same(retry_delivery(1), NULL, 'there is no such delivery');
-SELECT test.same(retry_delivery((SELECT id FROM delivery WHERE message_id = 21)), 'sent', 'what was sent is not sent again');
-SELECT test.same((SELECT count(*) FROM outbox), (SELECT count(*) FROM outbox WHERE state = 'sending'), 'nothing is left behind');
+SELECT test.same(retry_delivery((SELECT id FROM delivery WHERE message_id = 21)), 'sent',
+    'what was sent is not sent again');
+SELECT test.same((SELECT count(*) FROM outbox), (SELECT count(*) FROM outbox WHERE state = 'sending'),
+    'nothing is left behind');

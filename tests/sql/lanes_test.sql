@@ -1,8 +1,10 @@
 -- The engine's claim: order within a lane, one engine for a lane, and nobody waits for strangers.
 
 -- Order: what was acknowledged first comes first, whatever the lane; rows of one batch keep their order.
-SELECT ingest_append(ARRAY[1], ARRAY['s'], ARRAY['{}'], ARRAY[''::bytea], ARRAY[NULL], 1, ARRAY[1, 1, 1, 1], ARRAY[11, 12, 13, 14],
-                     ARRAY['t', 't', 't', 't'], ARRAY['d', 'c', 'b', 'a'], ARRAY[7, 8, 7, 9], ARRAY[NULL, NULL, NULL, NULL]::text[],
+SELECT ingest_append(ARRAY[1], ARRAY['s'], ARRAY['{}'], ARRAY[''::bytea], ARRAY[NULL], 1, ARRAY[1, 1, 1, 1],
+    ARRAY[11, 12, 13, 14],
+                     ARRAY['t', 't', 't', 't'], ARRAY['d', 'c', 'b', 'a'], ARRAY[7, 8, 7, 9], ARRAY[NULL, NULL, NULL,
+                         NULL]::text[],
                      ARRAY['{}', '{}', '{}', '{}']);
 BEGIN;
 SELECT test.same(test.claim(10), 'd c b a', 'the order of the batch');
@@ -29,7 +31,8 @@ SELECT test.run('b', 'ROLLBACK');
 -- Two lanes in one bucket share its lock and nothing else.
 SELECT test.event('other', 7 + 512);
 SELECT test.run('a', 'BEGIN');
-SELECT test.same(test.ask('a', 'SELECT test.claim(1, (SELECT max(position) FROM work))'), 'other', 'one event by its position');
+SELECT test.same(test.ask('a', 'SELECT test.claim(1, (SELECT max(position) FROM work))'), 'other',
+    'one event by its position');
 SELECT test.run('b', 'BEGIN');
 SELECT test.same(test.ask('b', 'SELECT test.claim(10)'), 'c a', 'a bucket is held as a whole');
 SELECT test.run('a', 'ROLLBACK'), test.run('b', 'ROLLBACK');
@@ -41,7 +44,8 @@ SELECT test.same(test.claim(1, (SELECT max(position) FROM work)), '', 'not befor
 ROLLBACK;
 
 -- A failed event blocks its lane, no other, not even in its bucket; then it is parked and its lane goes on.
-SELECT test.same(engine_fail((SELECT position FROM work WHERE event_id = 13), 'no luck', 3, interval '1 hour'), false, 'the first failure waits');
+SELECT test.same(engine_fail((SELECT position FROM work WHERE event_id = 13), 'no luck', 3, interval '1 hour'), false,
+    'the first failure waits');
 SELECT test.event('b3', 7);
 BEGIN;
 SELECT test.same(test.claim(10), 'c a other', 'a failed event holds up its own lane only');
@@ -50,9 +54,12 @@ UPDATE work SET retry_at = now() - interval '1 second' WHERE event_id = 13;
 BEGIN;
 SELECT test.same(test.claim(10), 'c b a other b3', 'after its time it comes again, in its place');
 ROLLBACK;
-SELECT test.same(engine_fail((SELECT position FROM work WHERE event_id = 13), 'no luck', 3, interval '1 hour'), false, 'the second failure waits');
-SELECT test.same(engine_fail((SELECT position FROM work WHERE event_id = 13), 'no luck', 3, interval '1 hour'), true, 'the third one parks');
-SELECT test.same((SELECT attempts::text || ' ' || problem FROM parked_event WHERE event_id = 13), '3 no luck', 'parked with its story');
+SELECT test.same(engine_fail((SELECT position FROM work WHERE event_id = 13), 'no luck', 3, interval '1 hour'), false,
+    'the second failure waits');
+SELECT test.same(engine_fail((SELECT position FROM work WHERE event_id = 13), 'no luck', 3, interval '1 hour'), true,
+    'the third one parks');
+SELECT test.same((SELECT attempts::text || ' ' || problem FROM parked_event WHERE event_id = 13), '3 no luck',
+    'parked with its story');
 BEGIN;
 SELECT test.same(test.claim(10), 'c a other b3', 'the lane goes on without it');
 ROLLBACK;
@@ -61,12 +68,14 @@ SELECT test.same(test.claim(10), 'c a other b3 b', 'it comes after what waited')
 
 -- A worker that died: what it had in hand is handled alone, and parked when that happens again and again.
 SELECT test.ask('a', $$SELECT engine_start_worker(4000, 'here')::text$$);
-SELECT test.ask('a', $$SELECT engine_note_in_flight(4000, (SELECT array_agg(position) FROM work WHERE event_id IN (12, 14)))::text$$);
+SELECT test.ask('a', $$SELECT engine_note_in_flight(4000, (SELECT array_agg(position) FROM work WHERE event_id IN (12,
+    14)))::text$$);
 SELECT test.same(engine_blame_crashed(), 0::bigint, 'a living worker is not blamed');
 SELECT test.close('a');
 SELECT pg_sleep(0.2);
 SELECT test.same(engine_blame_crashed(), 2::bigint, 'a dead one is');
-SELECT test.same((SELECT string_agg(event_id || ':' || attempts, ' ' ORDER BY position) FROM work WHERE suspect), '12:1 14:1', 'both are suspect');
+SELECT test.same((SELECT string_agg(event_id || ':' || attempts, ' ' ORDER BY position) FROM work WHERE suspect),
+    '12:1 14:1', 'both are suspect');
 BEGIN;
 SELECT test.same(test.claim(10), 'c', 'a suspect comes alone');
 SELECT test.run('b', 'BEGIN');
@@ -75,7 +84,8 @@ SELECT test.run('b', 'ROLLBACK');
 ROLLBACK;
 UPDATE work SET attempts = 2 WHERE suspect;
 SELECT test.open('a');
-SELECT test.ask('a', $$SELECT engine_note_in_flight(5000, (SELECT array_agg(position) FROM work WHERE event_id = 12))::text$$);
+SELECT test.ask('a', $$SELECT engine_note_in_flight(5000, (SELECT array_agg(position) FROM work
+    WHERE event_id = 12))::text$$);
 SELECT test.close('a');
 SELECT pg_sleep(0.2);
 SELECT test.same(engine_blame_crashed(3), 1::bigint, 'the third death');
@@ -83,7 +93,8 @@ SELECT test.holds((SELECT problem LIKE '%died%' FROM parked_event WHERE event_id
 
 -- One lane with a long queue leaves room for others, and a blocked one takes none.
 TRUNCATE work;
-INSERT INTO work (event_id, event_received_at, lane) SELECT e.id, e.received_at, 3 FROM event AS e, generate_series(1, 2000) WHERE e.id = 11;
+INSERT INTO work (event_id, event_received_at, lane) SELECT e.id, e.received_at, 3 FROM event AS e, generate_series(1,
+    2000) WHERE e.id = 11;
 SELECT test.event('late ' || n, 100 + n) FROM generate_series(1, 20) AS n;
 BEGIN;
 SELECT test.holds((SELECT count(*) FILTER (WHERE k = 'd') BETWEEN 30 AND 50 AND count(*) FILTER (WHERE k LIKE 'late') > 10
@@ -91,10 +102,12 @@ SELECT test.holds((SELECT count(*) FILTER (WHERE k = 'd') BETWEEN 30 AND 50 AND 
 ROLLBACK;
 SELECT engine_fail((SELECT min(position) FROM work), 'no luck', 5, interval '1 hour');
 BEGIN;
-SELECT test.same((SELECT count(*) FROM unnest(string_to_array(test.claim(64), ' ')) AS k WHERE k = 'd'), 0::bigint, 'a blocked lane takes nothing');
+SELECT test.same((SELECT count(*) FROM unnest(string_to_array(test.claim(64), ' ')) AS k WHERE k = 'd'), 0::bigint,
+    'a blocked lane takes nothing');
 ROLLBACK;
 BEGIN;
-SELECT test.same((SELECT count(*) FROM unnest(string_to_array(test.claim(64), ' ')) AS k WHERE k = 'late'), 20::bigint, 'and hides nobody');
+SELECT test.same((SELECT count(*) FROM unnest(string_to_array(test.claim(64), ' ')) AS k WHERE k = 'late'), 20::bigint,
+    'and hides nobody');
 ROLLBACK;
 
 -- An event whose partition is gone is parked and does not come up again.

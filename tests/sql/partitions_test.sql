@@ -1,13 +1,17 @@
 -- Partitions: made ahead by whoever comes first, dropped by age, never while something needs them.
 
-SELECT test.same((SELECT count(*) FROM pg_class WHERE relispartition AND relkind = 'r'), 40::bigint, 'eight tables, last month to three ahead');
+SELECT test.same((SELECT count(*) FROM pg_class WHERE relispartition AND relkind = 'r'), 40::bigint,
+    'eight tables, last month to three ahead');
 SELECT test.same(make_partitions(3), 0, 'they are there');
 SELECT test.same(make_partitions(4), 8, 'one month more');
-SELECT test.same((SELECT count(*) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid WHERE c.relname = 'message_' || to_char(month_of(now()), 'YYYYMM')), (SELECT count(*) FROM pg_index WHERE indrelid = 'message'::regclass), 'with the indexes of the parent');
+SELECT test.same((SELECT count(*) FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid
+    WHERE c.relname = 'message_' || to_char(month_of(now()), 'YYYYMM')), (SELECT count(*) FROM pg_index
+    WHERE indrelid = 'message'::regclass), 'with the indexes of the parent');
 SET timezone = 'Asia/Tokyo';
 SELECT test.same((SELECT make_partitions(5)), 8, 'whatever the time zone of the session');
 RESET timezone;
-SELECT test.holds((SELECT pg_get_expr(relpartbound, oid) LIKE '%00:00:00+00%' FROM pg_class WHERE relname = 'event_' || to_char(month_of(now()) + interval '5 months', 'YYYYMM')), 'months begin in UTC');
+SELECT test.holds((SELECT pg_get_expr(relpartbound, oid) LIKE '%00:00:00+00%' FROM pg_class WHERE relname = 'event_'
+    || to_char(month_of(now()) + interval '5 months', 'YYYYMM')), 'months begin in UTC');
 
 -- Two nodes at the same time.
 SELECT test.open('a'), test.open('b');
@@ -30,21 +34,28 @@ DECLARE
     month date := (month_of(now()) - make_interval(months => months))::date;
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['webhook', 'event', 'event_key', 'handling', 'trace', 'message', 'delivery', 'attempt'] LOOP
-        EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', name || '_' || to_char(month, 'YYYYMM'), name, month, (month + interval '1 month')::date);
+    FOREACH name IN ARRAY ARRAY['webhook', 'event', 'event_key', 'handling', 'trace', 'message', 'delivery',
+        'attempt'] LOOP
+        EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', name || '_'
+            || to_char(month, 'YYYYMM'), name, month, (month + interval '1 month')::date);
     END LOOP;
     RETURN to_char(month, 'YYYYMM');
 END
 $$;
 SELECT test.old_month(n) FROM generate_series(2, 8) AS n;
-SELECT test.same((SELECT string_agg(left(name, 9), ' ' ORDER BY name) FROM drop_partitions(0) AS name), 'event_key event_key event_key event_key event_key', 'keys go by themselves, the rest is kept for ever');
-SELECT test.holds((SELECT count(*) = 3 FROM generate_series(1, 3) AS n WHERE to_regclass('event_key_' || to_char(month_of(now()) - make_interval(months => n), 'YYYYMM')) IS NOT NULL), 'keys of three months stay');
-INSERT INTO event (id, received_at, occurred_at, source, type, key, lane, doc) SELECT 1, month_of(now()) - interval '7 months' + interval '1 day', now(), 's', 't', 'k', 1, '{}';
+SELECT test.same((SELECT string_agg(left(name, 9), ' ' ORDER BY name) FROM drop_partitions(0) AS name),
+    'event_key event_key event_key event_key event_key', 'keys go by themselves, the rest is kept for ever');
+SELECT test.holds((SELECT count(*) = 3 FROM generate_series(1, 3) AS n WHERE to_regclass('event_key_'
+    || to_char(month_of(now()) - make_interval(months => n), 'YYYYMM')) IS NOT NULL), 'keys of three months stay');
+INSERT INTO event (id, received_at, occurred_at, source, type, key, lane, doc) SELECT 1,
+    month_of(now()) - interval '7 months' + interval '1 day', now(), 's', 't', 'k', 1, '{}';
 INSERT INTO work (event_id, event_received_at, lane) SELECT id, received_at, lane FROM event WHERE id = 1;
 SELECT test.same((SELECT count(*) FROM drop_partitions(6)), 5::bigint, 'only the month before the unfinished work');
 DELETE FROM work;
 SELECT test.same((SELECT count(*) FROM drop_partitions(6)), 5::bigint, 'then that month, too');
 SELECT test.same((SELECT count(*) FROM drop_partitions(6)), 0::bigint, 'nothing more');
-SELECT test.holds(to_regclass('message_' || to_char(month_of(now()) - interval '8 months', 'YYYYMM')) IS NOT NULL, 'what was said stays');
-SELECT test.same((SELECT count(*) FROM drop_partitions(6, ARRAY['message', 'delivery'])), 4::bigint, 'unless somebody says so');
+SELECT test.holds(to_regclass('message_' || to_char(month_of(now()) - interval '8 months', 'YYYYMM')) IS NOT NULL,
+    'what was said stays');
+SELECT test.same((SELECT count(*) FROM drop_partitions(6, ARRAY['message', 'delivery'])), 4::bigint,
+    'unless somebody says so');
 SELECT test.refused('SELECT drop_partitions(-1)', '22023', 'a negative age');

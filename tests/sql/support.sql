@@ -41,7 +41,8 @@ $$;
 CREATE FUNCTION test.open(session text) RETURNS void
 LANGUAGE sql
 AS $$
-    SELECT dblink_connect(session, format('host=%L port=%s dbname=%L user=%L', split_part(current_setting('unix_socket_directories'), ',', 1),
+    SELECT dblink_connect(session, format('host=%L port=%s dbname=%L user=%L',
+        split_part(current_setting('unix_socket_directories'), ',', 1),
                                           current_setting('port'), current_database(), current_user))
 $$;
 CREATE FUNCTION test.close(session text) RETURNS void
@@ -104,7 +105,8 @@ $$;
 -- What a claim gave, as "key key key"; the caller's transaction holds it.
 CREATE FUNCTION test.keys(work json) RETURNS text
 LANGUAGE sql
-AS $$ SELECT coalesce(string_agg(w #>> '{event,key}', ' ' ORDER BY n), '') FROM json_array_elements(work) WITH ORDINALITY AS x (w, n) $$;
+AS $$ SELECT coalesce(string_agg(w #>> '{event,key}', ' ' ORDER BY n), '')
+    FROM json_array_elements(work) WITH ORDINALITY AS x (w, n) $$;
 CREATE FUNCTION test.claim(most integer, only_position bigint DEFAULT 0) RETURNS text
 LANGUAGE sql
 AS $$ SELECT coalesce((SELECT test.keys(work) FROM engine_claim(most, only_position)), '') $$;
@@ -115,19 +117,24 @@ LANGUAGE sql
 AS $$
     INSERT INTO contact (id, lane, name) VALUES (id, id % 1000, 'contact ' || id);
     INSERT INTO identity (identity, contact_id) VALUES (identity, id);
-    INSERT INTO address (source, identity, contact_id, recipient) VALUES (source, identity, id, split_part(identity, ':', 2));
+    INSERT INTO address (source, identity, contact_id, recipient) VALUES (source, identity, id, split_part(identity,
+        ':', 2));
     INSERT INTO conversation (id, contact_id, source, identity) VALUES (id + 1, id, source, identity);
 $$;
 -- A message to that person with its delivery, queued. Ids: the message's, and one more for the delivery.
-CREATE FUNCTION test.send(id bigint, contact bigint, changes jsonb DEFAULT '{}', request jsonb DEFAULT '{}') RETURNS void
+CREATE FUNCTION test.send(id bigint, contact bigint, changes jsonb DEFAULT '{}',
+    request jsonb DEFAULT '{}') RETURNS void
 LANGUAGE sql
 AS $$
     SELECT engine_commit(jsonb_build_object(
         'messages', jsonb_build_array(jsonb_build_object(
-            'id', id, 'created_at', now(), 'direction', 'out', 'kind', 'text', 'text', 'hello ' || id, 'contact_id', contact,
-            'conversation_id', contact + 1, 'source', i.source, 'identity', i.identity, 'state', 'queued') || (changes - 'due_at')),
+            'id', id, 'created_at', now(), 'direction', 'out', 'kind', 'text', 'text', 'hello ' || id, 'contact_id',
+                contact,
+            'conversation_id', contact + 1, 'source', i.source, 'identity', i.identity, 'state', 'queued')
+                || (changes - 'due_at')),
         'deliveries', jsonb_build_array(jsonb_build_object(
-            'id', id + 1, 'created_at', now(), 'kind', 'message', 'source', i.source, 'identity', i.identity, 'contact_id', contact,
+            'id', id + 1, 'created_at', now(), 'kind', 'message', 'source', i.source, 'identity', i.identity,
+                'contact_id', contact,
             'message_id', id, 'message_created_at', now(), 'recipient', i.source || ' ' || i.identity, 'due_at', now(),
             'request', request) || changes)), '{}')
       FROM address AS i WHERE i.contact_id = contact LIMIT 1

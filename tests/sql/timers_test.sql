@@ -1,35 +1,50 @@
 -- Timers: each becomes an event exactly once, on whichever node.
 
-INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id, rule, rule_set, cause_event, depth, data, unless, armed_at)
-VALUES (1, 'follow-up', '2026-01-01 10:00:00.5Z', 7, 100, 200, 'inbox', 'abc', 9, 2, '{"n": null}', '["reply"]', '2026-01-01 09:00Z');
-INSERT INTO timer (id, name, due_at, lane, contact_id, outreach_id) VALUES (2, 'outreach.step', '2026-01-01 09:00Z', 8, 100, 300);
-INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id, survey_id) VALUES (3, 'survey.expired', '2026-01-01 11:00Z', 7, 100, 200, 400);
-INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id, survey_id) VALUES (4, 'survey.expired', '2099-01-01 11:00Z', 7, 100, 200, 401);
+INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id, rule, rule_set, cause_event, depth, data,
+    unless, armed_at)
+VALUES (1, 'follow-up', '2026-01-01 10:00:00.5Z', 7, 100, 200, 'inbox', 'abc', 9, 2, '{"n": null}', '["reply"]',
+    '2026-01-01 09:00Z');
+INSERT INTO timer (id, name, due_at, lane, contact_id, outreach_id) VALUES (2, 'outreach.step', '2026-01-01 09:00Z', 8,
+    100, 300);
+INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id, survey_id) VALUES (3, 'survey.expired',
+    '2026-01-01 11:00Z', 7, 100, 200, 400);
+INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id, survey_id) VALUES (4, 'survey.expired',
+    '2099-01-01 11:00Z', 7, 100, 200, 401);
 
-SELECT test.same((SELECT fired || ' ' || (next_due < now()) FROM fire_timers(1)), '1 true', 'the longest due first, and more at once');
+SELECT test.same((SELECT fired || ' ' || (next_due < now()) FROM fire_timers(1)), '1 true',
+    'the longest due first, and more at once');
 SELECT test.same((SELECT fired || ' ' || extract(year FROM next_due) FROM fire_timers(10)), '2 2099', 'the rest');
-SELECT test.same((SELECT string_agg(e.type || ' ' || e.key, ', ' ORDER BY w.position) FROM work AS w JOIN event AS e ON e.id = w.event_id),
+SELECT test.same((SELECT string_agg(e.type || ' ' || e.key, ', ' ORDER BY w.position) FROM work AS w
+    JOIN event AS e ON e.id = w.event_id),
     'outreach.step timer:2:2026-01-01T09:00:00.000Z, timer.follow-up timer:1:2026-01-01T10:00:00.500Z, survey.expired timer:3:2026-01-01T11:00:00.000Z', 'events with work, in order');
 SELECT test.same((SELECT doc - 'timer' FROM event WHERE type = 'timer.follow-up'),
-    '{"key": "timer:1:2026-01-01T10:00:00.500Z", "type": "timer.follow-up", "source": "answerd", "provider": "answerd", "occurred_at": "2026-01-01T10:00:00.5+00:00", "contact_id": 100, "conversation_id": 200,
+    '{"key": "timer:1:2026-01-01T10:00:00.500Z", "type": "timer.follow-up", "source": "answerd", "provider": "answerd",
+        "occurred_at": "2026-01-01T10:00:00.5+00:00", "contact_id": 100, "conversation_id": 200,
       "cause": {"rule": "inbox", "depth": 2, "event": 9}}'::jsonb, 'the document');
-SELECT test.same((SELECT doc #> '{timer,data}' FROM event WHERE type = 'timer.follow-up'), '{"n": null}'::jsonb, 'data as it was given');
+SELECT test.same((SELECT doc #> '{timer,data}' FROM event WHERE type = 'timer.follow-up'), '{"n": null}'::jsonb,
+    'data as it was given');
 SELECT test.same((SELECT doc->>'outreach_id' FROM event WHERE type = 'outreach.step'), '300', 'what it belongs to');
-SELECT test.same((SELECT depth || ' ' || cause_event || ' ' || lane FROM event WHERE type = 'timer.follow-up'), '2 9 7', 'cause and lane');
+SELECT test.same((SELECT depth || ' ' || cause_event || ' ' || lane FROM event WHERE type = 'timer.follow-up'), '2 9 7',
+    'cause and lane');
 SELECT test.same((SELECT fired FROM fire_timers(10)), 0::bigint, 'nothing is due');
 
 -- Two nodes at the same time.
-INSERT INTO timer (id, name, due_at, lane, contact_id) SELECT 1000 + n, 'x', now() - interval '1 hour', n, 100 FROM generate_series(1, 100) AS n;
+INSERT INTO timer (id, name, due_at, lane, contact_id) SELECT 1000 + n, 'x', now() - interval '1 hour', n, 100
+    FROM generate_series(1, 100) AS n;
 SELECT test.open('a'), test.open('b');
 SELECT test.run('a', 'BEGIN'), test.run('b', 'BEGIN');
-SELECT test.same(test.ask('a', 'SELECT fired::text FROM fire_timers(60)') || ' ' || test.ask('b', 'SELECT fired::text FROM fire_timers(60)'), '60 40', 'they share them');
+SELECT test.same(test.ask('a', 'SELECT fired::text FROM fire_timers(60)') || ' ' || test.ask('b',
+    'SELECT fired::text FROM fire_timers(60)'), '60 40', 'they share them');
 SELECT test.run('a', 'COMMIT'), test.run('b', 'ROLLBACK');
 SELECT test.same((SELECT fired FROM fire_timers(100)), 40::bigint, 'what one gave up comes again');
-SELECT test.same((SELECT count(*) || ' ' || count(DISTINCT id) || ' ' || count(DISTINCT doc #>> '{timer,id}') FROM event WHERE type = 'timer.x'), '100 100 100', 'each once');
+SELECT test.same((SELECT count(*) || ' ' || count(DISTINCT id) || ' ' || count(DISTINCT doc #>> '{timer,id}') FROM event
+    WHERE type = 'timer.x'), '100 100 100', 'each once');
 
 -- A cancel and a node that fires it: one of them comes first.
-INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id) VALUES (5, 'y', now() - interval '1 hour', 7, 100, 200);
-SELECT test.run('a', 'BEGIN'), test.ask('a', $$SELECT engine_commit('{"timer_cancels": [{"conversation_id": 200, "name": "y"}]}', '{}')::text$$);
+INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id) VALUES (5, 'y', now() - interval '1 hour', 7,
+    100, 200);
+SELECT test.run('a', 'BEGIN'), test.ask('a', $$SELECT engine_commit('{"timer_cancels": [{"conversation_id": 200,
+    "name": "y"}]}', '{}')::text$$);
 SELECT test.same((SELECT fired FROM fire_timers(10)), 0::bigint, 'it is being canceled');
 SELECT test.run('a', 'COMMIT');
 SELECT test.same((SELECT count(*) FROM event WHERE type = 'timer.y'), 0::bigint, 'it never fired');
