@@ -103,13 +103,15 @@ const struct command command_migrate = {
     .name = "migrate",
     .summary = "bring the database to the schema of this program",
     .usage = "[--config FILE] [--status | --check]",
-    .details =
-        "Applies the migrations that are missing, in order, each in a transaction of its own, and makes the partitions of\n"
-        "the coming months. Safe to run at any time and in several places at once: an advisory lock lets one work, the\n"
-        "others find it done. There is no way back: a later migration mends what an earlier one did.\n"
-        "\n"
-        "A database that a newer program migrated is refused, and one whose applied migrations differ from the files of\n"
-        "this program. `answerd serve` refuses to start on any schema but its own.",
+    .details = "Applies the migrations that are missing, in order, each in a transaction of its own, and makes the "
+               "partitions of\n"
+               "the coming months. Safe to run at any time and in several places at once: an advisory lock lets one "
+               "work, the\n"
+               "others find it done. There is no way back: a later migration mends what an earlier one did.\n"
+               "\n"
+               "A database that a newer program migrated is refused, and one whose applied migrations differ from the "
+               "files of\n"
+               "this program. `answerd serve` refuses to start on any schema but its own.",
     .options = migrate_options,
     .run = run_migrate,
 };

@@ -9,8 +9,8 @@
  * work on the second try. */
 #define CONFLICT_TRIES 3
 
-static err_t run_again(struct pg *pg, const char *sql, const struct pg_value *values, size_t count, struct pg_result **ret_result,
-                       struct error *reterr)
+static err_t run_again(struct pg *pg, const char *sql, const struct pg_value *values, size_t count,
+                       struct pg_result **ret_result, struct error *reterr)
 {
     err_t err = ERR_CONFLICT;
     for (int i = 0; i < CONFLICT_TRIES && err == ERR_CONFLICT; i++) {
@@ -19,8 +19,8 @@ static err_t run_again(struct pg *pg, const char *sql, const struct pg_value *va
     return err;
 }
 
-err_t deliver_store_claim(struct pg *pg, size_t limit, msec_t lease_ms, const json_t *paces, json_t **ret_deliveries, msec_t *ret_next_due,
-                          struct error *reterr)
+err_t deliver_store_claim(struct pg *pg, size_t limit, msec_t lease_ms, const json_t *paces, json_t **ret_deliveries,
+                          msec_t *ret_next_due, struct error *reterr)
 {
     static const char sql[] =
         "SELECT deliveries, CASE WHEN isfinite(next_due) THEN ceil(extract(epoch FROM next_due) * 1000)::bigint END"

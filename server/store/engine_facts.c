@@ -7,7 +7,8 @@
 #include "base/text.h"
 #include "store/query.h"
 
-/* A statement that fails leaves the claim's transaction broken: the commit will say so, and the batch is tried again. */
+/* A statement that fails leaves the claim's transaction broken: the commit will say so, and the batch is tried again.
+ */
 static json_t *read_rows(struct pg *pg, const char *sql, const struct pg_value *values, size_t count)
 {
     json_t *rows = NULL;
@@ -19,18 +20,18 @@ static json_t *read_rows(struct pg *pg, const char *sql, const struct pg_value *
 
 json_t *engine_store_history(struct pg *pg, int64_t conversation_id, size_t limit)
 {
-    static const char sql[] =
-        "SELECT coalesce(json_agg(m ORDER BY m.created_at, m.id), '[]') FROM ("
-        "  SELECT * FROM message WHERE conversation_id = $1::bigint ORDER BY created_at DESC, id DESC LIMIT $2::bigint) AS m";
+    static const char sql[] = "SELECT coalesce(json_agg(m ORDER BY m.created_at, m.id), '[]') FROM ("
+                              "  SELECT * FROM message WHERE conversation_id = $1::bigint ORDER BY created_at DESC, id "
+                              "DESC LIMIT $2::bigint) AS m";
     const struct pg_value values[] = { PG_VALUE_INT8(conversation_id), PG_VALUE_INT8((int64_t)limit) };
     return read_rows(pg, sql, values, ARRAY_LEN(values));
 }
 
 json_t *engine_store_conversations(struct pg *pg, int64_t contact_id, size_t limit)
 {
-    static const char sql[] =
-        "SELECT coalesce(json_agg(c ORDER BY c.updated_at DESC, c.id DESC), '[]') FROM ("
-        "  SELECT * FROM conversation WHERE contact_id = $1::bigint ORDER BY updated_at DESC, id DESC LIMIT $2::bigint) AS c";
+    static const char sql[] = "SELECT coalesce(json_agg(c ORDER BY c.updated_at DESC, c.id DESC), '[]') FROM ("
+                              "  SELECT * FROM conversation WHERE contact_id = $1::bigint ORDER BY updated_at DESC, id "
+                              "DESC LIMIT $2::bigint) AS c";
     const struct pg_value values[] = { PG_VALUE_INT8(contact_id), PG_VALUE_INT8((int64_t)limit) };
     return read_rows(pg, sql, values, ARRAY_LEN(values));
 }
@@ -50,5 +51,6 @@ err_t engine_store_raw(struct pg *pg, int64_t event_id, struct buf *ret_body, st
     if (pg_rows(result) == 0) {
         return fail(reterr, ERR_NOT_FOUND, "the event did not come with a webhook, or it is no longer kept");
     }
-    return text_decode_hex(pg_text(result, 0, 0), ret_body) ? ERR_NONE : fail(reterr, ERR_INTERNAL, "the body cannot be decoded");
+    return text_decode_hex(pg_text(result, 0, 0), ret_body) ? ERR_NONE
+                                                            : fail(reterr, ERR_INTERNAL, "the body cannot be decoded");
 }

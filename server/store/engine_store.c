@@ -46,7 +46,8 @@ static err_t run_claim(struct pg *pg, size_t limit, int64_t only_position, struc
     return err != ERR_NONE ? err : query_json_cell(result, 0, 1, &claim->cases, reterr);
 }
 
-err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim, struct error *reterr)
+err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim,
+                         struct error *reterr)
 {
     struct claim claim = { NULL, NULL };
     err_t err = pg_script(pg, "BEGIN ISOLATION LEVEL READ COMMITTED", reterr);
@@ -86,7 +87,8 @@ static void remember_identities(struct pg *pg, const json_t *changes, const int6
     free(identities);
 }
 
-err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count, struct error *reterr)
+err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count,
+                          struct error *reterr)
 {
     static const char sql[] = "SELECT engine_commit($1::jsonb, $2::bigint[])";
     struct error error = { .code = ERR_NONE };
@@ -110,13 +112,15 @@ err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *p
     return err;
 }
 
-err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, unsigned max_attempts, msec_t retry_after_ms, bool *ret_parked,
-                        struct error *reterr)
+err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, unsigned max_attempts,
+                        msec_t retry_after_ms, bool *ret_parked, struct error *reterr)
 {
     static const char sql[] = "SELECT engine_fail($1::bigint, $2, $3::integer, $4::interval)";
     char retry_after[QUERY_INTERVAL_BYTES];
     const struct pg_value values[] = {
-        PG_VALUE_INT8(position), PG_VALUE_TEXT(problem), PG_VALUE_INT8(max_attempts),
+        PG_VALUE_INT8(position),
+        PG_VALUE_TEXT(problem),
+        PG_VALUE_INT8(max_attempts),
         PG_VALUE_TEXT(query_interval(retry_after_ms, retry_after)),
     };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
@@ -129,9 +133,11 @@ err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, un
 
 /* --- timers ------------------------------------------------------------------------------------------------------ */
 
-err_t engine_store_fire_timers(struct pg *pg, size_t limit, int64_t *ret_fired, msec_t *ret_next_due, struct error *reterr)
+err_t engine_store_fire_timers(struct pg *pg, size_t limit, int64_t *ret_fired, msec_t *ret_next_due,
+                               struct error *reterr)
 {
-    static const char sql[] = "SELECT fired, (extract(epoch FROM next_due) * 1000)::bigint FROM fire_timers($1::integer)";
+    static const char sql[] =
+        "SELECT fired, (extract(epoch FROM next_due) * 1000)::bigint FROM fire_timers($1::integer)";
     const struct pg_value values[] = { PG_VALUE_INT8((int64_t)limit) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
     err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
@@ -162,7 +168,8 @@ err_t engine_store_stop_worker(struct pg *pg, int64_t worker_id, struct error *r
     return query_run(pg, sql, values, ARRAY_LEN(values), reterr);
 }
 
-err_t engine_store_note_in_flight(struct pg *pg, int64_t worker_id, const int64_t *positions, size_t count, struct error *reterr)
+err_t engine_store_note_in_flight(struct pg *pg, int64_t worker_id, const int64_t *positions, size_t count,
+                                  struct error *reterr)
 {
     static const char sql[] = "SELECT engine_note_in_flight($1::bigint, $2::bigint[])";
     const struct pg_value values[] = { PG_VALUE_INT8(worker_id), PG_VALUE_INT8S(positions, count) };

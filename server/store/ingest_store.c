@@ -100,7 +100,8 @@ static err_t add_event(struct ingest_arrays *arrays, int64_t webhook_id, const j
     return ERR_NONE;
 }
 
-static err_t fill_arrays(struct ingest_arrays *arrays, const struct ingest_row *rows, size_t count, struct error *reterr)
+static err_t fill_arrays(struct ingest_arrays *arrays, const struct ingest_row *rows, size_t count,
+                         struct error *reterr)
 {
     for (size_t i = 0; i < count; i++) {
         const struct ingest_row *row = &rows[i];
@@ -121,28 +122,24 @@ static err_t fill_arrays(struct ingest_arrays *arrays, const struct ingest_row *
     return ERR_NONE;
 }
 
-err_t ingest_store_append(struct pg_async *pg, const struct ingest_row *rows, size_t count, msec_t deadline_ms, pg_async_done *done, void *arg)
+err_t ingest_store_append(struct pg_async *pg, const struct ingest_row *rows, size_t count, msec_t deadline_ms,
+                          pg_async_done *done, void *arg)
 {
     static const char sql[] =
-        "SELECT event_id, is_new FROM ingest_append($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::bigint::integer,"
+        "SELECT event_id, is_new FROM ingest_append($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::text[], "
+        "$6::bigint::integer,"
         " $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[])";
     struct ingest_arrays a;
     arrays_init(&a, count, count_events(rows, count));
     err_t err = fill_arrays(&a, rows, count, NULL);
     if (err == ERR_NONE) {
         const struct pg_value values[] = {
-            PG_VALUE_INT8S(a.webhook_ids, a.webhook_count),
-            PG_VALUE_TEXTS(a.sources, a.webhook_count),
-            PG_VALUE_TEXTS(a.headers, a.webhook_count),
-            PG_VALUE_BYTEAS(a.bodies, a.webhook_count),
-            PG_VALUE_TEXTS(a.problems, a.webhook_count),
-            PG_VALUE_INT8(count > 0 ? rows[0].parser : 0),
-            PG_VALUE_INT8S(a.event_webhooks, a.event_count),
-            PG_VALUE_INT8S(a.event_ids, a.event_count),
-            PG_VALUE_TEXTS(a.types, a.event_count),
-            PG_VALUE_TEXTS(a.keys, a.event_count),
-            PG_VALUE_INT8S(a.lanes, a.event_count),
-            PG_VALUE_TEXTS(a.occurred, a.event_count),
+            PG_VALUE_INT8S(a.webhook_ids, a.webhook_count),  PG_VALUE_TEXTS(a.sources, a.webhook_count),
+            PG_VALUE_TEXTS(a.headers, a.webhook_count),      PG_VALUE_BYTEAS(a.bodies, a.webhook_count),
+            PG_VALUE_TEXTS(a.problems, a.webhook_count),     PG_VALUE_INT8(count > 0 ? rows[0].parser : 0),
+            PG_VALUE_INT8S(a.event_webhooks, a.event_count), PG_VALUE_INT8S(a.event_ids, a.event_count),
+            PG_VALUE_TEXTS(a.types, a.event_count),          PG_VALUE_TEXTS(a.keys, a.event_count),
+            PG_VALUE_INT8S(a.lanes, a.event_count),          PG_VALUE_TEXTS(a.occurred, a.event_count),
             PG_VALUE_TEXTS(a.docs, a.event_count),
         };
         err = pg_async_run(pg, sql, values, ARRAY_LEN(values), deadline_ms, done, arg);

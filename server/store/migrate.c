@@ -83,12 +83,16 @@ static err_t check_applied(const json_t *applied, struct error *reterr)
         }
         const char *name = json_str_or(row, "name", "");
         if (migration == NULL) {
-            return fail(reterr, ERR_INVALID, "the database has migration '%s', which this program does not know\n"
-                        "HINT: the database is newer; use the program that migrated it, or a later one", name);
+            return fail(reterr, ERR_INVALID,
+                        "the database has migration '%s', which this program does not know\n"
+                        "HINT: the database is newer; use the program that migrated it, or a later one",
+                        name);
         }
         if (!has_same_text(row, migration)) {
-            return fail(reterr, ERR_INVALID, "migration '%s' is not the one that was applied to this database\n"
-                        "HINT: a migration never changes after it was applied; restore its file, or start with an empty database",
+            return fail(reterr, ERR_INVALID,
+                        "migration '%s' is not the one that was applied to this database\n"
+                        "HINT: a migration never changes after it was applied; restore its file, or start with an "
+                        "empty database",
                         migration->name);
         }
     }
@@ -138,7 +142,10 @@ err_t store_migration_status(struct pg *pg, json_t **ret_rows, struct error *ret
         json_t *row = json_object();
         json_put_int(row, "number", migrations[i].number);
         json_put_str(row, "name", migrations[i].name);
-        json_put_str(row, "state", found == NULL ? "pending" : has_same_text(found, &migrations[i]) ? "applied" : "changed");
+        json_put_str(row, "state",
+                     found == NULL                          ? "pending"
+                     : has_same_text(found, &migrations[i]) ? "applied"
+                                                            : "changed");
         json_put_str(row, "applied_at", found != NULL ? json_str(found, "applied_at") : NULL);
         json_array_append_new(rows, row);
     }
@@ -165,12 +172,13 @@ static err_t record_applied(struct pg *pg, const struct embedded_text *migration
     static const char sql[] = "INSERT INTO schema_migration (number, name, checksum) VALUES ($1::integer, $2, $3)";
     char checksum[CHECKSUM_CHARS + 1];
     checksum_of(migration, checksum);
-    const struct pg_value values[] = { PG_VALUE_INT8(migration->number), PG_VALUE_TEXT(migration->name), PG_VALUE_TEXT(checksum) };
+    const struct pg_value values[] = { PG_VALUE_INT8(migration->number), PG_VALUE_TEXT(migration->name),
+                                       PG_VALUE_TEXT(checksum) };
     return query_run(pg, sql, values, ARRAY_LEN(values), reterr);
 }
 
-/* One transaction: whoever holds its lock sees what others did, and does the next one. `*ret_name` stays NULL when there
- * was nothing left to do. */
+/* One transaction: whoever holds its lock sees what others did, and does the next one. `*ret_name` stays NULL when
+ * there was nothing left to do. */
 static err_t apply_next(struct pg *pg, const char **ret_name, struct error *reterr)
 {
     static const char lock_sql[] =
@@ -178,7 +186,8 @@ static err_t apply_next(struct pg *pg, const char **ret_name, struct error *rete
         "SET LOCAL statement_timeout = 0;"
         "SELECT pg_advisory_xact_lock(4200, 0);"
         "CREATE TABLE IF NOT EXISTS schema_migration ("
-        "  number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());"
+        "  number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL "
+        "DEFAULT now());"
         "COMMENT ON TABLE schema_migration IS 'Which files of migrations/ were applied, and the SHA-256 of each.'";
     json_t *applied CLEANUP(json_free) = NULL;
     err_t err = pg_script(pg, lock_sql, reterr);

@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-err_t query_row(struct pg *pg, const char *sql, const struct pg_value *values, size_t count, struct pg_result **ret_result,
-                struct error *reterr)
+err_t query_row(struct pg *pg, const char *sql, const struct pg_value *values, size_t count,
+                struct pg_result **ret_result, struct error *reterr)
 {
     struct pg_result *result = NULL;
     err_t err = pg_run(pg, sql, values, count, &result, reterr);
@@ -19,7 +19,8 @@ err_t query_row(struct pg *pg, const char *sql, const struct pg_value *values, s
     return ERR_NONE;
 }
 
-err_t query_json_cell(const struct pg_result *result, size_t row, size_t column, json_t **ret_json, struct error *reterr)
+err_t query_json_cell(const struct pg_result *result, size_t row, size_t column, json_t **ret_json,
+                      struct error *reterr)
 {
     if (pg_is_null(result, row, column)) {
         *ret_json = json_array();
@@ -28,7 +29,8 @@ err_t query_json_cell(const struct pg_result *result, size_t row, size_t column,
     return json_parse(pg_text(result, row, column), ret_json, reterr);
 }
 
-err_t query_json(struct pg *pg, const char *sql, const struct pg_value *values, size_t count, json_t **ret_json, struct error *reterr)
+err_t query_json(struct pg *pg, const char *sql, const struct pg_value *values, size_t count, json_t **ret_json,
+                 struct error *reterr)
 {
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
     err_t err = query_row(pg, sql, values, count, &result, reterr);

@@ -19,10 +19,9 @@ err_t store_reserve_ids(struct pg *pg, size_t count, int64_t *ret_first, struct 
 
 err_t store_add_rejects(struct pg *pg, const char *source, const char *reason, int64_t count, struct error *reterr)
 {
-    static const char sql[] =
-        "INSERT INTO webhook_reject AS r (source, hour, reason, count)"
-        " VALUES ($1, date_trunc('hour', now()), $2, $3::bigint)"
-        " ON CONFLICT (source, hour, reason) DO UPDATE SET count = r.count + excluded.count";
+    static const char sql[] = "INSERT INTO webhook_reject AS r (source, hour, reason, count)"
+                              " VALUES ($1, date_trunc('hour', now()), $2, $3::bigint)"
+                              " ON CONFLICT (source, hour, reason) DO UPDATE SET count = r.count + excluded.count";
     const struct pg_value values[] = { PG_VALUE_TEXT(source), PG_VALUE_TEXT(reason), PG_VALUE_INT8(count) };
     return query_run(pg, sql, values, ARRAY_LEN(values), reterr);
 }

@@ -9,15 +9,17 @@
 #include "io/json.h"
 #include "io/pg.h"
 
-/* Is the database at the newest migration that this program knows? ERR_INVALID with a hint when it is older, newer or has
- * none at all. */
+/* Is the database at the newest migration that this program knows? ERR_INVALID with a hint when it is older, newer or
+ * has none at all. */
 int store_schema_version(void);
 err_t store_check_schema(struct pg *pg, struct error *reterr) MUST_CHECK;
 
 /* Applies what is missing, each migration in a transaction of its own; several programs may do so at the same time.
- * `applied` (may be NULL) is called after each. Refuses a database that is newer, or whose migrations differ from ours. */
+ * `applied` (may be NULL) is called after each. Refuses a database that is newer, or whose migrations differ from ours.
+ */
 typedef void migration_applied(const char *name, msec_t took_ms, void *arg);
-err_t store_migrate(struct pg *pg, migration_applied *applied, void *arg, size_t *ret_count, struct error *reterr) MUST_CHECK;
+err_t store_migrate(struct pg *pg, migration_applied *applied, void *arg, size_t *ret_count,
+                    struct error *reterr) MUST_CHECK;
 /* Array of {number, name, state: "applied"|"pending"|"changed"|"unknown", applied_at}, by number; new reference. */
 err_t store_migration_status(struct pg *pg, json_t **ret_rows, struct error *reterr) MUST_CHECK;
 
@@ -28,9 +30,9 @@ struct ingest_row {
     const char *source;
     struct bytes headers_json; /* object text; secrets already removed */
     struct bytes body;
-    const char *problem;       /* NULL, or why it could not be parsed */
-    int parser;                /* CHANNEL_PARSER_VERSION of what made the events; one for a batch */
-    const json_t *events;      /* array of canonical events, ids already in them (`id`), keys in `key`, lanes in `lane` */
+    const char *problem;  /* NULL, or why it could not be parsed */
+    int parser;           /* CHANNEL_PARSER_VERSION of what made the events; one for a batch */
+    const json_t *events; /* array of canonical events, ids already in them (`id`), keys in `key`, lanes in `lane` */
 };
 /* Appends webhooks, their events that are not known yet, and the work. `done` as for pg_async_run. */
 err_t ingest_store_append(struct pg_async *pg, const struct ingest_row *rows, size_t count, msec_t deadline_ms,
@@ -38,9 +40,11 @@ err_t ingest_store_append(struct pg_async *pg, const struct ingest_row *rows, si
 /* How many of the events were new, from the result that `done` gets. */
 size_t ingest_store_new_events(const struct pg_result *result);
 /* A block of `count` ids that no other process has; the first one is in row 0, column 0 of the result. */
-err_t ingest_store_reserve_ids(struct pg_async *pg, size_t count, msec_t deadline_ms, pg_async_done *done, void *arg) MUST_CHECK;
+err_t ingest_store_reserve_ids(struct pg_async *pg, size_t count, msec_t deadline_ms, pg_async_done *done,
+                               void *arg) MUST_CHECK;
 err_t store_reserve_ids(struct pg *pg, size_t count, int64_t *ret_first, struct error *reterr) MUST_CHECK;
-err_t store_add_rejects(struct pg *pg, const char *source, const char *reason, int64_t count, struct error *reterr) MUST_CHECK;
+err_t store_add_rejects(struct pg *pg, const char *source, const char *reason, int64_t count,
+                        struct error *reterr) MUST_CHECK;
 
 /* --- engine (blocking; one transaction from claim to commit or rollback) --- */
 
@@ -51,22 +55,28 @@ struct claim {
 /* Begins a transaction and claims up to `limit` events of free lanes. With nothing to do, `work` is empty and the
  * transaction is ended. `only_position` > 0 claims just that one, unless its lane has to do something else before.
  * After an error the transaction is ended, too. */
-err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim, struct error *reterr) MUST_CHECK;
+err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim,
+                         struct error *reterr) MUST_CHECK;
 void claim_done(struct claim *claim);
 /* Writes the changes, removes the work and commits. ERR_CONFLICT: nothing was written; try the batch again with a new
  * claim, which will bring the facts that this one lacked. */
-err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count, struct error *reterr) MUST_CHECK;
+err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count,
+                          struct error *reterr) MUST_CHECK;
 void engine_store_rollback(struct pg *pg);
 /* Notes a failed try; parks the event after `max_attempts` (visible in parked_event). */
-err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, unsigned max_attempts, msec_t retry_after_ms, bool *ret_parked, struct error *reterr) MUST_CHECK;
-/* Turns due timers and crons into events with work, as server/domain/README.md says under "Timers"; returns how many and when the next one is due (0: none). */
-err_t engine_store_fire_timers(struct pg *pg, size_t limit, int64_t *ret_fired, msec_t *ret_next_due, struct error *reterr) MUST_CHECK;
+err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, unsigned max_attempts,
+                        msec_t retry_after_ms, bool *ret_parked, struct error *reterr) MUST_CHECK;
+/* Turns due timers into events with work, as server/domain/README.md says under "Timers"; returns how many, and when the
+ * next one is due (0: none). Crons: rule_store.h. */
+err_t engine_store_fire_timers(struct pg *pg, size_t limit, int64_t *ret_fired, msec_t *ret_next_due,
+                               struct error *reterr) MUST_CHECK;
 /* A worker is registered while the connection lives that started it. What it says to have in flight (nothing, with
  * `count` 0) is blamed on it when that connection ends before it says otherwise: those events become suspect and are
  * claimed alone; what was in flight at three deaths is parked. `pg` is not the connection of the claim. */
 err_t engine_store_start_worker(struct pg *pg, int64_t worker_id, struct error *reterr) MUST_CHECK;
 err_t engine_store_stop_worker(struct pg *pg, int64_t worker_id, struct error *reterr) MUST_CHECK;
-err_t engine_store_note_in_flight(struct pg *pg, int64_t worker_id, const int64_t *positions, size_t count, struct error *reterr) MUST_CHECK;
+err_t engine_store_note_in_flight(struct pg *pg, int64_t worker_id, const int64_t *positions, size_t count,
+                                  struct error *reterr) MUST_CHECK;
 err_t engine_store_blame_crashed(struct pg *pg, int64_t *ret_blamed, struct error *reterr) MUST_CHECK;
 /* For fact_reader. New references. */
 json_t *engine_store_history(struct pg *pg, int64_t conversation_id, size_t limit);
@@ -78,16 +88,21 @@ err_t engine_store_raw(struct pg *pg, int64_t event_id, struct buf *ret_body, st
 /* Claims due deliveries, at most one per recipient, in order, with pace and outreach goals checked: array of objects
  * {id, created_at, kind, source, identity, address{last_inbound_at, unreachable_at}, contact{opted_out…}, request,
  *  attempts, first_attempt_at, message_id, …}. A claim is committed before it returns; one that is not recorded
- * within `lease_ms` counts as unknown. */
-err_t deliver_store_claim(struct pg *pg, size_t limit, msec_t lease_ms, const json_t *paces, json_t **ret_deliveries, msec_t *ret_next_due, struct error *reterr) MUST_CHECK;
-/* Records outcomes, an array of {id, created_at, outcome, …}; idempotent. See store/deliver_store.c. */
+ * within `lease_ms` counts as unknown. `paces` (may be NULL) is {source: {per_second, address_interval_ms,
+ * address_burst}}. */
+err_t deliver_store_claim(struct pg *pg, size_t limit, msec_t lease_ms, const json_t *paces, json_t **ret_deliveries,
+                          msec_t *ret_next_due, struct error *reterr) MUST_CHECK;
+/* Records outcomes, an array of {id, created_at, number, outcome, …}; idempotent. The form is written above
+ * deliver_record() in migrations/0009_outcomes.sql. */
 err_t deliver_store_record(struct pg *pg, const json_t *outcomes, struct error *reterr) MUST_CHECK;
 /* Marks sends whose process died as unknown, and settles unknown ones whose time is over by their policy. */
 err_t deliver_store_settle(struct pg *pg, msec_t settle_ms, int64_t *ret_settled, struct error *reterr) MUST_CHECK;
 
 /* --- upkeep --- */
-err_t store_make_partitions(struct pg *pg, struct error *reterr) MUST_CHECK; /* last month, this month and the next three */
+err_t store_make_partitions(struct pg *pg,
+                            struct error *reterr) MUST_CHECK; /* last month, this month and the next three */
 err_t store_drop_old_partitions(struct pg *pg, unsigned months, struct error *reterr) MUST_CHECK;
-err_t store_record_rule_set(struct pg *pg, const char *version, const json_t *description, struct error *reterr) MUST_CHECK;
+err_t store_record_rule_set(struct pg *pg, const char *version, const json_t *description,
+                            struct error *reterr) MUST_CHECK;
 
 #endif

@@ -97,7 +97,8 @@ INSERT INTO work (event_id, event_received_at, lane) SELECT e.id, e.received_at,
     2000) WHERE e.id = 11;
 SELECT test.event('late ' || n, 100 + n) FROM generate_series(1, 20) AS n;
 BEGIN;
-SELECT test.holds((SELECT count(*) FILTER (WHERE k = 'd') BETWEEN 30 AND 50 AND count(*) FILTER (WHERE k LIKE 'late') > 10
+SELECT test.holds((SELECT count(*) FILTER (WHERE k = 'd') BETWEEN 30 AND 50
+                          AND count(*) FILTER (WHERE k LIKE 'late') > 10
                      FROM unnest(string_to_array(test.claim(64), ' ')) AS k), 'a hot lane shares the batch');
 ROLLBACK;
 SELECT engine_fail((SELECT min(position) FROM work), 'no luck', 5, interval '1 hour');

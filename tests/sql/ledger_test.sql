@@ -29,7 +29,8 @@ BEGIN
     FOREACH status IN ARRAY statuses LOOP
         PERFORM apply_message_state('whatsapp', 'wamid.' || of_message, CASE WHEN random() < 0.5
             THEN of_message + 1 END, status,
-                                    timestamptz '2026-01-01 00:00:00Z' + (seconds->>status)::integer * interval '1 second', CASE status WHEN 'failed' THEN '131026' END);
+                                    timestamptz '2026-01-01 00:00:00Z' + (seconds->>status)::integer * interval '1 second',
+                                    CASE status WHEN 'failed' THEN '131026' END);
     END LOOP;
     RETURN (SELECT concat_ws(' ', m.state, m.error_code, extract(second FROM m.sent_at), extract(second
         FROM m.delivered_at), extract(second FROM m.read_at),

@@ -16,7 +16,8 @@ SELECT test.same((SELECT fired || ' ' || (next_due < now()) FROM fire_timers(1))
 SELECT test.same((SELECT fired || ' ' || extract(year FROM next_due) FROM fire_timers(10)), '2 2099', 'the rest');
 SELECT test.same((SELECT string_agg(e.type || ' ' || e.key, ', ' ORDER BY w.position) FROM work AS w
     JOIN event AS e ON e.id = w.event_id),
-    'outreach.step timer:2:2026-01-01T09:00:00.000Z, timer.follow-up timer:1:2026-01-01T10:00:00.500Z, survey.expired timer:3:2026-01-01T11:00:00.000Z', 'events with work, in order');
+    'outreach.step timer:2:2026-01-01T09:00:00.000Z, timer.follow-up timer:1:2026-01-01T10:00:00.500Z, '
+    'survey.expired timer:3:2026-01-01T11:00:00.000Z', 'events with work, in order');
 SELECT test.same((SELECT doc - 'timer' FROM event WHERE type = 'timer.follow-up'),
     '{"key": "timer:1:2026-01-01T10:00:00.500Z", "type": "timer.follow-up", "source": "answerd", "provider": "answerd",
         "occurred_at": "2026-01-01T10:00:00.5+00:00", "contact_id": 100, "conversation_id": 200,

@@ -63,7 +63,8 @@ SELECT test.same((SELECT concat_ws(' ', source, webhooks, events, duplicates, re
     sent) FROM source_health), 'whatsapp 2 1 1 3 signature 1 1', 'source_health');
 SELECT test.same((SELECT string_agg(what || ' ' || subject || ' ' || outcome, ', ' ORDER BY step)
     FROM why((SELECT event_id FROM handling))),
-    'event message.received handled, handling contact 1000 done, rule inbox ran, message whatsapp:1 read, attempt number 1 sent, timer follow-up due 2099-01-01 00:00:00, caused event conversation.opened event 16', 'why');
+    'event message.received handled, handling contact 1000 done, rule inbox ran, message whatsapp:1 read, '
+    'attempt number 1 sent, timer follow-up due 2099-01-01 00:00:00, caused event conversation.opened event 16', 'why');
 SELECT test.same((SELECT place || ' ' || rule_set || ' ' || instructions || ' ' || micros || ' '
     || (effects #>> '{0,do}') FROM why((SELECT event_id FROM handling)) WHERE what = 'rule'),
     'inbox.lua:7 abc 99 5 send', 'why tells about rules');
@@ -134,7 +135,8 @@ BEGIN
     -- Whatever column: the words and the handle are nowhere.
     FOR place IN SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = current_schema()::regnamespace
         AND c.relkind IN ('r', 'p') AND NOT c.relispartition LOOP
-        EXECUTE format('INSERT INTO leak SELECT %L FROM %I AS t WHERE t::text ~ ''secret|whatsapp:1|contact 1000|7365637265742062'' ', place.relname, place.relname);
+        EXECUTE format('INSERT INTO leak SELECT %L FROM %I AS t'
+                       ' WHERE t::text ~ ''secret|whatsapp:1|contact 1000|7365637265742062'' ', place.relname, place.relname);
     END LOOP;
 END
 $$;

@@ -16,13 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUCCEEDS(call) \
-    do { \
-        struct error succeeds_error = { .code = ERR_NONE }; \
-        struct error *e = &succeeds_error; \
-        if ((call) != ERR_NONE) { \
-            fail_msg("%s: %s", #call, succeeds_error.text); \
-        } \
+#define SUCCEEDS(call)                                                                                                 \
+    do {                                                                                                               \
+        struct error succeeds_error = { .code = ERR_NONE };                                                            \
+        struct error *e = &succeeds_error;                                                                             \
+        if ((call) != ERR_NONE) {                                                                                      \
+            fail_msg("%s: %s", #call, succeeds_error.text);                                                            \
+        }                                                                                                              \
     } while (0)
 
 /* The connection string for `schema`, or NULL. */
@@ -44,7 +44,9 @@ static inline struct pg *database_open(const char *schema)
     if (conninfo == NULL) {
         skip();
     }
-    const struct pg_settings settings = { .conninfo = conninfo, .application_name = "store test", .statement_timeout_ms = 20000 };
+    const struct pg_settings settings = { .conninfo = conninfo,
+                                          .application_name = "store test",
+                                          .statement_timeout_ms = 20000 };
     struct pg *pg = NULL;
     SUCCEEDS(pg_open(&settings, &pg, e));
     return pg;

@@ -7,11 +7,15 @@ static void add_delivery(struct pg *pg, const char *policy)
     char sql[1500];
     snprintf(sql, sizeof(sql),
              "INSERT INTO contact (id, lane, opted_out) VALUES (100, 1, '{marketing}') ON CONFLICT DO NOTHING;"
-             "INSERT INTO address (source, identity, contact_id, recipient, last_inbound_at) VALUES ('whatsapp', 'whatsapp:1', 100, '1', now()) ON CONFLICT DO NOTHING;"
+             "INSERT INTO address (source, identity, contact_id, recipient, last_inbound_at) VALUES ('whatsapp', "
+             "'whatsapp:1', 100, '1', now()) ON CONFLICT DO NOTHING;"
              "SELECT engine_commit(jsonb_build_object("
-             " 'messages', jsonb_build_array(jsonb_build_object('id', 11, 'created_at', now(), 'direction', 'out', 'kind', 'text', 'text', 'hi', 'contact_id', 100, 'source', 'whatsapp')),"
-             " 'deliveries', jsonb_build_array(jsonb_build_object('id', 12, 'created_at', now(), 'kind', 'message', 'source', 'whatsapp', 'identity', 'whatsapp:1', 'contact_id', 100,"
-             "   'message_id', 11, 'message_created_at', now(), 'recipient', 'whatsapp whatsapp:1', 'request', jsonb_build_object('on_unknown', '%s')))), '{}')",
+             " 'messages', jsonb_build_array(jsonb_build_object('id', 11, 'created_at', now(), 'direction', 'out', "
+             "'kind', 'text', 'text', 'hi', 'contact_id', 100, 'source', 'whatsapp')),"
+             " 'deliveries', jsonb_build_array(jsonb_build_object('id', 12, 'created_at', now(), 'kind', 'message', "
+             "'source', 'whatsapp', 'identity', 'whatsapp:1', 'contact_id', 100,"
+             "   'message_id', 11, 'message_created_at', now(), 'recipient', 'whatsapp whatsapp:1', 'request', "
+             "jsonb_build_object('on_unknown', '%s')))), '{}')",
              policy);
     SUCCEEDS(pg_script(pg, sql, e));
 }
@@ -41,7 +45,8 @@ static void test_claim_and_record(void **state)
     json_decref(deliveries);
 
     add_delivery(pg, "hold");
-    json_t *paces CLEANUP(json_free) = document("{'whatsapp': {'per_second': 80, 'address_interval_ms': 6000, 'address_burst': 45}, 'telegram': {'per_second': 0}}");
+    json_t *paces CLEANUP(json_free) = document("{'whatsapp': {'per_second': 80, 'address_interval_ms': 6000, "
+                                                "'address_burst': 45}, 'telegram': {'per_second': 0}}");
     SUCCEEDS(deliver_store_claim(pg, 10, 60000, paces, &deliveries, &next_due, e));
     assert_int_equal(json_array_size(deliveries), 1);
     const json_t *delivery = json_array_get(deliveries, 0);
@@ -49,13 +54,17 @@ static void test_claim_and_record(void **state)
     assert_int_equal(json_int(delivery, "attempts", -1), 0);
     assert_string_equal(json_str(json_object_at(delivery, "request"), "on_unknown"), "hold");
     assert_true(json_time(json_object_at(delivery, "address"), "last_inbound_at", 0) > 0);
-    assert_string_equal(json_string_value(json_array_get(json_array_at(json_object_at(delivery, "contact"), "opted_out"), 0)), "marketing");
+    assert_string_equal(
+        json_string_value(json_array_get(json_array_at(json_object_at(delivery, "contact"), "opted_out"), 0)),
+        "marketing");
 
     json_t *outcomes CLEANUP(json_free) = outcome_of(delivery, "sent");
     json_put_str(json_array_get(outcomes, 0), "provider_message_id", "wamid.1");
     SUCCEEDS(deliver_store_record(pg, outcomes, e));
     SUCCEEDS(deliver_store_record(pg, outcomes, e));
-    assert_int_equal(database_number(pg, "SELECT count(*) FROM message WHERE state = 'sent' AND provider_message_id = 'wamid.1'"), 1);
+    assert_int_equal(
+        database_number(pg, "SELECT count(*) FROM message WHERE state = 'sent' AND provider_message_id = 'wamid.1'"),
+        1);
     assert_int_equal(database_number(pg, "SELECT count(*) FROM outbox"), 0);
     assert_int_equal(database_number(pg, "SELECT count(*) FROM attempt"), 1);
 
@@ -83,7 +92,9 @@ static void test_settle(void **state)
     assert_int_equal(settled, 0);
     SUCCEEDS(deliver_store_settle(pg, 0, &settled, e));
     assert_int_equal(settled, 1);
-    assert_int_equal(database_number(pg, "SELECT count(*) FROM delivery WHERE state = 'failed' AND error_code = 'unknown_outcome'"), 1);
+    assert_int_equal(
+        database_number(pg, "SELECT count(*) FROM delivery WHERE state = 'failed' AND error_code = 'unknown_outcome'"),
+        1);
     database_drop(pg, SCHEMA);
 }
 

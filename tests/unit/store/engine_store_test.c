@@ -27,8 +27,12 @@ static void test_claim_and_commit(void **state)
     assert_int_equal(json_array_size(claim.work), 0);
     claim_done(&claim);
 
-    add_event(pg, 11, "{'type': 'message.received', 'key': 'k1', 'lane': 5, 'source': 'whatsapp', 'contact': {'identities': ['whatsapp:1']}, 'message': {'text': 'hi'}}");
-    add_event(pg, 12, "{'type': 'message.received', 'key': 'k2', 'lane': 5, 'source': 'whatsapp', 'contact': {'identities': ['whatsapp:1']}}");
+    add_event(pg, 11,
+              "{'type': 'message.received', 'key': 'k1', 'lane': 5, 'source': 'whatsapp', 'contact': {'identities': "
+              "['whatsapp:1']}, 'message': {'text': 'hi'}}");
+    add_event(pg, 12,
+              "{'type': 'message.received', 'key': 'k2', 'lane': 5, 'source': 'whatsapp', 'contact': {'identities': "
+              "['whatsapp:1']}}");
     SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
     assert_int_equal(json_array_size(claim.work), 2);
     assert_int_equal(json_array_size(claim.cases), 0);
@@ -40,10 +44,13 @@ static void test_claim_and_commit(void **state)
 
     const int64_t positions[] = { position_of(&claim, 0), position_of(&claim, 1) };
     json_t *changes CLEANUP(json_free) =
-        document("{'contacts': [{'id': 100, 'lane': 5, 'name': 'Ada'}], 'identities': [{'identity': 'whatsapp:1', 'contact_id': 100}],"
+        document("{'contacts': [{'id': 100, 'lane': 5, 'name': 'Ada'}], 'identities': [{'identity': 'whatsapp:1', "
+                 "'contact_id': 100}],"
                  " 'conversations': [{'id': 101, 'contact_id': 100}],"
-                 " 'messages': [{'id': 102, 'direction': 'in', 'kind': 'text', 'text': 'hi', 'contact_id': 100, 'conversation_id': 101},"
-                 "              {'id': 103, 'direction': 'note', 'kind': 'text', 'text': 'second', 'contact_id': 100, 'conversation_id': 101}],"
+                 " 'messages': [{'id': 102, 'direction': 'in', 'kind': 'text', 'text': 'hi', 'contact_id': 100, "
+                 "'conversation_id': 101},"
+                 "              {'id': 103, 'direction': 'note', 'kind': 'text', 'text': 'second', 'contact_id': 100, "
+                 "'conversation_id': 101}],"
                  " 'handlings': [{'event_id': 11, 'contact_id': 100}, {'event_id': 12, 'contact_id': 100}]}");
     claim_done(&claim);
     SUCCEEDS(engine_store_commit(pg, changes, positions, ARRAY_LEN(positions), e));
@@ -67,10 +74,15 @@ static void test_conflicts_bring_facts(void **state)
 {
     (void)state;
     struct pg *pg = database_open_migrated(SCHEMA);
-    SUCCEEDS(pg_script(pg, "INSERT INTO contact (id, lane) VALUES (200, 1); INSERT INTO identity (identity, contact_id) VALUES ('email:a@b', 200)", e));
-    add_event(pg, 11, "{'type': 'message.received', 'key': 'k1', 'lane': 5, 'contact': {'identities': ['whatsapp:1']}}");
+    SUCCEEDS(pg_script(pg,
+                       "INSERT INTO contact (id, lane) VALUES (200, 1); INSERT INTO identity (identity, contact_id) "
+                       "VALUES ('email:a@b', 200)",
+                       e));
+    add_event(pg, 11,
+              "{'type': 'message.received', 'key': 'k1', 'lane': 5, 'contact': {'identities': ['whatsapp:1']}}");
     json_t *changes CLEANUP(json_free) =
-        document("{'contacts': [{'id': 100, 'lane': 5}], 'identities': [{'identity': 'whatsapp:1', 'contact_id': 100}, {'identity': 'email:a@b', 'contact_id': 100}]}");
+        document("{'contacts': [{'id': 100, 'lane': 5}], 'identities': [{'identity': 'whatsapp:1', 'contact_id': 100}, "
+                 "{'identity': 'email:a@b', 'contact_id': 100}]}");
     struct claim claim;
     struct error error;
     SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
@@ -153,7 +165,10 @@ static void test_timers(void **state)
     SUCCEEDS(engine_store_fire_timers(pg, 100, &fired, &next_due, e));
     assert_int_equal(fired, 0);
     assert_int_equal(next_due, 0);
-    SUCCEEDS(pg_script(pg, "INSERT INTO timer (id, name, due_at, lane) VALUES (1, 'x', now(), 5), (2, 'y', '2099-01-01 00:00:00.25Z', 5)", e));
+    SUCCEEDS(pg_script(
+        pg,
+        "INSERT INTO timer (id, name, due_at, lane) VALUES (1, 'x', now(), 5), (2, 'y', '2099-01-01 00:00:00.25Z', 5)",
+        e));
     SUCCEEDS(engine_store_fire_timers(pg, 100, &fired, &next_due, e));
     assert_int_equal(fired, 1);
     msec_t expected = 0;
@@ -167,14 +182,20 @@ static void test_raw_bytes(void **state)
     (void)state;
     struct pg *pg = database_open_migrated(SCHEMA);
     SUCCEEDS(pg_script(pg,
-                       "INSERT INTO webhook (id, source, headers, body, event_count, new_events, parser) VALUES (1, 's', '{}', '\\x00ff41', 1, 1, 1);"
-                       "INSERT INTO event (id, occurred_at, webhook_id, source, type, key, lane, doc) SELECT 2, now(), 1, 's', 't', 'k', 5, '{}'", e));
+                       "INSERT INTO webhook (id, source, headers, body, event_count, new_events, parser) VALUES (1, "
+                       "'s', '{}', '\\x00ff41', 1, 1, 1);"
+                       "INSERT INTO event (id, occurred_at, webhook_id, source, type, key, lane, doc) SELECT 2, now(), "
+                       "1, 's', 't', 'k', 5, '{}'",
+                       e));
     SUCCEEDS(pg_script(pg, "UPDATE event SET received_at = (SELECT received_at FROM webhook)", e));
     struct buf body CLEANUP(buf_done);
     buf_init(&body, 100);
     SUCCEEDS(engine_store_raw(pg, 2, &body, e));
     assert_int_equal(body.len, 3);
-    assert_memory_equal(body.ptr, "\0\xff" "A", 3);
+    assert_memory_equal(body.ptr,
+                        "\0\xff"
+                        "A",
+                        3);
     struct error error;
     assert_int_equal(engine_store_raw(pg, 3, &body, &error), ERR_NOT_FOUND);
     database_drop(pg, SCHEMA);
@@ -183,9 +204,12 @@ static void test_raw_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_claim_and_commit),   cmocka_unit_test(test_conflicts_bring_facts),
-        cmocka_unit_test(test_failures_are_parked), cmocka_unit_test(test_a_worker_that_dies),
-        cmocka_unit_test(test_timers),             cmocka_unit_test(test_raw_bytes),
+        cmocka_unit_test(test_claim_and_commit),
+        cmocka_unit_test(test_conflicts_bring_facts),
+        cmocka_unit_test(test_failures_are_parked),
+        cmocka_unit_test(test_a_worker_that_dies),
+        cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_raw_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

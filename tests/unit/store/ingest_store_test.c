@@ -42,14 +42,16 @@ static void ready(void *arg)
     if (ingest->reserve) {
         assert_int_equal(ingest_store_reserve_ids(ingest->pg, 1000, DEADLINE_MS, ended, ingest), ERR_NONE);
     } else {
-        assert_int_equal(ingest_store_append(ingest->pg, ingest->rows, ingest->count, DEADLINE_MS, ended, ingest), ERR_NONE);
+        assert_int_equal(ingest_store_append(ingest->pg, ingest->rows, ingest->count, DEADLINE_MS, ended, ingest),
+                         ERR_NONE);
     }
 }
 
 /* Runs one statement on a connection and a loop of its own. */
 static void run(struct ingest *ingest)
 {
-    const struct pg_settings settings = { .conninfo = database_conninfo(SCHEMA), .application_name = "ingest store test" };
+    const struct pg_settings settings = { .conninfo = database_conninfo(SCHEMA),
+                                          .application_name = "ingest store test" };
     ingest->outcome = ERR_INTERNAL;
     ingest->loop = loop_new();
     ingest->pg = pg_async_new(ingest->loop, &settings);
@@ -67,13 +69,26 @@ static void test_a_batch(void **state)
     (void)state;
     struct pg *pg = database_open_migrated(SCHEMA);
     json_t *events CLEANUP(json_free) =
-        document("[{'id': 11, 'type': 'message.received', 'key': 'k1', 'lane': 5, 'source': 'whatsapp', 'occurred_at': '2026-01-02T03:04:05.678Z', 'message': {'text': 'hi'}},"
+        document("[{'id': 11, 'type': 'message.received', 'key': 'k1', 'lane': 5, 'source': 'whatsapp', 'occurred_at': "
+                 "'2026-01-02T03:04:05.678Z', 'message': {'text': 'hi'}},"
                  " {'id': 12, 'type': 'message.received', 'key': 'k1', 'lane': 5, 'source': 'whatsapp'},"
                  " {'id': 13, 'type': 'message.status', 'key': 'k2', 'lane': 6, 'source': 'whatsapp'}]");
     json_t *none CLEANUP(json_free) = json_array();
     struct ingest_row rows[] = {
-        { .webhook_id = 1, .source = "whatsapp", .headers_json = BYTES_LITERAL("{\"a\": \"b\"}"), .body = BYTES_LITERAL("{\"x\": 1}"), .parser = 3, .events = events },
-        { .webhook_id = 2, .source = "stripe", .body = { "\0\xff" "A", 3 }, .problem = "not JSON", .parser = 3, .events = none },
+        { .webhook_id = 1,
+          .source = "whatsapp",
+          .headers_json = BYTES_LITERAL("{\"a\": \"b\"}"),
+          .body = BYTES_LITERAL("{\"x\": 1}"),
+          .parser = 3,
+          .events = events },
+        { .webhook_id = 2,
+          .source = "stripe",
+          .body = { "\0\xff"
+                    "A",
+                    3 },
+          .problem = "not JSON",
+          .parser = 3,
+          .events = none },
         { .webhook_id = 3, .source = "stripe", .headers_json = BYTES_LITERAL("{}"), .parser = 3, .events = NULL },
     };
     struct ingest ingest = { .rows = rows, .count = ARRAY_LEN(rows) };
@@ -83,8 +98,13 @@ static void test_a_batch(void **state)
     assert_int_equal(ingest.event_rows, 3);
     assert_int_equal(ingest.new_events, 2);
     assert_int_equal(database_number(pg, "SELECT count(*) FROM webhook WHERE parser = 3"), 3);
-    assert_int_equal(database_number(pg, "SELECT count(*) FROM webhook WHERE id = 2 AND problem = 'not JSON' AND body = '\\x00ff41'"), 1);
-    assert_int_equal(database_number(pg, "SELECT count(*) FROM event WHERE id = 11 AND occurred_at = '2026-01-02 03:04:05.678Z' AND doc #>> '{message,text}' = 'hi' AND NOT doc ? 'id'"), 1);
+    assert_int_equal(
+        database_number(pg,
+                        "SELECT count(*) FROM webhook WHERE id = 2 AND problem = 'not JSON' AND body = '\\x00ff41'"),
+        1);
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM event WHERE id = 11 AND occurred_at = '2026-01-02 "
+                                         "03:04:05.678Z' AND doc #>> '{message,text}' = 'hi' AND NOT doc ? 'id'"),
+                     1);
     assert_int_equal(database_number(pg, "SELECT count(*) FROM work"), 2);
 
     struct ingest again = { .rows = rows, .count = 1 };
@@ -99,7 +119,8 @@ static void test_what_cannot_be_stored(void **state)
 {
     (void)state;
     struct pg *pg = database_open_migrated(SCHEMA);
-    json_t *events CLEANUP(json_free) = document("[{'id': 11, 'type': 't', 'key': 'k1', 'lane': 5, 'occurred_at': 'yesterday, perhaps'}]");
+    json_t *events CLEANUP(json_free) =
+        document("[{'id': 11, 'type': 't', 'key': 'k1', 'lane': 5, 'occurred_at': 'yesterday, perhaps'}]");
     struct ingest_row rows[] = { { .webhook_id = 1, .source = "s", .events = events } };
     struct ingest ingest = { .rows = rows, .count = 1 };
     run(&ingest);
@@ -109,7 +130,8 @@ static void test_what_cannot_be_stored(void **state)
     json_t *keyless CLEANUP(json_free) = document("[{'id': 11, 'type': 't', 'lane': 5}]");
     rows[0].events = keyless;
     struct loop *loop = loop_new();
-    const struct pg_settings settings = { .conninfo = database_conninfo(SCHEMA), .application_name = "ingest store test" };
+    const struct pg_settings settings = { .conninfo = database_conninfo(SCHEMA),
+                                          .application_name = "ingest store test" };
     struct pg_async *async = pg_async_new(loop, &settings);
     assert_int_equal(ingest_store_append(async, rows, 1, DEADLINE_MS, ended, NULL), ERR_INTERNAL);
     pg_async_free(async);

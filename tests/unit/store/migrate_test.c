@@ -45,7 +45,8 @@ static void test_other_versions_are_refused(void **state)
     struct pg *pg = database_open_migrated(SCHEMA);
     struct error error;
     size_t count = 0;
-    SUCCEEDS(pg_script(pg, "DELETE FROM schema_migration WHERE number = (SELECT max(number) FROM schema_migration)", e));
+    SUCCEEDS(
+        pg_script(pg, "DELETE FROM schema_migration WHERE number = (SELECT max(number) FROM schema_migration)", e));
     assert_int_equal(store_check_schema(pg, &error), ERR_INVALID);
     assert_non_null(strstr(error.text, "lacks migration"));
 
@@ -54,7 +55,10 @@ static void test_other_versions_are_refused(void **state)
     assert_non_null(strstr(error.text, "newer"));
     assert_int_equal(store_migrate(pg, NULL, NULL, &count, &error), ERR_INVALID);
 
-    SUCCEEDS(pg_script(pg, "DELETE FROM schema_migration WHERE number = 9999; UPDATE schema_migration SET checksum = 'x' WHERE number = 1", e));
+    SUCCEEDS(pg_script(
+        pg,
+        "DELETE FROM schema_migration WHERE number = 9999; UPDATE schema_migration SET checksum = 'x' WHERE number = 1",
+        e));
     assert_int_equal(store_migrate(pg, NULL, NULL, &count, &error), ERR_INVALID);
     assert_non_null(strstr(error.text, "is not the one that was applied"));
     database_drop(pg, SCHEMA);
@@ -83,7 +87,8 @@ static void test_upkeep(void **state)
     json_t *description CLEANUP(json_free) = document("{'rules': [{'name': 'inbox'}]}");
     SUCCEEDS(store_record_rule_set(pg, "abc", description, e));
     SUCCEEDS(store_record_rule_set(pg, "abc", description, e));
-    assert_int_equal(database_number(pg, "SELECT count(*) FROM rule_set WHERE description #>> '{rules,0,name}' = 'inbox'"), 1);
+    assert_int_equal(
+        database_number(pg, "SELECT count(*) FROM rule_set WHERE description #>> '{rules,0,name}' = 'inbox'"), 1);
     database_drop(pg, SCHEMA);
 }
 
