@@ -83,7 +83,7 @@ static err_t paypal_verify(const struct webhook *w, const json_t *settings, stru
     static const char *const id_names[] = { "webhook_id", NULL };
     struct secret_list ids;
     struct secret_list certificates;
-    const char *id, *time, *signature, *url, *algorithm;
+    const char *id = NULL, *time = NULL, *signature = NULL, *url = NULL; /* required, so set when all is well */
     err_t err = secrets_read(settings, id_names, &ids, reterr);
     if (err != ERR_NONE || (err = require_header(w, "PAYPAL-TRANSMISSION-ID", &id, reterr)) != ERR_NONE ||
         (err = require_header(w, "PAYPAL-TRANSMISSION-TIME", &time, reterr)) != ERR_NONE ||
@@ -94,7 +94,7 @@ static err_t paypal_verify(const struct webhook *w, const json_t *settings, stru
     if (!is_paypal_url(url)) {
         return fail(reterr, ERR_DENIED, "PAYPAL-CERT-URL is not at paypal.com");
     }
-    algorithm = webhook_header_value(w, "PAYPAL-AUTH-ALGO");
+    const char *algorithm = webhook_header_value(w, "PAYPAL-AUTH-ALGO");
     if (algorithm && !text_equal_ignore_case(bytes_of(algorithm), BYTES_LITERAL("SHA256withRSA"))) {
         return fail(reterr, ERR_DENIED, "PAYPAL-AUTH-ALGO is not SHA256withRSA");
     }
