@@ -302,8 +302,8 @@ CREATE TABLE outreach (
     conversation_id bigint,
     topic           text        NOT NULL,
     reference       text        NOT NULL DEFAULT '',
-    other_references text[]     NOT NULL DEFAULT '{}', -- more names of the same thing: a payment of an invoice has its own id
-    payment         jsonb       NOT NULL DEFAULT '{}', -- {source, at, id, invoice, amount, currency} of the event that began it
+    other_references text[]     NOT NULL DEFAULT '{}', -- more names of it: the payment of an invoice has its own id
+    payment         jsonb       NOT NULL DEFAULT '{}', -- where it began: {source, at, id, invoice, amount, currency}
     goal            text        NOT NULL,
     state           text        NOT NULL DEFAULT 'active'
                     CHECK (state IN ('active', 'recovered', 'exhausted', 'canceled')),

@@ -242,11 +242,14 @@ BEGIN
           FROM claimed AS c
          CROSS JOIN LATERAL document_references(c.doc) AS r (reference)
           JOIN outreach AS o ON o.reference = r.reference AND o.reference <> '' AND o.state = 'active'
+         WHERE c.doc ?| ARRAY['payment', 'subscription', 'order', 'body']
         UNION ALL
         SELECT o.contact_id
           FROM claimed AS c
          CROSS JOIN LATERAL document_references(c.doc) AS r (reference)
-          JOIN outreach AS o ON o.other_references @> ARRAY[r.reference] AND o.other_references <> '{}' AND o.state = 'active'
+          JOIN outreach AS o ON o.other_references @> ARRAY[r.reference] AND o.other_references <> '{}'
+                            AND o.state = 'active'
+         WHERE c.doc ?| ARRAY['payment', 'subscription', 'order', 'body']
     )
     SELECT array_agg(DISTINCT contact_id) INTO ids FROM found WHERE contact_id IS NOT NULL;
     RETURN surviving_contacts(coalesce(ids, '{}'));

@@ -124,18 +124,18 @@ BEGIN
                commented_at = excluded.commented_at, expires_at = excluded.expires_at;
     END IF;
     IF jsonb_array_length(changes->'outreaches') > 0 THEN
-        INSERT INTO outreach AS o (id, contact_id, conversation_id, topic, reference, goal, state, step, steps, vars,
-            rule,
-                                   event_id, started_at, reached_at, next_attempt_at, ended_at, ended_by)
-        SELECT r.id, r.contact_id, r.conversation_id, r.topic, coalesce(r.reference, ''), r.goal, coalesce(r.state,
-            'active'),
+        INSERT INTO outreach AS o (id, contact_id, conversation_id, topic, reference, other_references, payment, goal,
+                                   state, step, steps, vars, rule, event_id, started_at, reached_at, next_attempt_at,
+                                   ended_at, ended_by)
+        SELECT r.id, r.contact_id, r.conversation_id, r.topic, coalesce(r.reference, ''),
+               coalesce(r.other_references, '{}'), coalesce(r.payment, '{}'), r.goal, coalesce(r.state, 'active'),
                coalesce(r.step, 0), coalesce(r.steps, '[]'), coalesce(r.vars, '{}'), r.rule, r.event_id,
                coalesce(r.started_at, now()), r.reached_at, r.next_attempt_at, r.ended_at, r.ended_by
           FROM jsonb_populate_recordset(NULL::outreach, changes->'outreaches') AS r
          ORDER BY coalesce(r.state, 'active') <> 'active' DESC, r.id
         ON CONFLICT (id) DO UPDATE
-           SET contact_id = excluded.contact_id, conversation_id = excluded.conversation_id, state = excluded.state,
-               step = excluded.step, steps = excluded.steps, vars = excluded.vars,
+           SET contact_id = excluded.contact_id, conversation_id = excluded.conversation_id,
+               other_references = excluded.other_references, state = excluded.state, step = excluded.step, steps = excluded.steps, vars = excluded.vars,
                reached_at = least(o.reached_at, excluded.reached_at), next_attempt_at = excluded.next_attempt_at,
                ended_at = excluded.ended_at, ended_by = excluded.ended_by;
     END IF;

@@ -18,10 +18,10 @@ LANGUAGE sql STABLE
 RETURN (SELECT o.state <> 'active'
                OR (o.reference <> ''
                    AND (SELECT true FROM event AS e
-                         WHERE coalesce(e.doc->'payment'->>'invoice', e.doc->'payment'->>'subscription',
-                             e.doc->'payment'->>'id') = o.reference
-                           AND e.doc ? 'payment' AND e.type = o.goal
-                               AND e.received_at >= o.started_at LIMIT 1) IS NOT NULL)
+                         WHERE coalesce(e.doc->'payment'->>'reference', e.doc->'payment'->>'invoice',
+                                        e.doc->'payment'->>'subscription', e.doc->'payment'->>'id')
+                               = ANY (o.other_references || o.reference)
+                           AND e.doc ? 'payment' AND e.type = o.goal AND e.received_at >= o.started_at LIMIT 1) IS NOT NULL)
           FROM outreach AS o WHERE o.id = of_outreach);
 
 -- Of one source: up to `most` deliveries that may leave now (`claimed`, in order), those that need not leave any more

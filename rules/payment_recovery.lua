@@ -13,7 +13,7 @@ rule {
     end
     steps[#steps + 1] = { after = "72h", note = "Not reached by message; please call.", assign = "billing" }
     fx:outreach {
-      topic = "billing", reference = pay.invoice or pay.id,
+      topic = "billing", reference = pay.reference,
       goal  = "payment.succeeded",
       steps = steps,
       vars  = {

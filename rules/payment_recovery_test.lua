@@ -65,6 +65,41 @@ test("tells it once: not for the second attempt, not for the same failure seen t
   t:expect_outreach { count = 1 }
 end)
 
+-- Stripe tells of one failed renewal as an invoice, and as a payment that does not say for which invoice it was.
+local bare = { payment = { id = "pi_1", amount = 1900, currency = "usd" } }
+
+test("tells it once when the provider names the payment and its invoice in different events", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:event("payment.failed", bare)
+  t:expect_sent { template = "payment_failed" }
+  t:advance("1m")
+  t:event("payment.failed", failed())
+  t:expect_nothing()
+  t:expect_outreach { count = 1, reference = "pi_1", other_references = { "in_1" } }
+  t:event("payment.succeeded", { payment = { invoice = "in_1" } })
+  t:expect_outreach { state = "recovered" }
+end)
+
+test("tells of two invoices of one price, and of the next payment of that price", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:event("payment.failed", failed())
+  t:expect_sent { template = "payment_failed" }
+  t:event("payment.failed", failed { invoice = "in_2" })
+  t:expect_sent { template = "payment_failed" }
+  t:advance("11m")
+  t:event("payment.failed", bare)
+  t:expect_sent { template = "payment_failed" }
+  t:expect_outreach { count = 3, state = "active" }
+end)
+
+test("an order without an invoice is recovered by its payment", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:event("payment.failed", { payment = { id = "pay_1", order = "order_1", amount = 500, currency = "eur" } })
+  t:expect_outreach { state = "active", reference = "order_1" }
+  t:event("payment.succeeded", { payment = { id = "pay_2", order = "order_1", amount = 500, currency = "eur" } })
+  t:expect_outreach { state = "recovered" }
+end)
+
 test("keeps a conversation open in which the customer has answered", function(t)
   t:contact { name = "Ada", whatsapp = "15550100" }
   t:event("payment.failed", failed())

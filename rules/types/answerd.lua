@@ -27,6 +27,7 @@
 ---@field status string?
 ---@field description string?
 ---@field metadata table<string, string>?
+---@field reference string? what is owed: the invoice, else the order or subscription, else the payment itself
 ---@field secondary boolean? repeats what another event says
 
 ---@class Order

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "domain/memory_store_world.h"
+#include "domain/reference.h"
 
 static void want_contact(const struct memory_store *store, json_t *wanted, int64_t id)
 {
@@ -77,20 +78,12 @@ static json_t *referred_messages(const struct memory_store *store, const json_t 
 
 static void want_by_reference(const struct memory_store *store, json_t *wanted, const json_t *event)
 {
-    static const char *const places[] = { "payment.invoice", "payment.subscription", "payment.id",
-                                          "subscription.id", "order.reference",      "order.id" };
-    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-        const char *reference = json_string_value(json_at(event, places[i]));
-        const char *key;
-        json_t *row;
-        if (!reference)
-            continue;
-        json_object_foreach(rows_all(store->rows, ROWS_OUTREACH), key, row)
-        {
-            if (strcmp(json_str_or(row, "state", ""), "active") == 0 &&
-                strcmp(json_str_or(row, "reference", ""), reference) == 0)
-                want_contact(store, wanted, json_int(row, "contact_id", 0));
-        }
+    const char *key;
+    json_t *row;
+    json_object_foreach(rows_all(store->rows, ROWS_OUTREACH), key, row)
+    {
+        if (strcmp(json_str_or(row, "state", ""), "active") == 0 && reference_match_outreach(event, row) == 1)
+            want_contact(store, wanted, json_int(row, "contact_id", 0));
     }
 }
 

@@ -7,11 +7,13 @@
 #include "domain/contact.h"
 #include "domain/conversation.h"
 #include "domain/message.h"
+#include "domain/reference.h"
 #include "domain/send.h"
 #include "domain/timer.h"
 
 #define DEFAULT_GRACE_MS ((msec_t)72 * 3600 * 1000)
 #define MAX_STEPS 20
+#define MAX_REFERENCES 20
 
 static bool is_active(const json_t *outreach)
 {
@@ -204,18 +206,38 @@ static err_t check_templates(const struct scene *scene, const json_t *steps, str
     return ERR_NONE;
 }
 
-static const json_t *find_active(const struct scene *scene, const json_t *contact, const char *topic,
-                                 const char *reference)
+/* The active outreach with this topic and reference, else the one about the same payment. */
+static json_t *find_active(const struct scene *scene, const json_t *contact, const char *topic, const char *reference,
+                           const json_t *payment)
 {
+    json_t *same_payment = NULL;
     size_t index;
     json_t *row;
     json_array_foreach(rows_of_contact(scene->desk->rows, ROWS_OUTREACH, row_id(contact)), index, row)
     {
-        if (is_active(row) && strcmp(json_str_or(row, "topic", ""), topic) == 0 &&
-            strcmp(json_str_or(row, "reference", ""), reference) == 0)
+        if (!is_active(row) || strcmp(json_str_or(row, "topic", ""), topic) != 0)
+            continue;
+        if (reference_is_of(row, reference))
             return row;
+        if (!same_payment && reference_same_payment(json_object_at(row, "payment"), payment))
+            same_payment = row;
     }
-    return NULL;
+    return same_payment;
+}
+
+/* Whoever pays may name it either way. */
+static void add_reference(struct scene *scene, json_t *outreach, const char *reference)
+{
+    if (reference_is_of(outreach, reference))
+        return;
+    rows_edit(scene->desk->rows, ROWS_OUTREACH, outreach);
+    json_t *others = json_array_at(outreach, "other_references");
+    if (!others) {
+        others = json_array();
+        json_put(outreach, "other_references", others);
+    }
+    if (json_array_size(others) < MAX_REFERENCES)
+        json_array_append_new(others, json_string(reference));
 }
 
 err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, const char **ret_refused,
@@ -236,9 +258,13 @@ err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, co
     if (err != ERR_NONE)
         return err;
     *ret_refused = NULL;
-    const json_t *active = find_active(scene, contact, topic, reference);
+    json_t *payment CLEANUP(json_free) = reference_payment(scene);
+    json_t *active = find_active(scene, contact, topic, reference, payment);
     if (active) {
-        *ret_refused = "an outreach with this topic and reference is active";
+        *ret_refused = reference_is_of(active, reference) ? "an outreach with this topic and reference is active"
+                                                          : "an outreach about the same payment is active";
+        if (*reference)
+            add_reference(scene, active, reference);
         json_put_int(made, "outreach", row_id(active));
         return ERR_NONE;
     }
@@ -251,6 +277,8 @@ err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, co
     json_put_int(row, "contact_id", row_id(contact));
     json_put_str(row, "topic", topic);
     json_put_str(row, "reference", reference);
+    json_put(row, "other_references", json_array());
+    json_put(row, "payment", json_incref(payment));
     json_put_str(row, "goal", json_str(effect, "goal"));
     json_put_str(row, "state", "active");
     json_put_int(row, "step", 0);
@@ -314,38 +342,13 @@ bool outreach_step(struct scene *scene)
     return true;
 }
 
-static int compare(const json_t *object, const char *key, const char *reference, int so_far)
-{
-    const char *value = json_str(object, key);
-    if (!value || !*value || so_far == 1)
-        return so_far;
-    return strcmp(value, reference) == 0 ? 1 : 0;
-}
-
-int outreach_reference_match(const json_t *event, const char *reference)
-{
-    static const struct {
-        const char *part;
-        const char *key;
-    } places[] = {
-        { "payment", "invoice" }, { "payment", "subscription" }, { "payment", "id" },
-        { "subscription", "id" }, { "order", "reference" },      { "order", "id" },
-        { "body", "reference" },  { "outreach", "reference" },
-    };
-    int match = -1;
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-        match = compare(json_object_at(event, places[i].part), places[i].key, reference, match);
-    return match;
-}
-
 static bool is_goal(const struct scene *scene, const json_t *outreach)
 {
     if (strcmp(json_str_or(outreach, "goal", ""), scene->type) != 0 ||
         row_id(outreach) == json_int(scene->event, "outreach_id", -1))
         return false;
-    const char *reference = json_str_or(outreach, "reference", "");
     bool same_contact = scene->contact && json_int(outreach, "contact_id", 0) == row_id(scene->contact);
-    int match = *reference ? outreach_reference_match(scene->event, reference) : -1;
+    int match = reference_match_outreach(scene->event, outreach);
     return match == 1 || (match == -1 && same_contact);
 }
 

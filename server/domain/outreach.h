@@ -4,7 +4,8 @@
 
 #include "domain/scene.h"
 
-/* The effect. ERR_INVALID: the ladder makes no sense; refused: one is active for this topic and reference. */
+/* The effect. ERR_INVALID: the ladder makes no sense; refused: one is active for this topic and reference, or for the
+ * same payment under another name (see reference.h). */
 err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, const char **ret_refused,
                      struct error *reterr) MUST_CHECK;
 /* outreach.step: the next step, if it is still wanted. False when the event came too late to matter. */
@@ -15,8 +16,5 @@ void outreach_check_goals(struct scene *scene);
 void outreach_take_status(struct scene *scene, json_t *message);
 /* The contact stopped this topic, or 'all'. */
 void outreach_cancel_of_topic(struct scene *scene, const json_t *contact, const char *topic);
-/* Do the event's words about payment, order or subscription name this reference? 1 yes, 0 it names others, -1 it names
- * none. */
-int outreach_reference_match(const json_t *event, const char *reference);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "channel/payment.h"
 #include "domain/rule_test_people.h"
 #include "domain/rule_test_world.h"
 
@@ -260,6 +261,8 @@ static json_t *act_event(struct world *world, const json_t *first, const json_t 
         source = source_of_type(world, type);
     json_t *event = world_event(world, type, source, contact, fields);
     json_decref(fields);
+    if (strncmp(type, "payment.", 8) == 0 && json_object_at(event, "payment"))
+        payment_finish(event, payment_reference_keys); /* as every parser of payments does */
     world_begin_act(world);
     world_happen(world, event);
     return NULL;

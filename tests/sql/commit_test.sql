@@ -90,6 +90,13 @@ SELECT test.same(test.led_to('{"contact": {"identities": ["whatsapp:1"]}, "messa
     '1000/1', 'what a reply answers');
 SELECT test.same(test.led_to('{"payment": {"id": "pi_1", "invoice": "in_1"}}', 'payment.succeeded'), '1000/0',
     'whose outreach waits for the invoice');
+SELECT test.same(test.led_to('{"payment": {"id": "pi_1", "reference": "in_1"}}', 'payment.succeeded'), '1000/0',
+    'whose outreach waits for what is owed');
+SELECT test.same(test.led_to('{"payment": {"id": "pi_1"}}', 'payment.succeeded'), NULL, 'nobody waits for this one');
+UPDATE outreach SET other_references = '{pi_1}' WHERE id = 1006;
+SELECT test.same(test.led_to('{"payment": {"id": "pi_1"}}', 'payment.succeeded'), '1000/0',
+    'whose outreach knows the payment by another name');
+SELECT test.same(test.led_to('{"body": {"reference": "in_1"}}', 'custom.paid'), '1000/0', 'as a custom event says it');
 UPDATE contact SET merged_into = 2000 WHERE id = 1000;
 SELECT test.same(test.led_to('{"contact_id": 1000}', 'timer.x'), '2000/0', 'who it was merged into');
 UPDATE contact SET merged_into = NULL WHERE id = 1000;
@@ -107,12 +114,15 @@ SELECT engine_commit('{"contacts": [{"id": 1000, "lane": 5, "name": "Ada L.", "o
     "outreaches": [{"id": 1006, "contact_id": 1000, "topic": "billing", "reference": "in_1",
         "goal": "payment.succeeded", "state": "recovered", "steps": []},
                    {"id": 1013, "contact_id": 1000, "topic": "billing", "reference": "in_1",
+                       "other_references": ["pi_1", "pi_2"], "payment": {"amount": 1900},
                        "goal": "payment.succeeded", "steps": []}],
     "timers": [{"id": 1014, "name": "follow-up", "due_at": "2098-01-01T00:00:00Z", "lane": 5, "contact_id": 1000,
         "conversation_id": 1001}],
     "message_edits": [{"id": 1003, "created_at": "2000-01-01T00:00:00Z", "text": "no such row"}],
     "rule_health": [{"rule": "bad", "rule_set": "abc", "failed": true}, {"rule": "bad", "rule_set": "abc",
         "failed": true}]}', '{}');
+SELECT test.same((SELECT other_references::text || (payment->>'amount') FROM outreach WHERE id = 1013),
+    '{pi_1,pi_2}1900', 'the names and the payment of an outreach');
 SELECT test.same((SELECT concat_ws(' ', recipient, extract(year FROM last_inbound_at), next_slot_at IS NOT NULL,
     unreachable_reason) FROM address WHERE identity = 'whatsapp:1'), '1 2026 t just now',
     'an address keeps what senders know');

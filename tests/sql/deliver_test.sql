@@ -114,6 +114,15 @@ SELECT test.same(test.leave(10), '18001', 'the reminder of the paid invoice does
 SELECT test.same(test.state(16001), 'canceled canceled', 'it is canceled');
 SELECT test.same(test.leave(10), '17001', 'and the line goes on');
 SELECT test.outcome(17001, '{"outcome": "sent"}'), test.outcome(18001, '{"outcome": "sent"}');
+INSERT INTO outreach (id, contact_id, topic, reference, other_references, goal, steps) VALUES
+    (72, 1000, 'billing', 'order_1', '{}', 'payment.succeeded', '[]'),
+    (73, 1000, 'billing', 'in_3', '{pi_3}', 'payment.succeeded', '[]');
+SELECT test.send(18101, 1000, '{"outreach_id": 72}'), test.send(18201, 1000, '{"outreach_id": 73}');
+SELECT test.event('evt_order', 1, '{"payment": {"id": "p", "reference": "order_1"}}', 'payment.succeeded', 'stripe');
+SELECT test.event('evt_intent', 1, '{"payment": {"id": "pi_3"}}', 'payment.succeeded', 'stripe');
+SELECT test.leave(10), test.leave(10);
+SELECT test.same(test.state(18101) || ', ' || test.state(18201), 'canceled canceled, canceled canceled',
+    'paid by what is owed, or by another name of it');
 SELECT test.send(19001, 2000, '{"outreach_id": 71}');
 SELECT engine_commit('{"cancel_deliveries": [{"outreach_id": 71}]}', '{}');
 SELECT test.same(test.state(19001), 'canceled canceled', 'the engine cancels what waits');

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "domain/outreach.h"
+#include "domain/reference.h"
 
 #define T(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
 #define FAILED                                                                                                         \
@@ -134,6 +134,8 @@ static void references_are_compared_when_both_have_one(void **state)
         { "{'payment':{'invoice':'r'}}", 1 },
         { "{'payment':{'invoice':'x','id':'r'}}", 1 },
         { "{'payment':{'invoice':'x'}}", 0 },
+        { "{'payment':{'reference':'r','id':'x'}}", 1 },
+        { "{'payment':{'order':'r','id':'x'}}", 1 },
         { "{'payment':{'subscription':'r'}}", 1 },
         { "{'subscription':{'id':'r'}}", 1 },
         { "{'order':{'reference':'r'}}", 1 },
@@ -144,9 +146,75 @@ static void references_are_compared_when_both_have_one(void **state)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         json_t *event = json_of(rows[i].event);
-        assert_int_equal(outreach_reference_match(event, "r"), rows[i].match);
+        assert_int_equal(reference_match(event, "r"), rows[i].match);
         json_decref(event);
     }
+}
+
+/* Whether a failure that comes `minutes` after the first begins an outreach of its own. */
+static void one_payment_under_two_names_is_one_outreach(void **state)
+{
+    struct stage *s = *state;
+    static const struct {
+        const char *first, *second;
+        int minutes, outreaches;
+    } cases[] = {
+        { "'id':'pi_1','amount':1900,'currency':'usd'", "'invoice':'in_1','amount':1900,'currency':'usd'", 9, 1 },
+        { "'invoice':'in_1','amount':1900,'currency':'usd'", "'id':'pi_1','amount':1900,'currency':'usd'", 9, 1 },
+        { "'invoice':'in_1','amount':1900,'currency':'usd'", "'id':'pi_1','amount':1900,'currency':'usd'", 11, 2 },
+        { "'invoice':'in_1','amount':1900,'currency':'usd'", "'id':'pi_1','amount':1901,'currency':'usd'", 1, 2 },
+        { "'invoice':'in_1','amount':1900,'currency':'usd'", "'id':'pi_1','amount':1900,'currency':'eur'", 1, 2 },
+        { "'invoice':'in_1','amount':1900,'currency':'usd'", "'invoice':'in_2','amount':1900,'currency':'usd'", 1, 2 },
+        { "'invoice':'in_1'", "'id':'pi_1'", 1, 2 },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        stage_tear_down(state);
+        stage_set_up(state);
+        s = *state;
+        stage_message(s, "whatsapp:1", "hi");
+        const char *payments[] = { cases[i].first, cases[i].second };
+        for (int n = 0; n < 2; n++) {
+            static const char *const types[] = { "custom.failure_0", "custom.failure_1" }; /* rules keep them */
+            char effect[512], event[512];
+            snprintf(effect, sizeof(effect),
+                     "[{'do':'outreach','topic':'billing','reference':'ref_%d','goal':'payment.succeeded','steps':[{"
+                     "'after_ms':0,'text':'x'}]}]",
+                     n);
+            stage_rule(s, n ? "second" : "first", types[n], effect);
+            snprintf(event, sizeof(event),
+                     "{'type':'%s','source':'stripe','contact':{'identities':['whatsapp:1']},'payment':{%s}}",
+                     types[n], payments[n]);
+            stage_event(s, event);
+            s->now += n == 0 ? cases[i].minutes * MINUTE : 0;
+        }
+        expect_rows(s, ROWS_OUTREACH, "{}", cases[i].outreaches);
+        expect_rows(s, ROWS_OUTREACH, "{'reference':'ref_0','other_references':['ref_1']}",
+                    cases[i].outreaches == 1 ? 1 : 0);
+        expect_changes(s, "traces", "{'effects':[{'refused':'an outreach about the same payment is active'}]}",
+                       cases[i].outreaches == 1 ? 1 : 0);
+        /* Either name ends it. */
+        stage_event(s, "{'type':'payment.succeeded','source':'stripe','contact':{'identities':['whatsapp:1']},"
+                       "'payment':{'id':'ref_1'}}");
+        expect_rows(s, ROWS_OUTREACH, "{'state':'recovered'}", 1);
+    }
+}
+
+/* The money may come from somebody who is not known: the name of what was owed is enough. */
+static void another_name_finds_the_outreach_of_somebody_else(void **state)
+{
+    struct stage *s = *state;
+    prepare(s);
+    stage_rule(s, "again", "custom.again",
+               "[{'do':'outreach','topic':'billing','reference':'pi_1','goal':'payment.succeeded','steps':[{'after_ms'"
+               ":0,'text':'x'}]}]");
+    stage_message(s, "whatsapp:1", "hi");
+    stage_event(s, "{'type':'payment.failed','source':'stripe','contact':{'identities':['whatsapp:1']},'payment':{"
+                   "'invoice':'in_1','amount':5,'currency':'usd'}}");
+    stage_event(s, "{'type':'custom.again','source':'stripe','contact':{'identities':['whatsapp:1']},'payment':{"
+                   "'id':'pi_1','amount':5,'currency':'usd'}}");
+    stage_event(s, "{'type':'payment.succeeded','source':'stripe','contact':{'identities':['email:payer@x.y']},"
+                   "'payment':{'id':'pi_1','amount':5,'currency':'usd'}}");
+    expect_rows(s, ROWS_OUTREACH, "{'state':'recovered'}", 1);
 }
 
 static void opting_out_ends_it(void **state)
@@ -270,6 +338,8 @@ int main(void)
         T(the_goal_ends_it),
         T(a_queued_reminder_is_canceled_by_the_goal),
         cmocka_unit_test(references_are_compared_when_both_have_one),
+        T(one_payment_under_two_names_is_one_outreach),
+        T(another_name_finds_the_outreach_of_somebody_else),
         T(opting_out_ends_it),
         T(the_preferred_channel_comes_first),
         T(a_failed_message_goes_on_by_another_channel),
