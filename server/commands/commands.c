@@ -18,6 +18,7 @@ const struct command *const commands[] = {
     /* rules */
     &command_check,
     &command_test,
+    &command_backtest,
     /* operating */
     &command_why,
     &command_webhook,

@@ -30,6 +30,7 @@ struct command {
     int (*run)(const struct command *command, int argc, char **argv); /* argv[0] is the name; gives an exit code */
 };
 
+extern const struct command command_backtest;
 extern const struct command command_check;
 extern const struct command command_health;
 extern const struct command command_help;

@@ -8,7 +8,7 @@
 #include "admin/admin.h"
 #include "base/memory.h"
 #include "base/metrics.h"
-#include "channel/channel.h"
+#include "commands/rule_world.h"
 #include "deliver/deliver.h"
 #include "engine/engine.h"
 #include "ingest/ingest.h"
@@ -39,16 +39,6 @@ struct serve_process {
     bool upkeep_trouble;
 };
 
-static struct rule_limits rule_limits_of(const struct config *config)
-{
-    struct rule_limits limits = rule_limits_default();
-    limits.max_instructions = config->rules.max_instructions;
-    limits.max_memory_bytes = config->rules.max_memory_bytes;
-    limits.max_effects = config->rules.max_effects;
-    limits.max_wall_ms = config->rules.max_wall_ms;
-    return limits;
-}
-
 static void log_problems(const json_t *problems)
 {
     size_t index;
@@ -64,7 +54,7 @@ static void log_problems(const json_t *problems)
 err_t serve_check_rules(const struct config *config, const struct rule_sources *sources, json_t **ret_report,
                         struct error *reterr)
 {
-    const struct rule_limits limits = rule_limits_of(config);
+    const struct rule_limits limits = rule_world_limits(config);
     json_t *problems = json_array();
     struct rule_set *set = NULL;
     err_t err = rule_set_load(sources, &limits, problems, &set, reterr);
@@ -78,24 +68,6 @@ err_t serve_check_rules(const struct config *config, const struct rule_sources *
     rule_set_free(set);
     json_decref(problems);
     return err;
-}
-
-/* What the desk needs to know of each source. */
-static json_t *describe_sources(const struct config *config)
-{
-    json_t *sources = json_object();
-    for (size_t i = 0; i < config->source_count; i++) {
-        const struct channel_kind *kind = channel_find(config->sources[i].kind);
-        json_t *source = json_object();
-        json_put_str(source, "kind", config->sources[i].kind);
-        if (kind != NULL) {
-            json_put_str(source, "provider", kind->provider);
-            json_put_bool(source, "sends", kind->render != NULL);
-            json_put_int(source, "window_ms", kind->window_ms);
-        }
-        json_put(sources, config->sources[i].name, source);
-    }
-    return sources;
 }
 
 static void nudge_engines(void *arg)
@@ -199,7 +171,7 @@ err_t serve_process_start(const struct config *config, struct serve_roles roles,
     process->config = config;
     process->roles = roles;
     process->rules = rule_feed_new(sources);
-    process->sources = describe_sources(config);
+    process->sources = rule_world_sources(config);
     pthread_mutex_init(&process->reload_lock, NULL);
     const struct admin_host host = {
         .actors_healthy = actors_healthy,

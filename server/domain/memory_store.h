@@ -14,6 +14,8 @@ void memory_store_free(struct memory_store *store);
 
 /* The cases that a desk needs for this event: an array for desk_add_case, copies; new reference. */
 json_t *memory_store_cases(const struct memory_store *store, const json_t *event);
+/* The cases of everybody here, without messages; new reference. */
+json_t *memory_store_all_cases(const struct memory_store *store);
 /* Applies what desk_take_changes gave. Internal events wait in memory_store_next_event. */
 void memory_store_apply(struct memory_store *store, const json_t *changes);
 /* The same without copying: takes over one reference, and changes the rows in it later. */

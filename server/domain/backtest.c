@@ -1,0 +1,289 @@
+#include "domain/backtest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+/* A contact with more outcomes than this is compared in parts: what moved over the border of two parts then shows as
+ * removed and added. */
+#define OUTCOMES_AT_ONCE 4096
+#define EXAMPLE_MAX_BYTES 600
+
+struct backtest {
+    struct backtest_settings settings;
+    struct simulation *before;
+    struct simulation *after;
+    int64_t contact_id;
+    json_t *totals; /* object: "RULE\nKIND" -> {rule, kind, before, after, added, removed, changed, examples} */
+    json_t *last_total;
+    const char *last_kind;
+    char last_rule[128];
+};
+
+const char *difference_name(enum difference_kind kind)
+{
+    static const char *const names[] = { "added", "removed", "changed" };
+    return names[kind];
+}
+
+struct backtest *backtest_new(const struct backtest_settings *settings)
+{
+    struct backtest *backtest = memory_new(sizeof(*backtest));
+    backtest->settings = *settings;
+    backtest->before = simulation_new(settings->before, settings->sources, settings->max_depth);
+    backtest->after = simulation_new(settings->after, settings->sources, settings->max_depth);
+    backtest->totals = json_object();
+    return backtest;
+}
+
+void backtest_free(struct backtest *backtest)
+{
+    if (!backtest)
+        return;
+    simulation_free(backtest->before);
+    simulation_free(backtest->after);
+    json_decref(backtest->totals);
+    free(backtest);
+}
+
+/* --- counting ------------------------------------------------------------------------------------------------------ */
+
+static json_t *total_of(struct backtest *backtest, const struct outcome *outcome)
+{
+    if (backtest->last_total && backtest->last_kind == outcome->kind &&
+        strcmp(backtest->last_rule, outcome->rule) == 0)
+        return backtest->last_total;
+    char key[256];
+    snprintf(key, sizeof(key), "%s\n%s", outcome->rule, outcome->kind);
+    json_t *total = json_object_get(backtest->totals, key);
+    if (!total) {
+        static const char *const counts[] = { "before", "after", "added", "removed", "changed" };
+        total = json_object();
+        json_put_str(total, "rule", outcome->rule);
+        json_put_str(total, "kind", outcome->kind);
+        for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+            json_put_int(total, counts[i], 0);
+        json_put(total, "examples", json_array());
+        json_put(backtest->totals, key, total);
+    }
+    backtest->last_total = total;
+    backtest->last_kind = outcome->kind;
+    snprintf(backtest->last_rule, sizeof(backtest->last_rule), "%s", outcome->rule);
+    return total;
+}
+
+static void count(json_t *total, const char *key)
+{
+    json_t *number = json_object_get(total, key);
+    json_integer_set(number, json_integer_value(number) + 1);
+}
+
+static void put_side(json_t *example, const struct outcome *outcome, const char *key, const char *at_key)
+{
+    if (!outcome)
+        return;
+    size_t length = strlen(outcome->content);
+    if (length > EXAMPLE_MAX_BYTES)
+        for (length = EXAMPLE_MAX_BYTES; length > 0 && ((unsigned char)outcome->content[length] & 0xC0) == 0x80;)
+            length--;
+    json_put_bytes(example, key, (struct bytes){ outcome->content, length });
+    json_put_time(example, at_key, outcome->at);
+}
+
+static void found(struct backtest *backtest, const struct outcome *before, const struct outcome *after)
+{
+    const struct difference difference = {
+        .kind = !before ? DIFFERENCE_ADDED : !after ? DIFFERENCE_REMOVED : DIFFERENCE_CHANGED,
+        .contact_id = backtest->contact_id,
+        .before = before,
+        .after = after,
+    };
+    const struct outcome *any = after ? after : before;
+    json_t *total = total_of(backtest, any);
+    count(total, difference_name(difference.kind));
+    json_t *examples = json_array_at(total, "examples");
+    if (json_array_size(examples) < backtest->settings.max_examples) {
+        json_t *example = json_object();
+        json_put_str(example, "change", difference_name(difference.kind));
+        json_put_int(example, "event", any->event);
+        json_put_int(example, "contact", backtest->contact_id);
+        if (before && after && strcmp(before->name, after->name) != 0)
+            json_put_str(example, "former_name", before->name);
+        json_put_str(example, "name", any->name);
+        put_side(example, before, "before", "before_at");
+        put_side(example, after, "after", "after_at");
+        json_array_append_new(examples, example);
+    }
+    if (backtest->settings.on_difference)
+        backtest->settings.on_difference(backtest->settings.arg, &difference);
+}
+
+/* --- matching ------------------------------------------------------------------------------------------------------ */
+
+static bool same_content(const struct outcome *a, const struct outcome *b)
+{
+    return a->at == b->at && strcmp(a->content, b->content) == 0;
+}
+
+static int compare_group(const struct outcome *a, const struct outcome *b)
+{
+    if (a->event != b->event)
+        return a->event < b->event ? -1 : 1;
+    int order = strcmp(a->rule, b->rule);
+    return order != 0 ? order : strcmp(a->kind, b->kind);
+}
+
+static int compare_key(const struct outcome *a, const struct outcome *b)
+{
+    int order = compare_group(a, b);
+    return order != 0 ? order : strcmp(a->name, b->name);
+}
+
+static int compare_places(const void *left, const void *right)
+{
+    const struct outcome *a = *(const struct outcome *const *)left, *b = *(const struct outcome *const *)right;
+    int order = compare_key(a, b);
+    return order != 0 ? order : a < b ? -1 : a > b; /* as they happened */
+}
+
+struct side {
+    const struct outcome **list;
+    size_t count;
+    size_t at;
+};
+
+static struct side sorted(const struct outcome *outcomes, size_t count_of)
+{
+    struct side side = { .list = memory_new((count_of + 1) * sizeof(*side.list)), .count = count_of };
+    for (size_t i = 0; i < count_of; i++)
+        side.list[i] = &outcomes[i];
+    qsort(side.list, count_of, sizeof(*side.list), compare_places);
+    return side;
+}
+
+static size_t group_end(const struct side *side, const struct outcome *of)
+{
+    size_t end = side->at;
+    while (end < side->count && compare_group(side->list[end], of) == 0)
+        end++;
+    return end;
+}
+
+/* One event's outcomes of one rule and kind: first those of the same name, then what is left over as changes of name. */
+static void match_group(struct backtest *backtest, struct side *before, size_t before_end, struct side *after,
+                        size_t after_end)
+{
+    size_t spare_before = before->at, spare_after = after->at; /* unmatched ones gather at the front */
+    size_t b = before->at, a = after->at;
+    while (b < before_end || a < after_end) {
+        int order = b == before_end ? 1 : a == after_end ? -1 : compare_key(before->list[b], after->list[a]);
+        if (order == 0) {
+            if (!same_content(before->list[b], after->list[a]))
+                found(backtest, before->list[b], after->list[a]);
+            b++;
+            a++;
+        } else if (order < 0) {
+            before->list[spare_before++] = before->list[b++];
+        } else {
+            after->list[spare_after++] = after->list[a++];
+        }
+    }
+    for (b = before->at, a = after->at; b < spare_before || a < spare_after;)
+        found(backtest, b < spare_before ? before->list[b++] : NULL, a < spare_after ? after->list[a++] : NULL);
+    before->at = before_end;
+    after->at = after_end;
+}
+
+static bool all_equal(const struct outcome *before, const struct outcome *after, size_t count_of)
+{
+    for (size_t i = 0; i < count_of; i++)
+        if (before[i].kind != after[i].kind || !same_content(&before[i], &after[i]) ||
+            compare_key(&before[i], &after[i]) != 0)
+            return false;
+    return true;
+}
+
+static void compare(struct backtest *backtest)
+{
+    size_t before_count, after_count;
+    const struct outcome *before = simulation_outcomes(backtest->before, &before_count);
+    const struct outcome *after = simulation_outcomes(backtest->after, &after_count);
+    for (size_t i = 0; i < before_count; i++)
+        count(total_of(backtest, &before[i]), "before");
+    for (size_t i = 0; i < after_count; i++)
+        count(total_of(backtest, &after[i]), "after");
+    if (before_count != after_count || !all_equal(before, after, before_count)) {
+        struct side b = sorted(before, before_count), a = sorted(after, after_count);
+        while (b.at < b.count || a.at < a.count) {
+            bool from_before = a.at == a.count ||
+                               (b.at < b.count && compare_group(b.list[b.at], a.list[a.at]) <= 0);
+            const struct outcome *first = from_before ? b.list[b.at] : a.list[a.at];
+            match_group(backtest, &b, group_end(&b, first), &a, group_end(&a, first));
+        }
+        free(b.list);
+        free(a.list);
+    }
+    simulation_forget_outcomes(backtest->before);
+    simulation_forget_outcomes(backtest->after);
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------- */
+
+void backtest_begin(struct backtest *backtest, int64_t contact_id, const json_t *seed)
+{
+    backtest->contact_id = contact_id;
+    simulation_begin(backtest->before, seed);
+    simulation_begin(backtest->after, seed);
+}
+
+void backtest_event(struct backtest *backtest, const json_t *event)
+{
+    size_t before, after;
+    simulation_event(backtest->before, event);
+    simulation_event(backtest->after, event);
+    simulation_outcomes(backtest->before, &before);
+    simulation_outcomes(backtest->after, &after);
+    if (before + after > OUTCOMES_AT_ONCE)
+        compare(backtest);
+}
+
+void backtest_end(struct backtest *backtest, msec_t until)
+{
+    simulation_advance(backtest->before, until);
+    simulation_advance(backtest->after, until);
+    compare(backtest);
+}
+
+static int compare_texts(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+json_t *backtest_report(const struct backtest *backtest)
+{
+    static const char *const counts[] = { "before", "after", "added", "removed", "changed" };
+    json_t *report = json_object(), *rules = json_array(), *kinds = json_object();
+    size_t size = json_object_size(backtest->totals), at = 0;
+    const char **keys = memory_new((size + 1) * sizeof(*keys));
+    const char *key;
+    json_t *total;
+    json_object_foreach(backtest->totals, key, total) keys[at++] = key;
+    qsort(keys, size, sizeof(*keys), compare_texts);
+    for (size_t i = 0; i < size; i++) {
+        total = json_object_get(backtest->totals, keys[i]);
+        json_array_append_new(rules, json_deep_copy(total));
+        const char *kind = json_str_or(total, "kind", "");
+        if (!json_object_get(kinds, kind))
+            json_put(kinds, kind, json_object());
+        for (size_t n = 0; n < ARRAY_LEN(counts); n++) {
+            json_t *sums = json_object_get(kinds, kind);
+            json_put_int(sums, counts[n], json_int(sums, counts[n], 0) + json_int(total, counts[n], 0));
+        }
+    }
+    free(keys);
+    json_put(report, "rules", rules);
+    json_put(report, "kinds", kinds);
+    return report;
+}

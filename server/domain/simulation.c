@@ -1,0 +1,271 @@
+#include "domain/simulation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "domain/departure.h"
+#include "domain/desk.h"
+#include "domain/simulation_world.h"
+
+/* Above every id that a database will ever give out, and exact in a double. */
+#define FIRST_ID ((int64_t)1 << 52)
+/* A desk that keeps its facts over many events is fast; the facts of very many slow it down again. */
+#define EVENTS_OF_ONE_DESK 64
+#define EVENTS_BETWEEN_TRIMS 512
+#define ROWS_KEPT 200
+#define ROOTS_KEPT ((size_t)1 << 20)
+/* A contact's world that does more than this within one advance goes round in a circle. */
+#define STEPS_OF_ONE_ADVANCE 100000
+
+struct simulation *simulation_new(struct rule_set *rules, const json_t *sources, unsigned max_depth)
+{
+    struct simulation *simulation = memory_new(sizeof(*simulation));
+    simulation->rules = rules;
+    simulation->sources = sources;
+    simulation->max_depth = max_depth;
+    simulation->store = memory_store_new();
+    simulation->reader = memory_store_reader(simulation->store);
+    simulation_begin(simulation, NULL);
+    return simulation;
+}
+
+static void drop_desk(struct simulation *simulation)
+{
+    desk_free(simulation->desk);
+    simulation->desk = NULL;
+}
+
+void simulation_free(struct simulation *simulation)
+{
+    if (!simulation)
+        return;
+    drop_desk(simulation);
+    memory_store_free(simulation->store);
+    simulation_forget_outcomes(simulation);
+    free(simulation->outcomes);
+    free(simulation->roots);
+    free(simulation);
+}
+
+void simulation_begin(struct simulation *simulation, const json_t *seed)
+{
+    drop_desk(simulation);
+    memory_store_clear(simulation->store);
+    simulation->last_id = FIRST_ID;
+    simulation->first_root = FIRST_ID;
+    simulation->root_count = 0;
+    simulation->now = 0;
+    simulation->handled = 0;
+    if (!seed)
+        return;
+    struct rows *rows = memory_store_rows(simulation->store);
+    if (json_object_at(seed, "contact"))
+        rows_load(rows, ROWS_CONTACT, json_deep_copy(json_object_at(seed, "contact")));
+    for (int i = 0; i < ROWS_TABLE_COUNT; i++) {
+        size_t index;
+        json_t *row;
+        json_array_foreach(json_array_at(seed, rows_table_name((enum rows_table)i)), index, row)
+            rows_load(rows, (enum rows_table)i, json_deep_copy(row));
+    }
+}
+
+/* --- ids, and what they go back to -------------------------------------------------------------------------------- */
+
+static int64_t next_id(void *arg)
+{
+    struct simulation *simulation = arg;
+    return ++simulation->last_id;
+}
+
+static int64_t root_of(const struct simulation *simulation, int64_t event_id)
+{
+    if (event_id < FIRST_ID)
+        return event_id;
+    int64_t place = event_id - simulation->first_root;
+    return place >= 0 && (size_t)place < simulation->root_count ? simulation->roots[place] : 0;
+}
+
+static void note_root(struct simulation *simulation, int64_t event_id, int64_t root)
+{
+    if (simulation->root_count > ROOTS_KEPT) {
+        size_t half = simulation->root_count / 2;
+        memmove(simulation->roots, simulation->roots + half, (simulation->root_count - half) * sizeof(int64_t));
+        simulation->root_count -= half;
+        simulation->first_root += (int64_t)half;
+    }
+    int64_t place = event_id - simulation->first_root;
+    if (place < 0)
+        return;
+    size_t wanted = (size_t)place + 1;
+    if (wanted > simulation->root_capacity) {
+        simulation->root_capacity = wanted * 2;
+        simulation->roots = memory_resize(simulation->roots, simulation->root_capacity * sizeof(int64_t));
+    }
+    while (simulation->root_count < wanted)
+        simulation->roots[simulation->root_count++] = 0;
+    simulation->roots[place] = root;
+}
+
+/* --- handling ----------------------------------------------------------------------------------------------------- */
+
+static void add_cases(struct desk *desk, json_t *cases)
+{
+    size_t index;
+    json_t *one;
+    json_array_foreach(cases, index, one) desk_add_case(desk, json_incref(one));
+    json_decref(cases);
+}
+
+/* A desk that knows everybody here, and the messages that the event points at. */
+static struct desk *desk_for(struct simulation *simulation, const json_t *event)
+{
+    if (simulation->handled % EVENTS_OF_ONE_DESK == 0)
+        drop_desk(simulation);
+    if (simulation->handled % EVENTS_BETWEEN_TRIMS == EVENTS_BETWEEN_TRIMS - 1) {
+        drop_desk(simulation);
+        memory_store_trim(simulation->store, ROWS_KEPT);
+    }
+    simulation->handled++;
+    if (!simulation->desk) {
+        const struct desk_settings settings = {
+            .next_id = next_id,
+            .id_arg = simulation,
+            .reader = &simulation->reader,
+            .sources = simulation->sources,
+            .max_depth = simulation->max_depth,
+        };
+        simulation->desk = desk_new(&settings, simulation->rules);
+        add_cases(simulation->desk, memory_store_all_cases(simulation->store));
+    }
+    const char *type = json_str_or(event, "type", "");
+    if (strncmp(type, "message.", 8) == 0 && strcmp(type, "message.received") != 0)
+        add_cases(simulation->desk, memory_store_cases(simulation->store, event));
+    return simulation->desk;
+}
+
+static void handle(struct simulation *simulation, const json_t *event)
+{
+    int64_t id = json_int(event, "id", 0);
+    simulation->root = id;
+    if (id >= FIRST_ID) {
+        simulation->root = root_of(simulation, json_int(json_object_at(event, "cause"), "event", 0));
+        note_root(simulation, id, simulation->root);
+    }
+    struct desk *desk = desk_for(simulation, event);
+    desk_handle(desk, event, simulation->now);
+    json_t *changes = desk_take_changes(desk);
+    simulation_note_changes(simulation, changes);
+    memory_store_take(simulation->store, changes);
+}
+
+/* A message that may not leave is an event, as it is live. */
+static void report_held(struct simulation *simulation, const json_t *delivery, const char *reason)
+{
+    json_t *status = json_object(), *error = json_object(), *cause = json_object(), *event = json_object();
+    json_put_str(error, "code", "");
+    json_put_str(error, "title", reason);
+    json_object_set(status, "echo", json_object_get(json_object_at(delivery, "request"), "echo"));
+    json_put_str(status, "state", "blocked");
+    json_put(status, "error", error);
+    json_object_set(cause, "event", json_object_get(delivery, "event_id"));
+    json_put_str(cause, "rule", json_str(delivery, "rule"));
+    json_put_int(cause, "depth", 1);
+    json_put_int(event, "id", next_id(simulation));
+    json_put_str(event, "type", "message.status");
+    json_object_set(event, "source", json_object_get(delivery, "source"));
+    json_put_str(event, "provider", "answerd");
+    json_put_time(event, "occurred_at", simulation->now);
+    json_put_time(event, "received_at", simulation->now);
+    json_object_set(event, "contact_id", json_object_get(delivery, "contact_id"));
+    json_object_set(event, "conversation_id", json_object_get(delivery, "conversation_id"));
+    json_put(event, "status", status);
+    json_put(event, "cause", cause);
+    handle(simulation, event);
+    json_decref(event);
+}
+
+static void dispatch(struct simulation *simulation, json_t *delivery)
+{
+    struct memory_store *store = simulation->store;
+    simulation->root = root_of(simulation, json_int(delivery, "event_id", 0));
+    json_incref(delivery);
+    if (strcmp(json_str_or(delivery, "kind", ""), "webhook") == 0) {
+        memory_store_end_delivery(store, delivery, "sent", NULL, NULL, simulation->now);
+        simulation_note_webhook(simulation, delivery);
+        json_decref(delivery);
+        return;
+    }
+    const struct departure departure =
+        departure_decide(memory_store_rows(store), simulation->sources, delivery, simulation->now);
+    char provider_id[64];
+    snprintf(provider_id, sizeof(provider_id), "sent-%lld", (long long)json_int(delivery, "id", 0));
+    memory_store_end_delivery(store, delivery, departure.refused ? "blocked" : "sent", departure.refused,
+                              departure.refused ? NULL : provider_id, simulation->now);
+    simulation_note_message(simulation, delivery, &departure);
+    if (departure.refused)
+        report_held(simulation, delivery, departure.refused);
+    json_decref(delivery);
+}
+
+/* One thing that is due now; false when nothing is. */
+static bool do_next(struct simulation *simulation)
+{
+    json_t *event = memory_store_next_event(simulation->store);
+    if (!event) {
+        event = memory_store_fire_timer(simulation->store, simulation->now);
+        if (event) {
+            json_put_int(event, "id", next_id(simulation));
+            json_put_time(event, "received_at", simulation->now);
+            drop_desk(simulation); /* its facts hold the timer still */
+        }
+    }
+    if (event) {
+        handle(simulation, event);
+        json_decref(event);
+        return true;
+    }
+    json_t *delivery = memory_store_due_delivery(simulation->store, simulation->now);
+    if (delivery)
+        dispatch(simulation, delivery);
+    return delivery != NULL;
+}
+
+static void settle(struct simulation *simulation, int *steps)
+{
+    while (*steps < STEPS_OF_ONE_ADVANCE && do_next(simulation))
+        (*steps)++;
+}
+
+void simulation_advance(struct simulation *simulation, msec_t until)
+{
+    int steps = 0;
+    settle(simulation, &steps);
+    while (steps < STEPS_OF_ONE_ADVANCE) {
+        msec_t timer = memory_store_next_timer(simulation->store);
+        msec_t delivery = memory_store_next_delivery(simulation->store);
+        msec_t next = timer > 0 && (delivery == 0 || timer < delivery) ? timer : delivery;
+        if (next == 0 || next > until)
+            break;
+        if (next > simulation->now)
+            simulation->now = next;
+        settle(simulation, &steps);
+    }
+    if (steps >= STEPS_OF_ONE_ADVANCE)
+        simulation_note_endless(simulation);
+    if (until > simulation->now)
+        simulation->now = until;
+}
+
+void simulation_event(struct simulation *simulation, const json_t *event)
+{
+    simulation_advance(simulation, json_time(event, "received_at", simulation->now));
+    json_t *adapted = simulation_adapt(simulation, event);
+    handle(simulation, adapted);
+    json_decref(adapted);
+    int steps = 0;
+    settle(simulation, &steps);
+    if (steps >= STEPS_OF_ONE_ADVANCE)
+        simulation_note_endless(simulation);
+}
