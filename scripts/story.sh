@@ -1,6 +1,6 @@
 # The customer's story that scripts/run and the test of the composed system play: signed webhooks in, SQL to see what became
 # of them. Source it; it needs $answerd (the program), psql's variables and the secrets of docker/answerd.lua in the environment.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 
 story_number=0
 story_fail() {

@@ -1,9 +1,10 @@
 #include "deliver/dispatch.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h> /* needs those above */
 
 #define HOUR_MS ((msec_t)3600 * 1000)
 #define NOW ((msec_t)1795420800000) /* 2026-11-23T08:00:00Z */

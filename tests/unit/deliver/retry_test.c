@@ -1,9 +1,10 @@
 #include "deliver/retry.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h> /* needs those above */
 
 #define HOUR_MS ((msec_t)3600 * 1000)
 

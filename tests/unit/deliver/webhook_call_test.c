@@ -1,10 +1,11 @@
 #include "deliver/webhook_call.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+
+#include <cmocka.h> /* needs those above */
 
 #include "base/text.h"
 #include "io/crypto.h"
