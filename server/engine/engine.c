@@ -21,6 +21,7 @@
 #define STATEMENT_TIMEOUT_MS 30000
 #define CONNECT_RETRY_MS 200
 #define CONNECT_RETRY_MAX_MS 2000
+#define REFUSED_PAUSE_MS 500
 #define CONFLICT_RETRIES 4
 #define CONFLICT_RETRY_MS 5
 #define CONFLICT_RETRY_MAX_MS 100
@@ -189,6 +190,7 @@ static void engine_database_trouble(struct engine *engine, const char *what, con
     if (log_allowed(&engine->refusals, 5000, &swallowed)) {
         log_error("database refused", "during='%s' reason='%s' also=%u", what, error->text, swallowed);
     }
+    engine_pause(engine, REFUSED_PAUSE_MS); /* asking again at once would only ask more often */
 }
 
 static void engine_fire_timers(struct engine *engine)
