@@ -198,6 +198,7 @@ static void check_together(struct loading *loading)
         loading_problem(loading, loading_line_of_key(loading, "public_url", 1),
                         "http.public_url must begin with https://");
     make_absolute(loading, &config->rules.directory);
+    make_absolute(loading, &config->rules.shadow);
     make_absolute(loading, &config->http.tls_certificate);
     make_absolute(loading, &config->http.tls_key);
 }

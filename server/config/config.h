@@ -76,6 +76,15 @@ struct config {
         msec_t max_wall_ms;
         unsigned quarantine_after; /* failures in a row */
         msec_t quarantine_ms;
+        msec_t quarantine_longest_ms;
+        uint64_t sends_per_hour;            /* of one rule; 0: no budget, as in the next two */
+        uint64_t sends_per_minute;          /* of one rule: the guard against bursts */
+        uint64_t sends_per_contact_per_day; /* of one rule */
+        char *shadow;                       /* directory of the rules that run beside; "" when there are none */
+        unsigned shadow_percent;            /* of the events */
+        bool watch;                         /* reload when files change */
+        bool follow_directory;              /* at the start, files that have changed go into force */
+        bool run_tests;                     /* before rules go into force */
     } rules;
 
     struct {

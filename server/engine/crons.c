@@ -1,10 +1,14 @@
 #include "engine/crons.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "rules/schedule.h"
 #include "store/rule_store.h"
 
 #define NEVER_AGAIN_MS ((msec_t)365 * 24 * 3600 * 1000)
+/* Engines look several times a second: what is older than this was missed because none was there. */
+#define MISSED_AFTER_MS 60000
 
 err_t crons_register(struct pg *pg, struct rule_set *rules, struct error *reterr)
 {
@@ -21,6 +25,7 @@ err_t crons_register(struct pg *pg, struct rule_set *rules, struct error *reterr
         json_put_str(cron, "name", name);
         json_put(cron, "schedule", json_deep_copy(schedule));
         json_put_time(cron, "next_at", next);
+        json_put_str(cron, "missed", json_str_or(declaration, "missed", "skip"));
         json_array_append_new(crons, cron);
     }
     err_t err = cron_store_put(pg, crons, rule_set_version(rules), reterr);
@@ -28,16 +33,27 @@ err_t crons_register(struct pg *pg, struct rule_set *rules, struct error *reterr
     return err;
 }
 
-/* What was missed fires once, not as often as it was missed: the next time is counted from now. */
+/* The next time is counted from now: what was missed never fires more than once, and not at all when it is to be
+ * skipped. */
 static err_t cron_fire(struct pg *pg, const json_t *cron, bool *ret_fired, struct error *reterr)
 {
+    const char *name = json_str_or(cron, "name", "");
+    msec_t now = clock_now();
     msec_t next = 0;
     struct error reason;
-    if (schedule_next(json_object_at(cron, "schedule"), clock_now(), &next, &reason) != ERR_NONE) {
-        next = clock_now() + NEVER_AGAIN_MS;
-        log_warn("a cron never fires again", "cron='%s' reason='%s'", json_str_or(cron, "name", ""), reason.text);
+    if (schedule_next(json_object_at(cron, "schedule"), now, &next, &reason) != ERR_NONE) {
+        next = now + NEVER_AGAIN_MS;
+        log_warn("a cron never fires again", "cron='%s' reason='%s'", name, reason.text);
     }
-    return cron_store_fire(pg, cron, next, ret_fired, reterr);
+    msec_t late_ms = now - json_time(cron, "next_at", now);
+    bool skip = late_ms > MISSED_AFTER_MS && strcmp(json_str_or(cron, "missed", "skip"), "skip") == 0;
+    bool moved = false;
+    err_t err = cron_store_fire(pg, cron, next, !skip, &moved, reterr);
+    if (err == ERR_NONE && moved && skip) {
+        log_info("a cron's time was missed and is skipped", "cron='%s' late_ms=%lld", name, (long long)late_ms);
+    }
+    *ret_fired = err == ERR_NONE && moved && !skip;
+    return err;
 }
 
 err_t crons_fire(struct pg *pg, int64_t *ret_fired, msec_t *ret_next_due, struct error *reterr)

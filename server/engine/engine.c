@@ -354,7 +354,7 @@ static void *engine_main(void *arg)
         }
         engine_follow_rules(engine);
         struct error error;
-        if (rule_guard_refresh(engine->guard, engine->pg, engine->rules, &error) != ERR_NONE) {
+        if (rule_guard_refresh(engine->guard, engine->pg, engine->worker_id, engine->rules, &error) != ERR_NONE) {
             engine_database_trouble(engine, "rule health", &error);
             continue;
         }
@@ -400,7 +400,12 @@ err_t engine_start(const struct engine_settings *settings, struct engine **ret_e
     engine->settings = *settings;
     engine->sources = json_deep_copy(settings->sources);
     engine->nudge_fd = nudge_fd;
-    engine->guard = rule_guard_new(settings->config->rules.quarantine_after, settings->config->rules.quarantine_ms);
+    const struct quarantine quarantine = {
+        .failures_in_row = settings->config->rules.quarantine_after,
+        .first_ms = settings->config->rules.quarantine_ms,
+        .longest_ms = settings->config->rules.quarantine_longest_ms,
+    };
+    engine->guard = rule_guard_new(&quarantine);
     id_pool_init(&engine->ids);
     engine->handled = metric_counter("answerd_events_handled_total", "Events that were handled.", "");
     engine->batches = metric_counter("answerd_engine_batches_total", "Transactions of the engine.", "");

@@ -13,19 +13,17 @@
 #define REFRESH_MS 1000
 
 struct rule_guard {
-    unsigned failures_in_row;
-    msec_t rest_ms;
+    struct quarantine quarantine;
     msec_t next_refresh; /* steady clock */
     char announced[32];  /* version of the rule set that the database knows from us */
-    json_t *resting;     /* array of names */
+    struct rule_rest rest;
 };
 
-struct rule_guard *rule_guard_new(unsigned failures_in_row, msec_t rest_ms)
+struct rule_guard *rule_guard_new(const struct quarantine *quarantine)
 {
     struct rule_guard *guard = memory_new(sizeof(*guard));
-    guard->failures_in_row = failures_in_row;
-    guard->rest_ms = rest_ms;
-    guard->resting = json_array();
+    guard->quarantine = *quarantine;
+    guard->rest = (struct rule_rest){ json_array(), json_array() };
     return guard;
 }
 
@@ -34,7 +32,8 @@ void rule_guard_free(struct rule_guard *guard)
     if (guard == NULL) {
         return;
     }
-    json_decref(guard->resting);
+    json_decref(guard->rest.resting);
+    json_decref(guard->rest.trials);
     free(guard);
 }
 
@@ -44,12 +43,13 @@ void rule_guard_forget(struct rule_guard *guard)
     guard->announced[0] = '\0';
 }
 
-static bool names_have(const json_t *names, const char *rule)
+static bool find_name(const json_t *names, const char *rule, size_t *ret_index)
 {
     size_t index;
     json_t *name;
     json_array_foreach (names, index, name) {
         if (strcmp(json_string_value(name), rule) == 0) {
+            *ret_index = index;
             return true;
         }
     }
@@ -58,8 +58,18 @@ static bool names_have(const json_t *names, const char *rule)
 
 bool rule_guard_may_run(void *arg, const char *rule)
 {
-    const struct rule_guard *guard = arg;
-    return !names_have(guard->resting, rule);
+    struct rule_guard *guard = arg;
+    size_t index;
+    if (!find_name(guard->rest.resting, rule, &index)) {
+        return true;
+    }
+    /* A trial is one run. When it told nothing, because `when` said no or the batch failed, the next refresh gives
+     * another. */
+    if (find_name(guard->rest.trials, rule, &index)) {
+        json_array_remove(guard->rest.trials, index);
+        return true;
+    }
+    return false;
 }
 
 /* What people may want to look up later under the version that a trace names. */
@@ -108,7 +118,25 @@ static err_t announce(struct rule_guard *guard, struct pg *pg, struct rule_set *
     return err;
 }
 
-err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, struct rule_set *rules, struct error *reterr)
+/* Says in the log what rests from now on, and what is tried. */
+static void report_rest(const struct rule_guard *guard, const struct rule_rest *rest)
+{
+    size_t index, known;
+    json_t *name;
+    json_array_foreach (rest->resting, index, name) {
+        if (!find_name(guard->rest.resting, json_string_value(name), &known)) {
+            log_error("rule rests because it failed too often", "rule='%s'", json_string_value(name));
+        }
+    }
+    json_array_foreach (guard->rest.resting, index, name) {
+        if (!find_name(rest->resting, json_string_value(name), &known)) {
+            log_info("rule is back from quarantine", "rule='%s'", json_string_value(name));
+        }
+    }
+}
+
+err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, int64_t worker_id, struct rule_set *rules,
+                         struct error *reterr)
 {
     msec_t now = clock_steady();
     bool same_rules = strcmp(guard->announced, rule_set_version(rules)) == 0;
@@ -116,23 +144,19 @@ err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, struct rule_se
         return ERR_NONE;
     }
     err_t err = announce(guard, pg, rules, reterr);
-    json_t *resting = NULL;
+    struct rule_rest rest;
     if (err == ERR_NONE) {
-        err = rule_store_resting(pg, rule_set_version(rules), guard->failures_in_row, guard->rest_ms, &resting, reterr);
+        err = rule_store_rest(pg, rule_set_version(rules), &guard->quarantine, worker_id, &rest, reterr);
     }
     if (err != ERR_NONE) {
         return err;
     }
     guard->next_refresh = now + REFRESH_MS;
-    size_t index;
-    json_t *name;
-    json_array_foreach (resting, index, name) {
-        if (!names_have(guard->resting, json_string_value(name))) {
-            log_error("rule rests because it failed too often", "rule='%s' for_ms=%lld", json_string_value(name),
-                      (long long)guard->rest_ms);
-        }
+    if (same_rules) {
+        report_rest(guard, &rest);
     }
-    json_decref(guard->resting);
-    guard->resting = resting;
+    json_decref(guard->rest.resting);
+    json_decref(guard->rest.trials);
+    guard->rest = rest;
     return ERR_NONE;
 }

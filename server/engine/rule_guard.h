@@ -1,22 +1,25 @@
 /* Which rules are in quarantine, as this engine thread last read it from the database. Owned by one thread.
  *
- * Failures are counted in the table rule_health, by the transaction that holds the trace; what is read back here is at
- * most a second old, which only means that a failing rule fails a little more often before it rests.
+ * Failures are counted in the table rule_trouble, by the transaction that holds the trace; what is read back here is at
+ * most a second old, which only means that a failing rule fails a little more often before it rests. A rule whose rest
+ * is over is tried on one event, by one engine of all: running well ends its quarantine, failing makes it rest twice as
+ * long.
  */
 #ifndef ENGINE_RULE_GUARD_H
 #define ENGINE_RULE_GUARD_H
 
 #include "io/pg.h"
 #include "rules/rule_set.h"
+#include "store/rule_store.h"
 
 struct rule_guard;
 
-struct rule_guard *rule_guard_new(unsigned failures_in_row, msec_t rest_ms);
+struct rule_guard *rule_guard_new(const struct quarantine *quarantine);
 void rule_guard_free(struct rule_guard *guard);
 
 /* Reads the table when that is due, and tells it about a rule set that was not in force before: its declarations are
  * recorded and its crons registered. */
-err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, struct rule_set *rules,
+err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, int64_t worker_id, struct rule_set *rules,
                          struct error *reterr) MUST_CHECK;
 void rule_guard_forget(struct rule_guard *guard); /* reads and registers again at the next refresh */
 

@@ -9,20 +9,31 @@
 #include "io/json.h"
 #include "io/pg.h"
 
-/* Puts the rules of `rule_set` to rest for `rest_ms` that failed `failures` times in a row, and once more after an
- * earlier rest; gives the names of all that rest now, a new reference. */
-err_t rule_store_resting(struct pg *pg, const char *rule_set, unsigned failures, msec_t rest_ms, json_t **ret_names,
-                         struct error *reterr) MUST_CHECK;
+/* When a rule rests, and for how long: twice as long after each trial that failed. */
+struct quarantine {
+    unsigned failures_in_row;
+    msec_t first_ms;
+    msec_t longest_ms;
+};
+struct rule_rest {
+    json_t *resting; /* names of all that rest or are on trial; new references, as the next */
+    json_t *trials;  /* those among them that this worker may run once, to see whether they run well again */
+};
+/* Puts rules to rest that failed too often, gives this worker the trials that are due and nobody else has, and says
+ * what rests now. */
+err_t rule_store_rest(struct pg *pg, const char *rule_set, const struct quarantine *quarantine, int64_t worker_id,
+                      struct rule_rest *ret_rest, struct error *reterr) MUST_CHECK;
 
-/* The crons of a rule set, an array of {name, schedule, next_at}: one that is known with the same schedule goes on as
- * planned, those that are not named end. */
+/* The crons of a rule set, an array of {name, schedule, missed, next_at}: one that is known with the same schedule goes
+ * on as planned, those that are not named end. Nothing happens when another set is in force. */
 err_t cron_store_put(struct pg *pg, const json_t *crons, const char *rule_set, struct error *reterr) MUST_CHECK;
 
-/* The crons that are due: array of {name, schedule, next_at}; and when the next one is (0: none). */
+/* The crons that are due: array of {name, schedule, missed, next_at}; and when the next one is (0: none). */
 err_t cron_store_due(struct pg *pg, json_t **ret_crons, msec_t *ret_next_due, struct error *reterr) MUST_CHECK;
 
-/* Makes the event of a cron that is due at `due_at` and moves it to `next_at`, unless another node did (false). */
-err_t cron_store_fire(struct pg *pg, const json_t *cron, msec_t next_at, bool *ret_fired,
+/* Moves a cron that is due to `next_at`, and makes its event unless it is skipped; false when another node was first.
+ */
+err_t cron_store_fire(struct pg *pg, const json_t *cron, msec_t next_at, bool with_event, bool *ret_fired,
                       struct error *reterr) MUST_CHECK;
 
 #endif

@@ -34,7 +34,8 @@ err_t store_make_partitions(struct pg *pg, struct error *reterr)
 
 err_t store_drop_old_partitions(struct pg *pg, unsigned months, struct error *reterr)
 {
-    static const char sql[] = "SELECT count(*) FROM drop_partitions($1::integer)";
+    static const char sql[] = "SELECT count(*) FROM drop_partitions($1::integer,"
+                              " ARRAY['webhook', 'event', 'handling', 'trace', 'attempt', 'shadow_run', 'shadow_trace'])";
     static const char rejects_sql[] =
         "DELETE FROM webhook_reject WHERE $1::integer > 0 AND hour < now() - make_interval(months => $1::integer)";
     static const char statuses_sql[] = "DELETE FROM unmatched_status WHERE received_at < now() - interval '35 days'";

@@ -291,7 +291,7 @@ local function declare_calendar(name, options, at)
 end
 
 local cron_fields = {
-    schedule = "text", every = "duration", timezone = "text", missed = { "skip", "once" }, doc = "text",
+    schedule = "text", every = "duration", timezone = "text", missed = { "skip", "run_once", "once" }, doc = "text",
 }
 
 local function declare_cron(name, options, at)
@@ -315,7 +315,8 @@ local function declare_cron(name, options, at)
     end
     return {
         data = {
-            name = name, file = at.file, line = at.line, schedule = schedule, missed = given.missed or "skip",
+            name = name, file = at.file, line = at.line, schedule = schedule,
+            missed = given.missed == "once" and "run_once" or given.missed or "skip",
             doc = given.doc,
         },
         file = at.file, line = at.line,
