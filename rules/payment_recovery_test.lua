@@ -30,6 +30,16 @@ test("writes on the channel that the customer prefers", function(t)
   t:expect_sent { template = "payment_failed", channel = "telegram" }
 end)
 
+test("reaches who has never written to us: by the phone number of the payment", function(t)
+  t:event("payment.failed", { payment = failed().payment, contact = { phone = "+1 555 0199", name = "Alan" } })
+  t:expect_sent { to = "whatsapp:15550199", approved = true, approved_name = "payment_failed_v1", parameters = { "Alan" } }
+end)
+
+test("reaches who has never written to us: by the handle in the payment's metadata", function(t)
+  t:event("payment.failed", { payment = failed().payment, contact = { stripe = "cus_1", telegram = "42" } })
+  t:expect_sent { template = "payment_failed", to = "telegram:42" }
+end)
+
 test("reminds after a day, unless it was paid", function(t)
   t:contact { name = "Ada", whatsapp = "15550100" }
   t:event("payment.failed", failed())

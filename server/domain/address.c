@@ -181,6 +181,41 @@ static const char *recipient_for(const json_t *settings, const char *identity, c
     return NULL;
 }
 
+static bool has_live_address(const struct desk *desk, const json_t *contact, const char *source)
+{
+    size_t index;
+    json_t *address;
+    json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, address)
+    {
+        if (strcmp(json_str_or(address, "source", ""), source) == 0 && !json_str(address, "unreachable_at"))
+            return true;
+    }
+    return false;
+}
+
+static void derive_address(struct scene *scene, const json_t *contact, const char *source, const json_t *identities)
+{
+    struct desk *desk = scene->desk;
+    /* Handles of the provider first: a phone number may or may not be on WhatsApp. */
+    for (int only_phones = 0; only_phones < 2; only_phones++) {
+        size_t index;
+        json_t *row;
+        json_array_foreach(identities, index, row)
+        {
+            char space[300];
+            const char *known = json_str_or(row, "identity", ""), *identity;
+            const char *recipient = recipient_for(desk_source(desk, source), known, space, sizeof(space), &identity);
+            if (!recipient || (identity != known) != (only_phones == 1) || identity_find(desk, known) != row)
+                continue;
+            const json_t *owner = identity_owner(desk, identity);
+            if ((owner && owner != contact) || find_address(desk, source, identity))
+                continue;
+            new_address(scene, contact, source, identity, recipient);
+            return;
+        }
+    }
+}
+
 /* Makes addresses for identities that a source can reach but nobody has written from. */
 static void derive_addresses(struct scene *scene, const json_t *contact)
 {
@@ -190,29 +225,18 @@ static void derive_addresses(struct scene *scene, const json_t *contact)
     json_t *settings;
     json_object_foreach((json_t *)(uintptr_t)desk->settings.sources, source, settings)
     {
-        if (!json_bool(settings, "sends", false))
-            continue;
-        bool has_one = false;
-        size_t index;
-        json_t *address;
-        json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, address) has_one =
-            has_one || strcmp(json_str_or(address, "source", ""), source) == 0;
-        json_t *row;
-        json_array_foreach(identities, index, row)
-        {
-            char space[300];
-            const char *known = json_str_or(row, "identity", ""), *identity;
-            const char *recipient = recipient_for(settings, known, space, sizeof(space), &identity);
-            if (has_one || !recipient || identity_find(desk, known) != row)
-                continue;
-            const json_t *owner = identity_owner(desk, identity);
-            if ((owner && owner != contact) || find_address(desk, source, identity))
-                continue;
-            new_address(scene, contact, source, identity, recipient);
-            has_one = true;
-        }
+        if (json_bool(settings, "sends", false) && !has_live_address(desk, contact, source))
+            derive_address(scene, contact, source, identities);
     }
     json_decref(identities);
+}
+
+/* A phone number that we take for one on WhatsApp, and from which nobody has written. */
+static bool is_guess(const struct desk *desk, const json_t *address)
+{
+    const char *identity = json_str_or(address, "identity", "");
+    const json_t *known = identity_find(desk, identity);
+    return known && strcmp(json_str_or(known, "identity", ""), identity) != 0 && !json_str(address, "last_inbound_at");
 }
 
 /* Lower is better; negative: cannot be used. */
@@ -227,16 +251,19 @@ static int rank(const struct scene *scene, const json_t *contact, const json_t *
         return -1;
     if (wish->excluded_sources && json_list_has(wish->excluded_sources, source))
         return -1;
-    int result = 0;
+    bool has_approved = json_object_at(wish->template, json_str_or(desk_source(desk, source), "provider", "?")) != NULL;
+    if (is_guess(desk, address) && !has_approved)
+        return -1;
+    int result = is_guess(desk, address) ? 5 : 0;
     if (json_str(address, "unreachable_at"))
         result += 100;
-    if (wish->free_form_only && !address_window_open(desk, address, scene->now))
+    if (wish->is_outreach && !has_approved && !address_window_open(desk, address, scene->now))
         result += 50;
     bool is_preferred = channel_is(desk, source, json_str(contact, "preferred_channel"));
     const char *talks_on = wish->conversation ? json_str(wish->conversation, "source") : NULL;
     bool is_conversations = talks_on && strcmp(talks_on, source) == 0;
     const char *talks_to = is_conversations ? json_str(wish->conversation, "identity") : NULL;
-    if (wish->preferred_first)
+    if (wish->is_outreach)
         result += is_preferred ? 0 : is_conversations ? 10 : 20;
     else
         result += is_conversations ? 0 : is_preferred ? 10 : 20;

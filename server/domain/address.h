@@ -17,13 +17,15 @@ void address_note_dead(struct scene *scene, const json_t *message, const char *r
 struct address_wish {
     const char *channel;            /* a source or provider name that it must be, or NULL */
     const json_t *conversation;     /* its channel comes first; may be NULL */
-    bool preferred_first;           /* the contact's preferred channel before the conversation's (outreach) */
-    bool free_form_only;            /* has no approved template: prefer channels where it may leave now */
+    /* An outreach: the contact's preferred channel before the conversation's, and those first where it may leave now. */
+    bool is_outreach;
+    const json_t *template;         /* the declaration of what will be said, or NULL; its approved forms may always leave */
     const json_t *excluded_sources; /* array of names, or NULL */
 };
 
-/* The address to use, or NULL when there is none. Makes rows for identities that no one has written from yet
- * (telegram:42 and a Telegram source; phone:N and a WhatsApp source). */
+/* The address to use, or NULL when there is none. Makes rows for identities that no one has written from yet: any
+ * handle at the provider of a source (whatsapp:N, telegram:42), known from a payment's metadata, say. phone:N stands in
+ * for a WhatsApp number, but a person who never gave it to us on WhatsApp gets nothing there but approved templates. */
 json_t *address_choose(struct scene *scene, json_t *contact, const struct address_wish *wish);
 
 /* Is the provider's window open at `now`, or does the source have none? */

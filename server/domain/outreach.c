@@ -65,7 +65,8 @@ static bool can_reach(struct scene *scene, json_t *contact, const json_t *step, 
 {
     struct address_wish wish = {
         .channel = tried ? NULL : json_str(step, "channel"),
-        .preferred_first = true,
+        .is_outreach = true,
+        .template = desk_declaration(scene->desk, "template", json_str(step, "template")),
         .excluded_sources = tried,
     };
     return address_choose(scene, contact, &wish) != NULL;

@@ -124,18 +124,6 @@ static void draft_done(struct message_draft *draft)
     json_decref(draft->approved);
 }
 
-static bool has_approved_form(const struct desk *desk, const json_t *template)
-{
-    const char *source;
-    json_t *settings;
-    json_object_foreach((json_t *)(uintptr_t)desk->settings.sources, source, settings)
-    {
-        if (json_int(settings, "window_ms", 0) > 0 && json_object_at(template, json_str_or(settings, "provider", "?")))
-            return true;
-    }
-    return false;
-}
-
 err_t send_message(struct scene *scene, const struct send_wish *wish, json_t *made, const char **ret_refused,
                    struct error *reterr)
 {
@@ -163,8 +151,8 @@ err_t send_message(struct scene *scene, const struct send_wish *wish, json_t *ma
     struct address_wish address_wish = {
         .channel = channel,
         .conversation = wish->conversation,
-        .preferred_first = wish->is_outreach,
-        .free_form_only = wish->is_outreach && !(template && has_approved_form(desk, template)),
+        .is_outreach = wish->is_outreach,
+        .template = template ? template : desk_declaration(desk, "template", wish->survey_template),
         .excluded_sources = wish->excluded_sources,
     };
     const json_t *address = address_choose(scene, contact, &address_wish);

@@ -219,9 +219,75 @@ static void nobody_to_write_to_is_a_refusal(void **state)
     expect_changes(s, "deliveries", "{}", 0);
     expect_changes(s, "traces", "{'rule':'write','verdict':'ran'}", 1);
     expect_rows(s, ROWS_CONVERSATION, "{'tags':['t']}", 1);
+    /* A number that was never seen on WhatsApp gets no free text there. */
     stage_event(s, "{'type':'custom.write','source':'desk','contact':{'identities':['email:a@b.c','phone:4411']}}");
-    expect_changes(s, "deliveries",
-                   "{'source':'whatsapp','identity':'whatsapp:4411','request':{'to':{'recipient':'4411'}}}", 1);
+    expect_changes(s, "deliveries", "{}", 0);
+}
+
+/* Who never wrote to us: which identities are an address, and of which source, for a template with or without a form that
+ * WhatsApp approved. */
+static void people_known_from_elsewhere_are_reached_by_template(void **state)
+{
+    static const struct {
+        const char *identities, *template, *source, *identity;
+    } cases[] = {
+        { "'whatsapp:4411'", "approved", "whatsapp", "whatsapp:4411" },
+        { "'whatsapp:US.1'", "approved", "whatsapp", "whatsapp:US.1" },
+        { "'phone:4411'", "approved", "whatsapp", "whatsapp:4411" },
+        { "'phone:4411'", "plain", NULL, NULL },
+        { "'telegram:42'", "plain", "telegram", "telegram:42" },
+        { "'phone:4411','telegram:42'", "plain", "telegram", "telegram:42" },
+        /* A handle is certain, a number is a guess. */
+        { "'phone:4411','telegram:42'", "approved", "telegram", "telegram:42" },
+        { "'phone:4411','whatsapp:4422'", "approved", "whatsapp", "whatsapp:4422" },
+        { "'email:a@b.c','stripe:cus_1'", "approved", NULL, NULL },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        stage_tear_down(state);
+        stage_set_up(state);
+        struct stage *s = *state;
+        stage_declare(s, "template", "plain", "{'languages':{'en':{'text':'Hi'}},'variables':[]}");
+        stage_declare(s, "template", "approved",
+                      "{'languages':{'en':{'text':'Hi'}},'variables':[],'whatsapp':{'name':'hi_v1'}}");
+        char effects[256], event[256], wanted[256];
+        snprintf(effects, sizeof(effects),
+                 "[{'do':'outreach','topic':'t','goal':'custom.done','steps':[{'after_ms':0,'template':'%s'}]}]",
+                 cases[i].template);
+        stage_rule(s, "reach", "payment.failed", effects);
+        snprintf(event, sizeof(event), "{'type':'payment.failed','source':'stripe','contact':{'identities':[%s]}}",
+                 cases[i].identities);
+        stage_event(s, event);
+        snprintf(wanted, sizeof(wanted), "{'source':'%s','identity':'%s','request':{'to':{'identity':'%s'}}}",
+                 cases[i].source ? cases[i].source : "", cases[i].identity ? cases[i].identity : "",
+                 cases[i].identity ? cases[i].identity : "");
+        expect_changes(s, "deliveries", "{}", cases[i].source ? 1 : 0);
+        expect_changes(s, "deliveries", wanted, cases[i].source ? 1 : 0);
+        bool is_approved = cases[i].source && strcmp(cases[i].source, "whatsapp") == 0;
+        expect_changes(s, "deliveries", "{'request':{'approved':{'name':'hi_v1'}}}", is_approved ? 1 : 0);
+    }
+}
+
+static void a_guessed_number_is_used_until_it_proves_wrong(void **state)
+{
+    struct stage *s = *state;
+    stage_declare(s, "template", "hi", "{'languages':{'en':{'text':'Hi'}},'variables':[],'whatsapp':{'name':'hi_v1'}}");
+    stage_rule(s, "reach", "custom.reach", "[" OPEN ",{'do':'send','conversation':'#1','template':'hi'}]");
+    stage_rule(s, "talk", "custom.talk", "[" OPEN ",{'do':'send','conversation':'#1','text':'free'}]");
+    stage_event(s, "{'type':'custom.reach','source':'desk','contact':{'identities':['phone:4411','phone:4422']}}");
+    expect_changes(s, "deliveries", "{'identity':'whatsapp:4411'}", 1);
+    /* The address is there now, and free text is still not for it. */
+    stage_event(s, "{'type':'custom.talk','source':'desk','contact':{'identities':['phone:4411']}}");
+    expect_changes(s, "deliveries", "{}", 0);
+    json_t *address = find_row(s, ROWS_ADDRESS, "{'identity':'whatsapp:4411'}");
+    json_put_str(address, "unreachable_at", "2026-01-05T12:00:00.000Z");
+    stage_event(s, "{'type':'custom.reach','source':'desk','contact':{'identities':['phone:4411']}}");
+    expect_changes(s, "deliveries", "{'identity':'whatsapp:4422'}", 1);
+    /* Whoever answers has a proven number. */
+    stage_event(s, "{'type':'message.received','contact':{'identities':['whatsapp:4422','phone:4422'],'recipient':'4422'"
+                   "},'message':{'id':'m1','kind':'text','text':'hi'}}");
+    stage_event(s, "{'type':'custom.talk','source':'desk','contact':{'identities':['phone:4422']}}");
+    expect_changes(s, "deliveries", "{'identity':'whatsapp:4422','request':{'free':{'text':'free'}}}", 1);
+    expect_rows(s, ROWS_CONTACT, "{}", 1);
 }
 
 static void who_opted_out_gets_nothing_but_the_confirmation(void **state)
@@ -271,6 +337,8 @@ int main(void)
         T(what_was_sent_with_another_tool_is_in_the_history),
         T(the_channel_is_chosen_like_a_person_would),
         T(nobody_to_write_to_is_a_refusal),
+        T(people_known_from_elsewhere_are_reached_by_template),
+        T(a_guessed_number_is_used_until_it_proves_wrong),
         T(who_opted_out_gets_nothing_but_the_confirmation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

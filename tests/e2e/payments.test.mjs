@@ -1,0 +1,75 @@
+// Failed payments of people who never wrote to us, and of which the provider tells more than once.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { stripe, whatsapp } from './support/providers.mjs'
+import { System } from './support/system.mjs'
+
+let system
+
+before(async () => {
+  system = await System.start()
+})
+after(() => system?.stop())
+
+const sentTo = async (person) => (await system.sent()).filter((entry) => entry.to === person)
+const outreaches = (identity) => system.rows('SELECT o.* FROM outreach o JOIN identity i USING (contact_id) WHERE i.identity = $1', [identity])
+const done = () => system.untilSql('all work to be done', 'SELECT NOT EXISTS (SELECT FROM work)')
+
+test('a payer known by phone number alone gets the approved template on WhatsApp', async () => {
+  await system.post('stripe', stripe.event('invoice.payment_failed', stripe.invoice({ id: 'in_stranger', phone: '15551230001' })))
+  await system.untilSql('the message to be delivered', `SELECT 1 FROM message m JOIN outreach o ON o.id = m.outreach_id WHERE o.reference = 'in_stranger' AND m.delivered_at IS NOT NULL`)
+  const [entry, ...more] = await sentTo('+15551230001')
+  assert.equal(more.length, 0)
+  assert.equal(entry.body.type, 'template')
+  assert.equal(entry.body.template.name, 'payment_failed_v1')
+})
+
+test('their answer is the same contact\'s', async () => {
+  await system.post('whatsapp', whatsapp.message('15551230001', 'Thanks, I will look at it.'))
+  await system.untilSql('the identity', `SELECT 1 FROM identity WHERE identity = 'whatsapp:15551230001'`)
+  assert.equal(await system.value(`SELECT count(DISTINCT contact_id)::int FROM identity WHERE identity IN ('whatsapp:15551230001', 'phone:15551230001', 'stripe:cus_in_stranger')`), 1)
+})
+
+test('a payer known by a chat in the metadata gets the message there', async () => {
+  await system.post('stripe', stripe.event('invoice.payment_failed', stripe.invoice({ id: 'in_chat', email: 'alan@example.com', metadata: { telegram: '888001' } })))
+  await system.untilSql('the message to be sent', `SELECT 1 FROM message m JOIN outreach o ON o.id = m.outreach_id WHERE o.reference = 'in_chat' AND m.state = 'sent'`)
+  const [entry] = await sentTo('888001')
+  assert.match(entry.body.text, /payment issue/)
+})
+
+// From API version 2025-03-31 on a payment intent does not name its invoice.
+const intent = (id, { customer, amount = 1900, ...more }) => ({
+  id, object: 'payment_intent', amount, currency: 'usd', customer, status: 'requires_payment_method',
+  last_payment_error: { code: 'card_declined', decline_code: 'insufficient_funds' }, ...more,
+})
+
+for (const [first, person] of [['invoice', '15551230010'], ['payment_intent', '15551230011']]) {
+  test(`a failed renewal is told once, the ${first} coming first`, async () => {
+    await system.post('whatsapp', whatsapp.message(person, 'hello'))
+    const customer = 'cus_' + person
+    const events = {
+      invoice: stripe.event('invoice.payment_failed', stripe.invoice({ id: 'in_' + person, phone: person, customer })),
+      payment_intent: stripe.event('payment_intent.payment_failed', intent('pi_' + person, { customer, metadata: { whatsapp: person } })),
+    }
+    const second = first === 'invoice' ? 'payment_intent' : 'invoice'
+    for (const name of [first, second]) assert.equal((await system.post('stripe', events[name])).status, 200)
+    await done()
+    const [outreach, ...more] = await outreaches('stripe:' + customer)
+    assert.equal(more.length, 0)
+    assert.deepEqual([outreach.reference, ...outreach.other_references].sort(), ['in_' + person, 'pi_' + person])
+    assert.equal(await system.value('SELECT count(*)::int FROM message WHERE outreach_id = $1', [outreach.id]), 1)
+
+    await system.post('stripe', stripe.event('invoice.paid', { ...stripe.invoice({ id: 'in_' + person, customer }), status: 'paid', amount_paid: 1900 }))
+    await system.untilSql('the recovery', `SELECT 1 FROM outreach WHERE id = $1 AND state = 'recovered'`, [outreach.id])
+  })
+}
+
+test('two invoices of one price are two', async () => {
+  const person = '15551230012'
+  await system.post('whatsapp', whatsapp.message(person, 'hello'))
+  for (const number of [1, 2]) {
+    await system.post('stripe', stripe.event('invoice.payment_failed', stripe.invoice({ id: `in_${person}_${number}`, phone: person, customer: 'cus_' + person })))
+  }
+  await system.untilSql('both outreaches', `SELECT count(*) = 2 FROM outreach WHERE reference IN ('in_${person}_1', 'in_${person}_2')`)
+})
