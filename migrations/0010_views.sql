@@ -157,7 +157,7 @@ COMMENT ON COLUMN webhook_log.received_at IS 'when it was stored';
 COMMENT ON COLUMN webhook_log.source IS 'the configured sender';
 COMMENT ON COLUMN webhook_log.event_count IS 'events found in it';
 COMMENT ON COLUMN webhook_log.new_events IS 'events among them that were not known before; 0 for a pure repetition';
-COMMENT ON COLUMN webhook_log.problem IS 'why it could not be parsed; NULL when it could';
+COMMENT ON COLUMN webhook_log.problem IS 'why it, or a part of it, is kept and not handled; NULL when all is well';
 COMMENT ON COLUMN webhook_log.parser IS 'version of the parsers that read it';
 COMMENT ON COLUMN webhook_log.body_bytes IS 'length of the body';
 COMMENT ON COLUMN webhook_log.body IS 'the body as text; bytes that are not UTF-8 are shown as escapes';

@@ -8,13 +8,16 @@
  *                      identities[0] is the primary handle; `recipient` is what the provider wants as an address.
  *                      former_identities were this contact's until now and are given up (contact.identity_changed).
  *   message            {id, kind, text, media, location, contacts, order, button {id, text}, buttons, reply_to,
- * referral, emoji, removed, forwarded, thread, chat, flow, error, direction, callback_query_id, command, …} `id` of an
- * edited or deleted message is that of the original; `reply_to` of a reaction is the message reacted to, `removed` says
- * that it was taken back; `direction` is "out" for what was sent by us with another tool (message.sent_elsewhere)
+ *                      referral, emoji, removed, forwarded, thread, chat, flow, error, direction, callback_query_id,
+ *                      command, …}
+ *                      `id` of an edited or deleted message is that of the original; `reply_to` of a reaction is the
+ *                      message reacted to, `removed` says that it was taken back; `direction` is "out" for what was
+ *                      sent by us with another tool (message.sent_elsewhere)
  *   status             {message_id, state, echo, error {code, title, detail}, pricing, participant}
  *   template           {name, language, status (lower case), reason, detail}
- *   topic, provider_reason          contact.opted_out, contact.opted_in
+ *   topic, provider_reason          contact.opted_out, contact.opted_in; the topic "channel" is this channel alone
  *   provider_type, body             webhook.SOURCE: what we have no word for, as the provider sent it
+ *   problem            why an element is kept and not handled (webhook.SOURCE), for who configures the source
  *
  * A delivery's request, as the desk writes it and `render` reads it:
  *

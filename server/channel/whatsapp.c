@@ -201,6 +201,22 @@ static bool parse_known_field(const struct whatsapp_change *change, const json_t
     return true;
 }
 
+/* An app has one callback URL for all its numbers. What another number was sent must not be answered from this one, so
+ * it is kept, with the reason for whoever configures the sources. */
+static bool keep_of_other_number(const struct whatsapp_change *change, json_t *element)
+{
+    const char *ours = json_str(change->entry->settings, "phone_number_id");
+    const char *theirs = json_str(json_object_at(change->value, "metadata"), "phone_number_id");
+    if (ours == NULL || *ours == '\0' || theirs == NULL || strcmp(ours, theirs) == 0) {
+        return false;
+    }
+    json_t *event = meta_add_unknown(change->entry, WHATSAPP, change->field, element);
+    json_put_str(event, "account", theirs);
+    json_put(event, "problem",
+             json_sprintf("it is for the phone number id %.40s, and this source has %.40s", theirs, ours));
+    return true;
+}
+
 static void parse_change(const struct meta_entry *entry, json_t *element)
 {
     struct whatsapp_change change = {
@@ -211,6 +227,9 @@ static void parse_change(const struct meta_entry *entry, json_t *element)
     size_t first_event = json_array_size(entry->events);
     if (change.value == NULL) {
         meta_add_unknown(entry, WHATSAPP, change.field, element);
+        return;
+    }
+    if (keep_of_other_number(&change, element)) {
         return;
     }
     change.contacts = json_array_at(change.value, "contacts");
@@ -268,7 +287,8 @@ static const struct channel_setting settings_of_whatsapp[] = {
     { "app_secrets", SETTING_SECRETS, false, "more app secrets that are accepted, while one is being replaced" },
     { "verify_token", SETTING_SECRET, true, "the token of the subscription handshake, your own choice" },
     { "access_token", SETTING_SECRET, false, "a system user's token; without it this source only receives" },
-    { "phone_number_id", SETTING_TEXT, false, "the id of the number that messages are sent from" },
+    { "phone_number_id", SETTING_TEXT, false,
+      "the id of the number that messages are sent from; what another number receives is kept and not handled" },
     { "business_account_id", SETTING_TEXT, false, "the WhatsApp Business Account, for `answerd webhook register`" },
     { "api_url", SETTING_TEXT, false, "default https://graph.facebook.com" },
     { "api_version", SETTING_TEXT, false, "default " DEFAULT_GRAPH_VERSION },

@@ -125,6 +125,18 @@ static void stored(const struct error *e, void *arg)
     free(p);
 }
 
+/* Why a part of a webhook is not taken as what it seems to be; NULL when all of it is. */
+static const char *problem_of(const json_t *events)
+{
+    size_t index;
+    json_t *event;
+    json_array_foreach (events, index, event) {
+        if (json_str(event, "problem"))
+            return json_str(event, "problem");
+    }
+    return NULL;
+}
+
 /* The events of a genuine webhook, with their lanes. `*ret_problem` is the caller's to free(). */
 static json_t *parse(const struct webhook *w, const struct webhook_source *source, char **ret_problem)
 {
@@ -138,6 +150,13 @@ static json_t *parse(const struct webhook *w, const struct webhook_source *sourc
         json_array_clear(events);
         *ret_problem = memory_text(e.text[0] ? e.text : "cannot be parsed");
         log_warn("webhook cannot be parsed, kept as it is", "source=%s reason='%s'", source->name, *ret_problem);
+    } else if (problem_of(events)) {
+        static struct log_throttle throttle;
+        unsigned swallowed;
+        *ret_problem = memory_text(problem_of(events));
+        if (log_allowed(&throttle, 5000, &swallowed))
+            log_warn("a part of a webhook is kept and not handled", "source=%s reason='%s' swallowed=%u", source->name,
+                     *ret_problem, swallowed);
     }
     size_t index;
     json_t *event;

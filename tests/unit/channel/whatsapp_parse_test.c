@@ -11,7 +11,7 @@
 /* One message of Ada; `content` follows the common fields. */
 #define FROM_ADA(content)                                                                                              \
     ENVELOPE(CARD ",\"messages\":[{\"from\":\"15550100\",\"id\":\"wamid.A\",\"timestamp\":\"1795420700\"," content "}" \
-                                                                                                                   "]")
+                  "]")
 
 struct expectation {
     const char *path, *value;
@@ -265,6 +265,33 @@ static void one_bad_element_does_not_harm_its_neighbours(void **state)
     json_decref(events);
 }
 
+/* An app with two numbers posts what both receive to one URL. */
+static void what_another_number_receives_is_kept_and_not_handled(void **state)
+{
+    (void)state;
+#define RECEIVED_BY(number, id)                                                                                        \
+    "{\"field\":\"messages\",\"value\":{\"metadata\":{\"phone_number_id\":\"" number                                   \
+    "\"},\"messages\":[{\"from\":\"15550100\",\"id\":\"" id                                                            \
+    "\",\"timestamp\":\"1795420700\",\"type\":\"text\",\"text\":{\"body\":\"hi\"}}]}}"
+    static const char body[] =
+        "{\"object\":\"whatsapp_business_account\",\"entry\":[{\"id\":\"1\",\"changes\":[" RECEIVED_BY(
+            "43", "wamid.other") "," RECEIVED_BY("42", "wamid.own") "]}]}";
+    json_t *settings CLEANUP(json_free) = json_pack("{s:s}", "phone_number_id", "42");
+    json_t *events CLEANUP(json_free) = events_of("whatsapp", settings, body);
+    assert_int_equal(json_array_size(events), 2);
+    expect_at(events, "0.type", "webhook.whatsapp");
+    expect_at(events, "0.account", "43");
+    expect_at(events, "0.contact", "-");
+    expect_at(events, "0.problem", "it is for the phone number id 43, and this source has 42");
+    expect_at(events, "0.body.value.messages.0.id", "wamid.other");
+    expect_at(events, "1.type", "message.received");
+    expect_at(events, "1.message.id", "wamid.own");
+    expect_at(events, "1.problem", "-");
+    /* A source that does not say which number it has takes all. */
+    json_t *all CLEANUP(json_free) = events_of("whatsapp", NULL, body);
+    expect_at(all, "0.type", "message.received");
+}
+
 static void keys_are_the_same_for_the_same_element(void **state)
 {
     (void)state;
@@ -305,6 +332,7 @@ int main(void)
         cmocka_unit_test(reads_statuses),
         cmocka_unit_test(reads_what_is_about_the_account),
         cmocka_unit_test(one_bad_element_does_not_harm_its_neighbours),
+        cmocka_unit_test(what_another_number_receives_is_kept_and_not_handled),
         cmocka_unit_test(keys_are_the_same_for_the_same_element),
         cmocka_unit_test(refuses_what_is_no_envelope),
     };
