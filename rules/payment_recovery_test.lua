@@ -32,7 +32,9 @@ end)
 
 test("reaches who has never written to us: by the phone number of the payment", function(t)
   t:event("payment.failed", { payment = failed().payment, contact = { phone = "+1 555 0199", name = "Alan" } })
-  t:expect_sent { to = "whatsapp:15550199", approved = true, approved_name = "payment_failed_v1", parameters = { "Alan" } }
+  t:expect_sent {
+    to = "whatsapp:15550199", approved = true, approved_name = "payment_failed_v1", parameters = { "Alan" },
+  }
 end)
 
 test("reaches who has never written to us: by the handle in the payment's metadata", function(t)
