@@ -315,7 +315,9 @@ BEGIN
                'position', w.position, 'attempts', w.attempts, 'suspect', w.suspect,
                'event', e.doc || jsonb_build_object('id', e.id, 'type', e.type, 'source', e.source, 'key', e.key,
                                                     'lane', e.lane, 'received_at', e.received_at, 'occurred_at',
-                                                        e.occurred_at))
+                                                        e.occurred_at)
+                             || CASE WHEN w.replay_id IS NULL THEN '{}'
+                                     ELSE jsonb_build_object('replay', replay_of(w.replay_id, w.event_id)) END)
                ORDER BY w.position), '[]')
       FROM work AS w
       JOIN event AS e ON e.id = w.event_id AND e.received_at = w.event_received_at
@@ -339,6 +341,8 @@ BEGIN
         SELECT v.id, v.contact_id FROM claimed AS c
             JOIN conversation AS v ON v.id = document_id(c.doc->'conversation_id')
          WHERE c.doc ? 'conversation_id'
+         UNION
+        SELECT r.id, r.contact_id FROM replay_conversations(positions) AS r
     ), referred AS MATERIALIZED (
         SELECT m.id, m.created_at
           FROM claimed AS c

@@ -388,6 +388,10 @@ BEGIN
         PERFORM write_rule_health(changes->'rule_health');
     END IF;
 
+    IF EXISTS (SELECT 1 FROM work WHERE position = ANY (positions) AND replay_id IS NOT NULL) THEN
+        PERFORM mark_replayed(changes, positions, handled);
+    END IF;
+
     DELETE FROM work WHERE position = ANY (positions);
     GET DIAGNOSTICS ended = ROW_COUNT;
     IF ended <> cardinality(positions) THEN

@@ -21,6 +21,8 @@ const struct command *const commands[] = {
     &command_backtest,
     /* operating */
     &command_why,
+    &command_replay,
+    &command_reparse,
     &command_webhook,
     &command_token,
     /* the program itself */

@@ -35,6 +35,8 @@ extern const struct command command_check;
 extern const struct command command_health;
 extern const struct command command_help;
 extern const struct command command_migrate;
+extern const struct command command_reparse;
+extern const struct command command_replay;
 extern const struct command command_serve;
 extern const struct command command_simulate;
 extern const struct command command_test;

@@ -9,6 +9,7 @@
 #include "domain/contact.h"
 #include "domain/conversation.h"
 #include "domain/incoming.h"
+#include "domain/replay.h"
 #include "domain/rule_turn.h"
 #include "domain/scene.h"
 #include "domain/timer.h"
@@ -210,6 +211,7 @@ static void scene_set_up(struct scene *scene, struct desk *desk, const json_t *e
     scene->handles = json_object();
     scene->built_in = json_array();
     scene_act_as_desk(scene, "answerd", NULL);
+    replay_set_up(scene);
 }
 
 void desk_handle(struct desk *desk, const json_t *event, msec_t now)
@@ -217,11 +219,13 @@ void desk_handle(struct desk *desk, const json_t *event, msec_t now)
     struct scene scene;
     scene_set_up(&scene, desk, event, now);
 
-    scene.message = incoming_find_message(&scene);
-    contact_find_or_make(&scene);
-    conversation_find(&scene);
-    incoming_handle(&scene);
-    timer_cancel_pointless(&scene);
+    if (!replay_enter(&scene)) {
+        scene.message = incoming_find_message(&scene);
+        contact_find_or_make(&scene);
+        conversation_find(&scene);
+        incoming_handle(&scene);
+        timer_cancel_pointless(&scene);
+    }
     rule_turn_run(&scene);
 
     json_t *handling = json_object();
@@ -234,6 +238,7 @@ void desk_handle(struct desk *desk, const json_t *event, msec_t now)
     json_put_str(handling, "rule_set", desk_rule_set_version(desk));
     json_put_str(handling, "problem", scene.problem);
     desk_log_add(desk, LOG_HANDLINGS, handling);
+    replay_done(&scene);
     json_decref(scene.handles);
     json_decref(scene.built_in);
 }

@@ -10,6 +10,7 @@
 #include "domain/identity.h"
 #include "domain/message.h"
 #include "domain/outreach.h"
+#include "domain/replay.h"
 #include "domain/send.h"
 #include "domain/survey.h"
 #include "domain/timer.h"
@@ -410,6 +411,10 @@ static err_t apply_one(struct scene *scene, json_t *effect, struct error *reterr
             kind = &kinds[i];
     if (!kind)
         return fail(reterr, ERR_INVALID, "there is no effect '%s'", name);
+    if (json_bool(effect, "suppressed", false)) {
+        replay_apply_former(scene, effect);
+        return ERR_NONE;
+    }
 
     struct turn turn = { .scene = scene, .effect = effect, .contact = scene->contact };
     if (kind->needs == NEEDS_CONTACT && !scene->contact)

@@ -150,7 +150,7 @@ static void take_agent_action(struct scene *scene)
     scene_act_as_agent(scene, json_str_or(scene->event, "agent", "api"));
 }
 
-static void find_survey_and_outreach(struct scene *scene)
+void incoming_find_related(struct scene *scene)
 {
     struct rows *rows = scene->desk->rows;
     if (!scene->survey)
@@ -185,5 +185,5 @@ void incoming_handle(struct scene *scene)
     else if (strcmp(type, "outreach.step") == 0 && !outreach_step(scene))
         too_late(scene, "outreach", "it has ended or gone on");
     outreach_check_goals(scene);
-    find_survey_and_outreach(scene);
+    incoming_find_related(scene);
 }

@@ -6,6 +6,7 @@
 #include "domain/address.h"
 #include "domain/effect.h"
 #include "domain/identity.h"
+#include "domain/replay.h"
 
 struct turn_state {
     struct scene *scene;
@@ -114,6 +115,7 @@ static void finish(struct turn_state *turn, const struct rule_info *rule, json_t
         struct error reason;
         verdict = "ran";
         scene_act_as_rule(scene, rule->name);
+        replay_suppress(scene, rule->name, outcome->effects);
         if (effects_apply(scene, outcome->effects, &reason) != ERR_NONE) {
             verdict = "failed";
             snprintf(error, sizeof(error), "%s:%s", rule->file ? rule->file : "", reason.text);
@@ -171,6 +173,7 @@ static void run_agent_action(struct turn_state *turn)
 {
     struct scene *scene = turn->scene;
     json_t *effects = json_deep_copy(json_array_at(scene->event, "effects"));
+    replay_suppress(scene, scene->author, effects);
     struct error reason;
     err_t err = effects_apply(scene, effects, &reason);
     json_t *row = trace_row(turn, scene->author, err == ERR_NONE ? "ran" : "failed");
@@ -188,7 +191,8 @@ void rule_turn_run(struct scene *scene)
     struct turn_state turn = { .scene = scene };
     trace_built_in(&turn);
     if (strcmp(scene->type, "agent.action") == 0) {
-        run_agent_action(&turn);
+        if (!replay_is_settled(scene, scene->author))
+            run_agent_action(&turn);
         return;
     }
     if (scene->consumed || !desk->rules)
@@ -205,6 +209,9 @@ void rule_turn_run(struct scene *scene)
             scene->problem = "the chain of causes is too deep";
             return;
         }
-        run_one(&turn, i, rule);
+        if (replay_is_settled(scene, rule->name))
+            turn.stopped = turn.stopped || replay_has_stopped(scene, rule->name);
+        else
+            run_one(&turn, i, rule);
     }
 }
