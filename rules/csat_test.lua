@@ -47,3 +47,14 @@ test("asks nobody whose conversation is tagged no-survey", function(t)
   t:agent("resolve")
   t:expect_nothing()
 end)
+
+test("asks with the approved template when the window is closed", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:message("My order is missing")
+  t:expect_sent { template = "inbox_acknowledgement" }
+  t:advance("2d")
+  t:agent("resolve")
+  t:expect_sent { survey = "csat", approved = true, approved_name = "csat_v1", parameters = { "Ada" } }
+  t:message("4, and thank you!")
+  t:expect_survey { score = 4, comment = "and thank you!" }
+end)

@@ -27,4 +27,5 @@ survey "csat" {
   expires        = "72h",
   comment_within = "24h",
   cooldown       = "7d",
+  template       = "csat_closed_window", -- where the provider's window is closed
 }

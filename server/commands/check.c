@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "commands/commands.h"
 #include "commands/source_check.h"
+#include "rules/rule_review.h"
 #include "rules/rule_set.h"
 
 #include <stdio.h>
@@ -35,6 +36,59 @@ static size_t count_errors(const struct report *report)
     return count;
 }
 
+/* Gives each problem of a rule file, from number `first` on, the path by which an editor finds it. */
+static void add_paths(const struct report *report, size_t first, const char *directory)
+{
+    size_t length = strlen(directory);
+    while (length > 1 && directory[length - 1] == '/')
+        length--;
+    for (size_t i = first; i < json_array_size(report->problems); i++) {
+        json_t *problem = json_array_get(report->problems, i);
+        const char *slash = strchr(json_str_or(problem, "file", ""), '/');
+        if (!slash || json_str(problem, "path"))
+            continue;
+        struct buf path;
+        buf_init(&path, 65536);
+        buf_addf(&path, "%.*s%s", (int)length, directory, slash);
+        json_put_str(problem, "path", path.ptr);
+        buf_done(&path);
+    }
+}
+
+static bool is_of_no_source(const char *type, const struct config *config)
+{
+    static const char family[] = "webhook.";
+    if (strncmp(type, family, sizeof(family) - 1) != 0 || strcmp(type, "webhook.*") == 0)
+        return false;
+    for (size_t i = 0; i < config->source_count; i++)
+        if (strcmp(config->sources[i].name, type + sizeof(family) - 1) == 0)
+            return false;
+    return true;
+}
+
+/* A rule that listens to nothing but webhooks of sources that are not configured can never run. */
+static void check_sources_of_rules(struct report *report, const struct rule_set *set, const struct config *config)
+{
+    for (size_t i = 0; i < rule_set_count(set); i++) {
+        const struct rule_info *rule = rule_set_rule(set, i);
+        bool silent = rule->on[0] != NULL;
+        for (const char *const *type = rule->on; *type; type++)
+            silent = silent && is_of_no_source(*type, config);
+        if (!silent)
+            continue;
+        json_t *problem = json_object();
+        json_put_str(problem, "file", rule->file);
+        json_put_int(problem, "line", rule->line);
+        json_put_str(problem, "severity", "warning");
+        char text[512];
+        snprintf(text, sizeof(text), "rule '%s' never runs: no source is called '%s'", rule->name,
+                 rule->on[0] + strlen("webhook."));
+        json_put_str(problem, "text", text);
+        json_put_str(problem, "hint", "sources are declared in the configuration: source \"NAME\" { kind = … }");
+        json_array_append_new(report->problems, problem);
+    }
+}
+
 /* `config` is NULL when only rules are looked at. */
 static void check_rules(struct report *report, const char *directory, const struct config *config)
 {
@@ -52,14 +106,19 @@ static void check_rules(struct report *report, const char *directory, const stru
         add_problem(report, directory, &e);
         return;
     }
-    size_t before = count_errors(report);
+    size_t before = count_errors(report), first = json_array_size(report->problems);
     if (rule_set_load(sources, &limits, report->problems, &set, &e)) {
         if (count_errors(report) == before)
             add_problem(report, directory, &e);
     } else {
+        if (rule_review(set, report->problems, &e))
+            add_problem(report, directory, &e);
+        if (config)
+            check_sources_of_rules(report, set, config);
         snprintf(report->version, sizeof(report->version), "%s", rule_set_version(set));
         report->rule_count = rule_set_count(set);
     }
+    add_paths(report, first, directory);
     rule_set_free(set);
     rule_sources_free(sources);
 }
@@ -81,13 +140,30 @@ static void check_all(struct report *report, const char *path, const char *rules
     config_free(config);
 }
 
-static void print_json(const struct report *report, size_t errors)
+/* The same keys for every problem, whoever found it. */
+static json_t *describe_problem(const json_t *problem)
+{
+    const char *file = json_str_or(problem, "file", ""), *hint = json_str(problem, "hint");
+    json_t *object = json_object();
+    json_put_str(object, "file", file);
+    json_put_str(object, "path", json_str_or(problem, "path", file));
+    json_put_int(object, "line", json_int(problem, "line", 0));
+    json_put_str(object, "severity", json_str_or(problem, "severity", "error"));
+    json_put_str(object, "text", json_str_or(problem, "text", ""));
+    json_put(object, "hint", hint ? json_string(hint) : json_null());
+    return object;
+}
+
+static void print_json(const struct report *report, bool ok)
 {
     json_t *object = json_object();
-    json_put_bool(object, "ok", errors == 0);
+    json_put_bool(object, "ok", ok);
     json_put_str(object, "rule_set", report->version[0] ? report->version : NULL);
     json_put_int(object, "rules", (int64_t)report->rule_count);
-    json_put(object, "problems", json_incref(report->problems));
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(report->problems); i++)
+        json_array_append_new(list, describe_problem(json_array_get(report->problems, i)));
+    json_put(object, "problems", list);
     char *text = json_dump(object);
     printf("%s\n", text);
     free(text);
@@ -115,8 +191,9 @@ static int run(const struct command *command, int argc, char **argv)
     const char *config_path = NULL;
     const char *rules = NULL;
     bool json = false;
+    bool strict = false;
     bool dev = false;
-    void *const values[] = { &config_path, &rules, &json, &dev };
+    void *const values[] = { &config_path, &rules, &json, &strict, &dev };
     int operands;
     int exit_code;
     if (!options_parse(command, argc, argv, values, &operands, &exit_code))
@@ -129,18 +206,20 @@ static int run(const struct command *command, int argc, char **argv)
     else
         check_all(&report, config_path, rules, dev);
     size_t errors = count_errors(&report);
+    bool ok = errors == 0 && (!strict || json_array_size(report.problems) == 0);
     if (json)
-        print_json(&report, errors);
+        print_json(&report, ok);
     else
         print_text(&report, errors);
     json_decref(report.problems);
-    return errors > 0 ? EXIT_WRONG : EXIT_OK;
+    return ok ? EXIT_OK : EXIT_WRONG;
 }
 
 static const struct command_option options_table[] = {
     { "config", OPTION_TEXT, "FILE", "the configuration; otherwise ./answerd.lua or /etc/answerd/answerd.lua" },
     { "rules", OPTION_TEXT, "DIR", "only the rules of this folder; with --config, instead of its own rules" },
     { "json", OPTION_FLAG, NULL, "print one JSON object: ok, rule_set, rules, problems" },
+    { "strict", OPTION_FLAG, NULL, "warnings count as well: exit status 1" },
     { "dev", OPTION_FLAG, NULL, "be as lenient as serve --dev" },
     { NULL, OPTION_FLAG, NULL, NULL },
 };
@@ -148,12 +227,13 @@ static const struct command_option options_table[] = {
 const struct command command_check = {
     .name = "check",
     .summary = "find what is wrong in the configuration, the sources and the rules",
-    .usage = "[--config FILE] [--rules DIR] [--json]",
+    .usage = "[--config FILE] [--rules DIR] [--json] [--strict]",
     .details =
-        "Prints each problem as `file:line: error|warning: text`, perhaps with a line `HINT: ...`. The exit status is "
-        "1\n"
-        "when there is an error; warnings alone are fine. Needs no database; secrets must be where the configuration\n"
-        "takes them from.",
+        "Prints each problem as `file:line: error|warning: text`, perhaps with a line `HINT: ...`. The exit status is\n"
+        "1 when there is an error; warnings alone are fine without --strict. Rules are read, not run: fields that\n"
+        "events of their types do not have, options that effects do not have, rules that never run or run\n"
+        "themselves without end, and what nobody uses. With --json each problem has file, path (for an editor),\n"
+        "line, severity, text and hint. Needs no database; secrets must be where the configuration takes them from.",
     .options = options_table,
     .run = run,
 };

@@ -78,6 +78,8 @@ struct rule_set {
 extern char rule_key_run;
 extern char rule_key_is_over;
 extern char rule_key_run_test;
+extern char rule_key_review;
+extern char rule_key_api;
 
 /* --- host.c: what the prelude can call ------------------------------------------------------------------------- */
 

@@ -16,6 +16,8 @@
 char rule_key_run;
 char rule_key_is_over;
 char rule_key_run_test;
+char rule_key_review;
+char rule_key_api;
 static char key_main;
 
 struct rule_limits rule_limits_default(void)
@@ -62,12 +64,17 @@ static int open_prelude(lua_State *L)
     struct rule_set *set = lua_touserdata(L, 1);
     rule_prelude_open(L);
     int main_part = lua_gettop(L);
-    lua_getfield(L, main_part, "run");
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &rule_key_run);
-    lua_getfield(L, main_part, "is_over");
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &rule_key_is_over);
-    lua_getfield(L, main_part, "run_test");
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &rule_key_run_test);
+    const struct {
+        const char *name;
+        char *key;
+    } entries[] = {
+        { "run", &rule_key_run },       { "is_over", &rule_key_is_over }, { "run_test", &rule_key_run_test },
+        { "review", &rule_key_review }, { "api", &rule_key_api },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
+        lua_getfield(L, main_part, entries[i].name);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, entries[i].key);
+    }
 
     lua_getfield(L, main_part, "globals");
     int globals = lua_gettop(L);
@@ -303,6 +310,7 @@ static void take_rules(struct rule_set *set, const json_t *list)
         info->line = (int)json_int(item, "line", 0);
         info->priority = (int)json_int(item, "priority", 0);
         info->on = names;
+        info->has_when = json_bool(item, "has_when", false);
     }
 }
 

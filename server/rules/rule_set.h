@@ -41,6 +41,7 @@ struct rule_info {
     const char *file;
     int line;
     int priority;          /* higher runs first */
+    bool has_when;
     const char *const *on; /* event types, `custom.*` style prefixes allowed; NULL-terminated */
 };
 size_t rule_set_count(const struct rule_set *set);

@@ -301,11 +301,13 @@ local function timer_name(what, name)
     return name
 end
 
+local after_fields = { unless = "any", data = "table" }
+
 -- after("4h", "nudge", { unless = "reply", data = {…} }): the event timer.nudge in four hours.
 function conversation:after(delay, name, options)
     local run = running("after")
     local handle = handle_of(self, "after")
-    local given = check_effect("after", options or {}, { unless = "any", data = "table" })
+    local given = check_effect("after", options or {}, after_fields)
     append(run, {
         ["do"] = "after", conversation = handle, delay_ms = argument("after", "delay", "duration", delay),
         name = timer_name("after", name), unless = unless_of("after", given.unless),
@@ -416,7 +418,7 @@ function fx:open_conversation(options)
 end
 
 local outreach_fields = {
-    topic = { type = "text", required = true }, reference = "text", goal = { type = "text", required = true },
+    topic = { type = "text", required = true }, reference = "text", goal = "text", goals = "words",
     steps = { type = "table", required = true }, vars = "table", next_attempt = "any", grace = "duration",
 }
 local step_fields = {
@@ -424,14 +426,29 @@ local step_fields = {
     quiet = { "respect", "ignore" }, language = "text", buttons = "table", vars = "table",
 }
 
+local max_goals = 10
+
+-- The events that end it: 'goal' or the list 'goals'.
+local function goals_of(given)
+    exactly_one("outreach", given, "goal", "goals")
+    local list = given.goals or { given.goal }
+    for _, goal in ipairs(list) do
+        local wrong = event_types.wrong(goal)
+        if wrong then
+            fault("outreach: goal: %s", wrong)
+        end
+    end
+    if #list == 0 or #list > max_goals then
+        fault("outreach has %d goals; it takes 1 to %d", #list, max_goals)
+    end
+    return list
+end
+
 function fx:outreach(options)
     local run = running("outreach")
     need_contact(run, "outreach")
     local given = check_effect("outreach", options, outreach_fields)
-    local wrong = event_types.wrong(given.goal)
-    if wrong then
-        fault("outreach: goal: %s", wrong)
-    end
+    local goals = goals_of(given)
     local variables = variables_of("outreach", given.vars)
     local steps, last = {}, 0
     local list = unwrap(given.steps)
@@ -475,16 +492,18 @@ function fx:outreach(options)
         fault("outreach: 'next_attempt' is a time such as e.payment.next_attempt, not %s", type_word(next_attempt))
     end
     append(run, {
-        ["do"] = "outreach", topic = given.topic, reference = given.reference, goal = given.goal, steps = steps,
-        vars = variables, next_attempt = next_attempt and host.iso(next_attempt), grace_ms = given.grace,
+        ["do"] = "outreach", topic = given.topic, reference = given.reference, goal = goals[1],
+        goals = #goals > 1 and goals or nil, steps = steps, vars = variables, next_attempt = next_attempt and host.iso(next_attempt), grace_ms = given.grace,
     })
 end
+
+local webhook_fields = { type = "text" }
 
 function fx:webhook(endpoint, body, options)
     local run = running("webhook")
     endpoint = argument("webhook", "endpoint", "text", endpoint)
     need_declared("webhook", "endpoint", endpoint)
-    local given = check_effect("webhook", options or {}, { type = "text" })
+    local given = check_effect("webhook", options or {}, webhook_fields)
     if body ~= nil and type(unwrap(body)) ~= "table" then
         fault("webhook: the body is a table, not %s", type_word(body))
     end
@@ -494,6 +513,8 @@ function fx:webhook(endpoint, body, options)
     })
 end
 
+local emit_fields = { contact = "any" }
+
 -- emit("ticket_resolved", { … }, { contact = { email = … } }): the event custom.ticket_resolved, handled in that
 -- contact's turn. Without a contact it is about the one of this event.
 function fx:emit(name, body, options)
@@ -502,7 +523,7 @@ function fx:emit(name, body, options)
     if not string.find(name, "^[%w_][%w_.-]*$") or #name > 64 then
         fault("emit: '%s' is not a name; use letters, digits, '_', '-' and '.'", name)
     end
-    local given = check_effect("emit", options or {}, { contact = "any" })
+    local given = check_effect("emit", options or {}, emit_fields)
     if body ~= nil and type(unwrap(body)) ~= "table" then
         fault("emit: the body is a table, not %s", type_word(body))
     end
@@ -511,6 +532,12 @@ function fx:emit(name, body, options)
         contact = given.contact ~= nil and identities.contact("emit", given.contact) or nil,
     })
 end
+
+-- The options of each effect, for the checks of sources.
+effects.option_fields = {
+    send = send_fields, media = media_fields, after = after_fields, open_conversation = open_fields,
+    outreach = outreach_fields, step = step_fields, webhook = webhook_fields, emit = emit_fields,
+}
 
 -- No further rule runs on this event.
 function fx:stop()

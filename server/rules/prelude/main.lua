@@ -179,6 +179,15 @@ function main.finish(sources)
     return description
 end
 
+-- The second look, and the names of everything that rule files can use. Not part of loading: nothing that runs needs it.
+function main.review(sources)
+    return use("review").run(sources)
+end
+
+function main.api()
+    return use("review").api(globals)
+end
+
 -- The functions that are kept, for sealing: a list.
 function main.functions()
     local list = {}

@@ -5,149 +5,11 @@
 
 local host, use = ...
 local support, event_types, declarations, effects = use "support", use "event_types", use "declarations", use "effects"
+local source_tokens = use "source_tokens"
 local problem, did_you_mean = support.problem, support.did_you_mean
+local is, read_table = source_tokens.is, source_tokens.read_table
 
 local source_check = {}
-
--- Tokens --------------------------------------------------------------------------------------------------------------
-
-local keywords = support.set_of {
-    "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil",
-    "not", "or", "repeat", "return", "then", "true", "until", "while",
-}
-
--- The tokens of a source that compiles: {kind = "name" | "word" | "text" | "number" | "sign", text, line}. The text of
--- a literal with escapes in it is nil.
-local function tokens_of(source)
-    local list, position, line = {}, 1, 1
-    local function add(kind, text)
-        list[#list + 1] = { kind = kind, text = text, line = line }
-    end
-    local function skip(last)
-        local _, count = string.gsub(string.sub(source, position, last), "\n", "")
-        line, position = line + count, last + 1
-    end
-    local length = #source
-    while position <= length do
-        local _, last = string.find(source, "^%s+", position)
-        if last then
-            skip(last)
-        elseif string.find(source, "^%-%-", position) then
-            local equals = string.match(source, "^%-%-%[(=*)%[", position)
-            local _, close = nil, nil
-            if equals then
-                _, close = string.find(source, "]" .. equals .. "]", position, true)
-            else
-                close = string.find(source, "\n", position, true)
-            end
-            skip(close or length)
-        else
-            local equals = string.match(source, "^%[(=*)%[", position)
-            local first = string.sub(source, position, position)
-            if equals then
-                local open = position + #equals + 2
-                local from, to = string.find(source, "]" .. equals .. "]", open, true)
-                from, to = from or length, to or length
-                add("text", (string.gsub(string.sub(source, open, from - 1), "^\n", "")))
-                skip(to)
-            elseif first == '"' or first == "'" then
-                local at, plain = position + 1, true
-                while at <= length do
-                    local c = string.sub(source, at, at)
-                    if c == "\\" then
-                        plain, at = false, at + 2
-                    elseif c == first then
-                        break
-                    else
-                        at = at + 1
-                    end
-                end
-                local text = nil
-                if plain then
-                    text = string.sub(source, position + 1, at - 1)
-                end
-                add("text", text)
-                skip(math.min(at, length))
-            else
-                local _, to = string.find(source, "^[%a_][%w_]*", position)
-                if to then
-                    local text = string.sub(source, position, to)
-                    add(keywords[text] and "word" or "name", text)
-                else
-                    _, to = string.find(source, "^%.?%d[%w.]*", position)
-                    if to then
-                        add("number", string.sub(source, position, to))
-                    else
-                        local sign = string.match(source, "^%.%.%.?", position)
-                            or string.match(source, "^[=~<>]=", position)
-                            or string.match(source, "^::", position) or first
-                        to = position + #sign - 1
-                        add("sign", sign)
-                    end
-                end
-                position = to + 1
-            end
-        end
-    end
-    return list
-end
-
-local function is(token, text)
-    return token ~= nil and token.kind ~= "text" and token.text == text
-end
-
-local openers = support.set_of { "(", "{", "[", "function", "if", "do", "repeat" }
-local closers = support.set_of { ")", "}", "]", "end", "until" }
-
--- The table constructor that begins at `start` ("{"): {fields = {name = {line, text, table}}, items, is_open, last}.
--- `is_open` says that it has keys that only running it would tell.
-local function read_table(list, start)
-    local made = { fields = {}, items = {}, is_open = false, line = list[start].line }
-    local at = start + 1
-    while list[at] and not is(list[at], "}") do
-        local name
-        if list[at].kind == "name" and is(list[at + 1], "=") then
-            name, at = list[at].text, at + 2
-        elseif is(list[at], "[") then
-            local key = list[at + 1]
-            if key.kind == "text" and key.text and is(list[at + 2], "]") and is(list[at + 3], "=") then
-                name, at = list[at + 1].text, at + 4
-            else
-                made.is_open = true
-            end
-        end
-        local from, depth = at, 0
-        while list[at] and not (depth == 0 and (is(list[at], ",") or is(list[at], ";") or is(list[at], "}"))) do
-            local token = list[at]
-            if token.kind ~= "text" and openers[token.text] then
-                depth = depth + 1
-            elseif token.kind ~= "text" and closers[token.text] then
-                depth = depth - 1
-            end
-            at = at + 1
-        end
-        local value = { line = list[from] and list[from].line or made.line }
-        if at - from == 1 then
-            value.text = list[from].kind == "text" and list[from].text or nil
-            value.is_nil = is(list[from], "nil")
-        elseif is(list[from], "{") then
-            local inner = read_table(list, from)
-            if inner.last == at - 1 then
-                value.table = inner
-            end
-        end
-        if name then
-            made.fields[name] = value
-        else
-            made.items[#made.items + 1] = value
-        end
-        if is(list[at], ",") or is(list[at], ";") then
-            at = at + 1
-        end
-    end
-    made.last = at
-    return made
-end
 
 -- Checks --------------------------------------------------------------------------------------------------------------
 
@@ -199,10 +61,12 @@ local function check_outreach(file, options)
             check_variables(file, value.line, value.text, template, options)
         end
     end
-    local goal = options.fields.goal
-    local wrong = goal and goal.text and event_types.wrong(goal.text)
-    if wrong then
-        problem("error", { file = file, line = goal.line }, "outreach: goal: " .. wrong)
+    local goals = options.fields.goals and options.fields.goals.table
+    for _, goal in ipairs(goals and goals.items or { options.fields.goal }) do
+        local wrong = goal.text and event_types.wrong(goal.text)
+        if wrong then
+            problem("error", { file = file, line = goal.line }, "outreach: goal: " .. wrong)
+        end
     end
 end
 
@@ -211,7 +75,7 @@ local fx_names = support.keys(effects.fx_methods)
 
 -- One file of rules. `data_names` is a set.
 function source_check.file(file, source, data_names)
-    local list = tokens_of(source)
+    local list = source_tokens.read(source)
     for at, token in ipairs(list) do
         local before, after = list[at - 1], list[at + 1]
         local is_member = is(before, ".") or is(before, ":")

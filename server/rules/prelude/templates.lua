@@ -106,7 +106,40 @@ local template_fields = {
 }
 local language_fields = { text = { type = "text", required = true }, buttons = "any" }
 local whatsapp_fields = { name = { type = "text", required = true }, language = "any", parameters = "words",
-    header = "any" }
+    header = "any", text = "any" }
+
+-- The text as the provider approved it, when it is written down: it must ask for as many parameters as it is given.
+local function check_approved_text(made, language, text, parameters, complain)
+    local what = string.format("template '%s': whatsapp.text%s", made.name, language and " in '" .. language .. "'"
+        or "")
+    if type(text) ~= "string" then
+        complain("text", string.format("%s is a text, not %s", what, type_word(text)))
+        return
+    end
+    local numbers, names, highest = {}, {}, 0
+    for inner in string.gmatch(text, "{{%s*([%w_]+)%s*}}") do
+        local number = tonumber(inner)
+        if number then
+            numbers[number], highest = true, math.max(highest, number)
+        else
+            names[inner] = true
+        end
+    end
+    local wanted = #support.keys(names)
+    for number = 1, highest do
+        if not numbers[number] then
+            complain("text", string.format("%s has {{%d}} and not {{%d}}", what, highest, number))
+            return
+        end
+        wanted = wanted + 1
+    end
+    if wanted ~= #parameters then
+        complain("parameters", string.format("%s has %d parameter%s, and %d %s given: %s", what, wanted,
+            wanted == 1 and "" or "s", #parameters, #parameters == 1 and "is" or "are",
+            #parameters > 0 and table.concat(parameters, ", ") or "none"),
+            "the provider refuses a message with another number of parameters than the approved template has")
+    end
+end
 
 local function whatsapp_part(made, value, variables, complain)
     local part = support.check("template '" .. made.name .. "': whatsapp", value, whatsapp_fields, complain)
@@ -150,6 +183,15 @@ local function whatsapp_part(made, value, variables, complain)
                 made.name, name, did_you_mean(name, variables)))
         end
     end
+    local approved = unwrap(part.text)
+    if type(approved) == "table" then
+        for _, language in ipairs(support.keys(approved)) do
+            check_approved_text(made, language, approved[language], part.parameters, complain)
+        end
+    elseif approved ~= nil then
+        check_approved_text(made, nil, approved, part.parameters, complain)
+    end
+    part.text = nil -- for this check alone
     if part.header ~= nil then
         local header = unwrap(part.header)
         if type(header) == "string" then

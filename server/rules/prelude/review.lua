@@ -1,0 +1,312 @@
+-- The second look at a set that loads, for `answerd check`: what would go wrong when it runs, what can never run, and
+-- what nobody uses. Conservative: what only running it would tell is not judged.
+
+local host, use = ...
+local support, declarations, effects, event_types = use "support", use "declarations", use "effects", use "event_types"
+local tokens, fields, flow, calendar = use "source_tokens", use "review_fields", use "review_flow", use "calendar"
+local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
+
+local review = {}
+
+-- Functions of rules --------------------------------------------------------------------------------------------------
+
+-- The function that begins at token `at`: {params, from, to}, or nil.
+local function read_function(list, at)
+    if not is(list[at], "function") then
+        return nil
+    end
+    local made, position = { params = {} }, at + 1
+    while not is(list[position], "(") do
+        position = position + 1
+    end
+    position = position + 1
+    while not is(list[position], ")") do
+        if list[position].kind == "name" then
+            made.params[#made.params + 1] = list[position].text
+        end
+        position = position + 1
+    end
+    made.from = position + 1
+    local depth = 0
+    for last = made.from, #list do
+        local token = list[last]
+        if token.kind ~= "text" and tokens.openers[token.text] then
+            depth = depth + 1
+        elseif token.kind ~= "text" and tokens.closers[token.text] then
+            if depth == 0 then
+                made.to = last - 1
+                return made
+            end
+            depth = depth - 1
+        end
+    end
+    return nil
+end
+
+-- `local function NAME` of the file, when there is exactly one.
+local function named_function(list, name)
+    local found, count = nil, 0
+    for at = 1, #list - 2 do
+        if is(list[at], "function") and is(list[at + 1], name) and is(list[at + 2], "(") then
+            found, count = read_function(list, at), count + 1
+        elseif is(list[at], "local") and is(list[at + 1], name) and is(list[at + 2], "=") then
+            found, count = read_function(list, at + 3), count + 1
+        end
+    end
+    return count == 1 and found or nil
+end
+
+local function function_of(list, value)
+    if not value then
+        return nil
+    elseif is(list[value.from], "function") then
+        return read_function(list, value.from)
+    elseif value.from == value.to and list[value.from].kind == "name" then
+        return named_function(list, list[value.from].text)
+    end
+    return nil
+end
+
+-- What the sources say --------------------------------------------------------------------------------------------------
+
+-- What all files use: names in literals, timers, and so on.
+local function new_uses()
+    return {
+        texts = {}, parts = {}, data = {}, libraries = {}, timers = {}, any_data = false, any_library = false,
+        any_timer = false, survey = false, outreach = false, own_methods = {},
+    }
+end
+
+local kinds = support.set_of { "template", "survey", "endpoint", "calendar", "cron" }
+
+local function note_uses(list, uses)
+    for at, token in ipairs(list) do
+        local before, after = list[at - 1], list[at + 1]
+        if token.kind == "text" then
+            -- `template "NAME" {` declares it and is no use of it.
+            local owner = is(before, "(") and list[at - 2] or before
+            local follows = is(before, "(") and list[at + 2] or after
+            local declares = owner and owner.kind == "name" and kinds[owner.text] and is(follows, "{")
+            if token.text and not declares then
+                uses.texts[token.text] = true
+            end
+            if token.text and #token.text > 1 and (is(before, "..") or is(after, "..")) then
+                uses.parts[token.text] = true
+            end
+        elseif token.kind == "name" then
+            local arguments = tokens.arguments(list, at)
+            local first = arguments and arguments[1]
+            if is(before, ":") and arguments then
+                if token.text == "after" then
+                    if arguments[2] and arguments[2].text then
+                        uses.timers[arguments[2].text] = true
+                    else
+                        uses.any_timer = true
+                    end
+                end
+                uses.survey = uses.survey or token.text == "survey"
+                uses.outreach = uses.outreach or token.text == "outreach"
+            elseif not is(before, ".") and arguments and not is(before, "function") then
+                if token.text == "data" then
+                    uses.data[first and first.text or ""] = true
+                    uses.any_data = uses.any_data or not (first and first.text)
+                elseif token.text == "require" then
+                    uses.libraries[first and first.text or ""] = true
+                    uses.any_library = uses.any_library or not (first and first.text)
+                end
+            elseif not arguments then
+                -- `local get = data` and the like: used in ways that cannot be followed.
+                uses.any_data = uses.any_data or token.text == "data" and not is(after, "=") and not is(before, ".")
+                uses.any_library = uses.any_library or token.text == "require"
+                uses.texts[token.text] = true
+            end
+            -- A method of the author's own may be called like one of ours.
+            local is_made = is(after, "=") or (is(before, ".") or is(before, ":"))
+                and (is(list[at - 3], "function"))
+            if is_made then
+                uses.own_methods[token.text] = true
+            end
+        end
+    end
+end
+
+-- Options of effects ----------------------------------------------------------------------------------------------------
+
+local function check_options(file, what, given, known)
+    for _, name in ipairs(support.keys(given and given.fields or {})) do
+        if known[name] == nil then
+            problem("error", { file = file, line = given.fields[name].line },
+                string.format("%s has no '%s'%s", what, name, did_you_mean(name, support.keys(known))),
+                "it has " .. table.concat(support.keys(known), ", "))
+        end
+    end
+end
+
+local options = effects.option_fields
+
+local function check_call(file, method, arguments)
+    local first = arguments[1] and arguments[1].table
+    if method == "send" and first then
+        check_options(file, "send", first, options.send)
+        check_options(file, "send: media", first.fields.media and first.fields.media.table, options.media)
+    elseif method == "open_conversation" and first then
+        check_options(file, "open_conversation", first, options.open_conversation)
+    elseif method == "outreach" and first then
+        check_options(file, "outreach", first, options.outreach)
+        local steps = first.fields.steps and first.fields.steps.table
+        for position, item in ipairs(steps and steps.items or {}) do
+            check_options(file, "outreach: step " .. position, item.table, options.step)
+        end
+    elseif method == "after" or method == "webhook" or method == "emit" then
+        check_options(file, method, arguments[3] and arguments[3].table, options[method])
+    end
+end
+
+local function check_calls(file, list, uses)
+    for at, token in ipairs(list) do
+        if token.kind == "name" and is(list[at - 1], ":") and not is(list[at - 3], "function")
+            and not uses.own_methods[token.text] then
+            local arguments = tokens.arguments(list, at)
+            if arguments then
+                check_call(file, token.text, arguments)
+            end
+        end
+    end
+end
+
+-- Rules -----------------------------------------------------------------------------------------------------------------
+
+local function check_rules(file, list)
+    for at, token in ipairs(list) do
+        local open = is(list[at + 1], "(") and at + 2 or at + 1
+        if is(token, "rule") and token.kind == "name" and not is(list[at - 1], ".") and is(list[open], "{") then
+            local written = tokens.read_table(list, open).fields
+            local rule
+            for _, known in ipairs(declarations.rules) do
+                if written.name and known.name == written.name.text and known.file == file then
+                    rule = known
+                end
+            end
+            local when, run = function_of(list, written.when), function_of(list, written.run)
+            if rule and when then
+                fields.check(file, list, when.from, when.to, when.params[1], nil, rule.on)
+            end
+            if rule and run then
+                fields.check(file, list, run.from, run.to, run.params[1], run.params[2], rule.on)
+                rule.certain = flow.certain(list, run.from, run.to, run.params[2] or "fx")
+            end
+        end
+    end
+end
+
+-- What nobody uses --------------------------------------------------------------------------------------------------------
+
+local function is_named(name, uses)
+    if uses.texts[name] then
+        return true
+    end
+    for part in next, uses.parts do
+        if string.sub(name, 1, #part) == part or string.sub(name, -#part) == part then
+            return true
+        end
+    end
+    return false
+end
+
+local function check_unused(sources, uses)
+    for _, source in ipairs(sources) do
+        local at = { file = source.file, line = 1 }
+        if source.kind == "data" and not uses.any_data and not uses.data[source.name] then
+            problem("warning", at, string.format("the data '%s' is not used", source.name),
+                string.format("a rule reads it with data(\"%s\")", source.name))
+        elseif source.kind == "library" and not uses.any_library and not uses.libraries[source.name] then
+            problem("warning", at, string.format("the library '%s' is not used", source.name),
+                string.format("a rule reads it with require(\"%s\")", source.name))
+        end
+    end
+    local hints = {
+        template = "people may still send it through the API; otherwise remove it",
+        survey = "people may still ask it through the API; otherwise remove it",
+    }
+    for _, kind in ipairs { "template", "survey", "endpoint", "calendar" } do
+        for _, name in ipairs(declarations.names(kind)) do
+            local declared = declarations.declared[kind][name]
+            if not is_named(name, uses) then
+                problem("warning", { file = declared.file, line = declared.line },
+                    string.format("the %s '%s' is not used by any rule", kind, name), hints[kind])
+            end
+        end
+    end
+    for _, name in ipairs(declarations.names("cron")) do
+        local heard = false
+        for _, rule in ipairs(declarations.rules) do
+            for _, type in ipairs(rule.on) do
+                heard = heard or type == "cron." .. name or type == "cron.*"
+            end
+        end
+        if not heard then
+            local declared = declarations.declared.cron[name]
+            problem("warning", { file = declared.file, line = declared.line },
+                string.format("no rule listens to 'cron.%s'", name))
+        end
+    end
+end
+
+-- The whole ---------------------------------------------------------------------------------------------------------------
+
+-- `sources` is a list of {kind = "rules" | "library" | "data", name, file, text}. Returns what was found, in the form of
+-- the problems of loading.
+function review.run(sources)
+    local all, uses = support.problems(), new_uses()
+    local kept = {}
+    for position = #all, 1, -1 do
+        kept[position], all[position] = all[position], nil
+    end
+    for _, source in ipairs(sources) do
+        source.tokens = tokens.read(source.text)
+        note_uses(source.tokens, uses)
+    end
+    for _, source in ipairs(sources) do
+        if source.kind ~= "data" then
+            check_calls(source.file, source.tokens, uses)
+            check_rules(source.file, source.tokens)
+        end
+    end
+    flow.check(declarations.rules, uses)
+    check_unused(sources, uses)
+    local found = host.array {}
+    for position, item in ipairs(all) do
+        found[position], all[position] = item, nil
+    end
+    for position, item in ipairs(kept) do
+        all[position] = item
+    end
+    table.sort(found, function(a, b)
+        if a.file ~= b.file then
+            return a.file < b.file
+        elseif a.line ~= b.line then
+            return a.line < b.line
+        end
+        return a.text < b.text
+    end)
+    return found
+end
+
+-- All names that rule files can use, for comparing documentation and annotations with it.
+function review.api(globals)
+    local made = { globals = support.keys(globals), fields = {}, options = {} }
+    made.fx = support.keys(effects.fx_methods)
+    made.contact = support.keys(effects.contact_methods)
+    made.conversation = support.keys(effects.conversation_methods)
+    made.calendar = support.keys(calendar.methods)
+    made.fields.event = support.keys(support.set_of(event_types.fields))
+    for part, list in next, event_types.part_fields do
+        made.fields[part] = support.keys(support.set_of(list))
+    end
+    for what, list in next, options do
+        made.options[what] = support.keys(list)
+    end
+    return made
+end
+
+return review

@@ -1,0 +1,184 @@
+-- What a rule reads of its event, against what events of its types have: fields that no event has, parts that these
+-- types never have, fields and methods that a part does not have.
+
+local host, use = ...
+local support, event_types, effects, tokens = use "support", use "event_types", use "effects", use "source_tokens"
+local facts = use "facts" -- adds the methods that read
+local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
+
+local review_fields = {}
+
+local event_fields = support.set_of(event_types.fields)
+
+-- Parts that only some types of events have. Any other field may be there on any event.
+local payments = { "payment.", "subscription.", "order." }
+local part_of_types = {
+    message = { "message." }, status = { "message.status" }, payment = payments, subscription = payments,
+    order = payments, template = { "template.status" }, cron = { "cron." },
+    timer = { "timer.", "window.closing", "survey.expired" },
+}
+
+local part_fields, methods_of = {}, {
+    contact = effects.contact_methods, conversation = effects.conversation_methods,
+}
+for part, fields in next, event_types.part_fields do
+    part_fields[part] = support.set_of(fields)
+end
+
+local function begins_with(text, start)
+    return string.sub(text, 1, #start) == start
+end
+
+-- May an event of this type, or of one that the pattern "payment.*" stands for, have the part?
+local function may_have(part, pattern)
+    if part == "message" and pattern == "message.status" then
+        return false
+    end
+    local stem = string.match(pattern, "^(.*)%*$")
+    for _, type in ipairs(part_of_types[part]) do
+        if begins_with(pattern, type) or stem and begins_with(type, stem) then
+            return true
+        end
+    end
+    return false
+end
+
+local function names_of(part)
+    local list = { table.unpack(event_types.part_fields[part]) }
+    for _, name in ipairs(support.keys(methods_of[part] or {})) do
+        list[#list + 1] = name
+    end
+    return list
+end
+
+-- `shown.NAME` or `shown:NAME(…)`, where `shown` is such a part.
+local function check_member(file, part, shown, sign, member)
+    local at = { file = file, line = member.line }
+    local methods = methods_of[part]
+    if methods and methods[member.text] then
+        return
+    end
+    local near = did_you_mean(member.text, is(sign, ":") and support.keys(methods or {}) or names_of(part))
+    if is(sign, ":") then
+        if methods then
+            problem("error", at, string.format("'%s' has no method '%s'%s", shown, member.text, near),
+                "its methods are " .. table.concat(support.keys(methods), ", "))
+        end
+        return
+    end
+    if part_fields[part][member.text] then
+        return
+    end
+    -- A name that is nearly right is an error also when the rule runs; any other field is nil.
+    local hint = "its fields are " .. table.concat(event_types.part_fields[part], ", ")
+    if part == "contact" or part == "conversation" then
+        hint = string.format("what rules have set is in %s.attributes", shown)
+    end
+    problem(near ~= "" and "error" or "warning", at,
+        string.format("'%s' has no field '%s'%s", shown, member.text, near), near == "" and hint or nil)
+end
+
+-- Is `name` made anew, or assigned to, between the tokens? Then it is not always what it was.
+local function is_rebound(list, from, to, name, allowed)
+    for at = from, to do
+        if list[at].kind == "name" and list[at].text == name and at ~= allowed then
+            local before, after = list[at - 1], list[at + 1]
+            if is(before, "local") or is(before, "for") or is(before, "function") then
+                return true
+            end
+            -- In a list of names: local a, e = …; for i, e in …; function(a, e); a, e = ….
+            local first = at
+            while is(list[first - 1], ",") and list[first - 2] and list[first - 2].kind == "name" do
+                first = first - 2
+            end
+            local opener = list[first - 1]
+            if is(opener, "local") or is(opener, "for") then
+                return true
+            elseif is(opener, "(") and (is(list[first - 2], "function") or is(list[first - 3], "function")) then
+                return true
+            end
+            if not is(before, ".") and not is(before, ":") and (is(after, "=") or is(after, ",") and
+                is(list[at - 1], "end")) and not is(before, "{") and not is(before, ",") and not is(before, ";") then
+                return true
+            end
+        end
+    end
+    return false
+end
+
+-- Does a statement end before this token? Only what surely begins another one counts.
+local statement_words = support.set_of {
+    "local", "return", "if", "for", "while", "repeat", "do", "end", "else", "elseif", "until", "break", "goto",
+    "function",
+}
+local function begins_statement(token)
+    return token == nil or token.kind == "name" or is(token, ";")
+        or token.kind == "word" and statement_words[token.text] == true
+end
+
+-- `local c = e.conversation` or `local c = fx:open_conversation{…}`: {c = {part, at}}.
+local function aliases_of(list, from, to, event, fx)
+    local found = {}
+    for at = from, to do
+        if is(list[at], "local") and list[at + 1].kind == "name" and is(list[at + 2], "=") then
+            local name, value = list[at + 1].text, list[at + 3]
+            local part
+            if is(value, event) and is(list[at + 4], ".") and part_fields[list[at + 5].text]
+                and begins_statement(list[at + 6]) then
+                part = list[at + 5].text
+            elseif fx and is(value, fx) and is(list[at + 4], ":") and is(list[at + 5], "open_conversation") then
+                local call = tokens.arguments(list, at + 5)
+                if call and begins_statement(list[call.last + 1]) then
+                    part = "conversation"
+                end
+            end
+            if part and not is_rebound(list, from, to, name, at + 1) then
+                found[name] = { part = part, at = at + 1 }
+            end
+        end
+    end
+    return found
+end
+
+-- One function of a rule: `from` and `to` are the tokens of its body, `event` and `fx` its parameters, `types` what the
+-- rule listens to.
+function review_fields.check(file, list, from, to, event, fx, types)
+    if not event or is_rebound(list, from, to, event, nil) then
+        return
+    end
+    local aliases = aliases_of(list, from, to, event, fx)
+    for at = from, to do
+        local token, sign, member = list[at], list[at + 1], list[at + 2]
+        local reads = token.kind == "name" and member and member.kind == "name" and (is(sign, ".") or is(sign, ":"))
+            and not is(list[at - 1], ".") and not is(list[at - 1], ":")
+        local alias = reads and aliases[token.text]
+        if alias and at > alias.at then
+            check_member(file, alias.part, token.text, sign, member)
+        elseif reads and token.text == event and is(sign, ".") then
+            local field = member.text
+            if not event_fields[field] then
+                problem("error", { file = file, line = member.line }, string.format("unknown field 'e.%s'%s", field,
+                    did_you_mean(field, event_types.fields)), "the fields of events are in rules/README.md")
+            elseif part_of_types[field] then
+                local possible = false
+                for _, pattern in ipairs(types) do
+                    possible = possible or may_have(field, pattern)
+                end
+                if not possible then
+                    problem("warning", { file = file, line = member.line },
+                        string.format("'e.%s' is never there: the rule listens to %s", field,
+                            table.concat(types, ", ")),
+                        string.format("events with '%s' are %s", field,
+                            (string.gsub(table.concat(part_of_types[field], "*, ") .. "*", "([%a]%.[%a]+)%*", "%1"))))
+                end
+            end
+            local next_sign, next_member = list[at + 3], list[at + 4]
+            if part_fields[field] and next_member and next_member.kind == "name"
+                and (is(next_sign, ".") or is(next_sign, ":")) then
+                check_member(file, field, "e." .. field, next_sign, next_member)
+            end
+        end
+    end
+end
+
+return review_fields

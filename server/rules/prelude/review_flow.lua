@@ -1,0 +1,213 @@
+-- Which rules can never run, and which make themselves run again without end.
+--
+-- Works on what each rule does whatever happens: statements of its 'run' that are inside of nothing and come before any
+-- 'return', in a rule without 'when'.
+
+local host, use = ...
+local support, declarations, tokens = use "support", use "declarations", use "source_tokens"
+local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
+
+local review_flow = {}
+
+local function covers(pattern, other)
+    local stem = string.match(pattern, "^(.*)%*$")
+    return pattern == other or stem ~= nil and string.sub(other, 1, #stem) == stem
+end
+
+local function listens_to(rule, type)
+    for _, pattern in ipairs(rule.on) do
+        if covers(pattern, type) then
+            return pattern
+        end
+    end
+    return nil
+end
+
+local function place_of(rule)
+    return { file = rule.file, line = host.key_line(rule.file, rule.line, "on") or rule.line }
+end
+
+-- What the body does whatever happens: {stops = bool, effects = {{method, arguments, line}, …}}.
+function review_flow.certain(list, from, to, fx)
+    local made = { stops = false, effects = {} }
+    local depth, may_return, nested = 0, false, {}
+    for at = from, to do
+        local token = list[at]
+        if token.kind ~= "text" and tokens.openers[token.text] then
+            depth = depth + 1
+            nested[depth] = token.text
+        elseif token.kind ~= "text" and tokens.closers[token.text] then
+            depth = depth - 1
+        elseif is(token, "return") or is(token, "goto") then
+            local in_function = false
+            for level = 1, depth do
+                in_function = in_function or nested[level] == "function"
+            end
+            if depth == 0 then
+                break
+            end
+            may_return = may_return or not in_function
+        elseif depth == 0 and token.kind == "name" and is(list[at - 1], ":") and not may_return then
+            -- The call is a statement of its own: not a part of `a and fx:stop()`.
+            local first = at - 2
+            while list[first] and list[first].kind == "name" and is(list[first - 1], ".") do
+                first = first - 2
+            end
+            local before = list[first - 1]
+            local is_statement = list[first].kind == "name"
+                and (first == from or not (is(before, "and") or is(before, "or") or is(before, "not")))
+            local arguments = is_statement and tokens.arguments(list, at)
+            if arguments then
+                if token.text == "stop" and is(list[first], fx) then
+                    made.stops = true
+                else
+                    made.effects[#made.effects + 1] = { method = token.text, arguments = arguments, line = token.line,
+                        by_fx = is(list[first], fx) }
+                end
+            end
+        end
+    end
+    return made
+end
+
+-- The events that a certain effect leads to each time, with how it is called.
+local function result_of(effect)
+    local method, arguments = effect.method, effect.arguments
+    if method == "emit" and effect.by_fx and arguments[1] and arguments[1].text then
+        local name = string.gsub(arguments[1].text, "^custom%.", "")
+        return "custom." .. name
+    elseif method == "resolve" then
+        return "conversation.resolved"
+    elseif method == "snooze" then
+        return "conversation.snoozed"
+    elseif method == "send" then
+        return "message.status"
+    elseif method == "outreach" and effect.by_fx then
+        return "outreach.exhausted"
+    elseif method == "after" and arguments[2] and arguments[2].text then
+        return "timer." .. arguments[2].text
+    end
+    return nil
+end
+
+local why = {
+    ["conversation.resolved"] = "resolves the conversation that was just resolved",
+    ["conversation.snoozed"] = "snoozes the conversation that was just snoozed, again and again",
+    ["message.status"] = "answers the status of each message with another message, whose statuses come back to it",
+    ["outreach.exhausted"] = "starts another outreach each time one is exhausted",
+}
+
+-- Rules without 'when' that lead to their own event, alone or in a circle.
+local function check_circles(rules)
+    local edges = {}
+    for _, rule in ipairs(rules) do
+        edges[rule.name] = {}
+        for _, effect in ipairs(not rule.when and rule.certain and rule.certain.effects or {}) do
+            local type = result_of(effect)
+            for _, other in ipairs(type and rules or {}) do
+                if not other.when and listens_to(other, type) then
+                    edges[rule.name][other.name] = edges[rule.name][other.name]
+                        or { type = type, line = effect.line }
+                end
+            end
+        end
+    end
+    for _, rule in ipairs(rules) do
+        local own = edges[rule.name][rule.name]
+        if own then
+            local text = why[own.type]
+            if string.find(own.type, "^timer%.") then
+                text = string.format("sets the timer that it listens to ('%s') each time it runs", own.type)
+            elseif not text then
+                text = string.format("makes the event that it listens to ('%s')", own.type)
+            end
+            problem("warning", { file = rule.file, line = own.line },
+                string.format("rule '%s' %s, without a condition", rule.name, text),
+                "give it a 'when', or put the call inside an 'if'")
+        end
+    end
+    -- Circles of several rules, each told once, at the rule whose name comes first.
+    local function reaches(from, wanted, seen)
+        for _, name in ipairs(support.keys(edges[from])) do
+            if name == wanted then
+                return { edges[from][name].type }
+            elseif not seen[name] and name > wanted then
+                seen[name] = true
+                local path = reaches(name, wanted, seen)
+                if path then
+                    table.insert(path, 1, edges[from][name].type)
+                    return path
+                end
+            end
+        end
+        return nil
+    end
+    for _, rule in ipairs(rules) do
+        local path = not edges[rule.name][rule.name] and reaches(rule.name, rule.name, {})
+        if path then
+            problem("warning", { file = rule.file, line = rule.line },
+                string.format("rule '%s' begins a circle without a condition: %s", rule.name,
+                    table.concat(path, ", then ")),
+                "give one of the rules a 'when', or put the call inside an 'if'")
+        end
+    end
+end
+
+-- Rules behind one that always stops.
+local function check_stopped(rules)
+    local stopping = {}
+    for _, rule in ipairs(rules) do
+        local by, all = nil, #stopping > 0
+        for _, pattern in ipairs(rule.on) do
+            local found
+            for _, other in ipairs(stopping) do
+                found = found or listens_to(other, pattern) and other
+            end
+            all = all and found ~= nil and found ~= false
+            by = by or found
+        end
+        if all and by then
+            problem("warning", place_of(rule),
+                string.format("rule '%s' never runs: '%s' comes before it, has no 'when' and always stops", rule.name,
+                    by.name),
+                string.format("give it a higher 'priority' than %d, or '%s' a 'when'", by.priority, by.name))
+        elseif not rule.when and rule.certain and rule.certain.stops then
+            stopping[#stopping + 1] = rule
+        end
+    end
+end
+
+-- Why no event of this type can come, or nil. `uses`: {timers = set, any_timer, outreach, surveys}.
+local function impossible(type, uses)
+    local timer = string.match(type, "^timer%.(.+)$")
+    if timer and timer ~= "*" and timer ~= "snooze" and not uses.any_timer and not uses.timers[timer] then
+        return string.format("nothing sets the timer '%s'%s", timer, did_you_mean(timer, support.keys(uses.timers))),
+            string.format("set it with e.conversation:after(\"4h\", \"%s\")", timer)
+    elseif string.find(type, "^survey%.") and not uses.survey then
+        return "no rule asks a survey", "ask one with e.conversation:survey(\"NAME\")"
+    elseif string.find(type, "^outreach%.") and not uses.outreach then
+        return "no rule begins an outreach", "begin one with fx:outreach { … }"
+    end
+    return nil
+end
+
+local function check_possible(rules, uses)
+    for _, rule in ipairs(rules) do
+        for _, type in ipairs(rule.on) do
+            local reason, hint = impossible(type, uses)
+            if reason then
+                problem("warning", place_of(rule),
+                    string.format("rule '%s': '%s' never happens: %s", rule.name, type, reason), hint)
+            end
+        end
+    end
+end
+
+-- `rules` in running order, with `certain` where it is known.
+function review_flow.check(rules, uses)
+    check_possible(rules, uses)
+    check_stopped(rules)
+    check_circles(rules)
+end
+
+return review_flow

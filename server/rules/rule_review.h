@@ -1,0 +1,19 @@
+/* A second look at a rule set that loads: what would go wrong when it runs, what can never run, what nobody uses.
+ *
+ * Reads the sources and runs nothing of them. Conservative: what only running would tell is not judged. Not part of
+ * loading, for a set with such mistakes still runs as before.
+ */
+#ifndef RULES_RULE_REVIEW_H
+#define RULES_RULE_REVIEW_H
+
+#include "rules/rule_set.h"
+
+/* Appends what was found to `problems`, as rule_set_load() does, by file and line. A problem that is there already, as a
+ * warning of loading, is replaced by the one found here. */
+err_t rule_review(struct rule_set *set, json_t *problems, struct error *reterr) MUST_CHECK;
+
+/* The names that rule files can use, each a sorted array of texts; new reference: {"globals", "fx", "contact",
+ * "conversation", "calendar", "fields": {"event", PART…}, "options": {EFFECT…}}. For documentation and annotations. */
+err_t rule_review_api(struct rule_set *set, json_t **ret_api, struct error *reterr) MUST_CHECK;
+
+#endif

@@ -1,0 +1,314 @@
+/* What `answerd check` finds beyond loading, and what it must not find. */
+#include "rule_files.h"
+
+#include "rules/rule_review.h"
+
+#define MAX_CASE_FILES 3
+
+struct wanted {
+    struct rule_file files[MAX_CASE_FILES + 1]; /* ends with a NULL name; one without a name of its own is "a.lua" */
+    const char *place;                          /* "rules/a.lua:3"; NULL: nothing may be found */
+    const char *severity;
+    const char *text; /* a part of it */
+    const char *hint; /* a part of it, or NULL */
+};
+
+static json_t *review(const struct rule_file *files)
+{
+    json_t *problems;
+    struct rule_set *set;
+    struct error e;
+    if (load_files(files, NULL, &problems, &set, &e) != ERR_NONE) {
+        fail_msg("%s", e.text);
+    }
+    if (rule_review(set, problems, &e) != ERR_NONE) {
+        fail_msg("%s", e.text);
+    }
+    rule_set_free(set);
+    return problems;
+}
+
+static bool is_wanted(const json_t *problem, const struct wanted *wanted)
+{
+    char place[300];
+    snprintf(place, sizeof(place), "%s:%d", json_str_or(problem, "file", ""), (int)json_int(problem, "line", 0));
+    return strcmp(place, wanted->place) == 0 &&
+           strcmp(json_str_or(problem, "severity", ""), wanted->severity) == 0 &&
+           strstr(json_str_or(problem, "text", ""), wanted->text) != NULL &&
+           (wanted->hint == NULL || strstr(json_str_or(problem, "hint", ""), wanted->hint) != NULL);
+}
+
+static void check_each(const struct wanted *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        json_t *problems = review(cases[i].files);
+        bool found = cases[i].place == NULL ? json_array_size(problems) == 0 : false;
+        for (size_t n = 0; n < json_array_size(problems) && cases[i].place != NULL; n++) {
+            found = found || is_wanted(json_array_get(problems, n), &cases[i]);
+        }
+        if (!found || (cases[i].place != NULL && json_array_size(problems) != 1)) {
+            char *text = json_dumps(problems, JSON_INDENT(1));
+            fail_msg("case %zu: %s\nwanted %s: %s: %s\nfound %s", i, cases[i].files[0].text,
+                     cases[i].place != NULL ? cases[i].place : "nothing",
+                     cases[i].severity != NULL ? cases[i].severity : "",
+                     cases[i].text != NULL ? cases[i].text : "", text);
+        }
+        json_decref(problems);
+    }
+}
+
+#define CHECK_EACH(cases) check_each(cases, sizeof(cases) / sizeof(cases[0]))
+#define FILE_A(text) { { "a.lua", text } }
+#define ON(types, body) FILE_A("rule { name = 'x', on = " types ", run = function(e, fx)\n" body "\nend }")
+#define WHEN(types, body) \
+    FILE_A("rule { name = 'x', on = " types ",\nwhen = function(e) return " body " end, run = function() end }")
+
+static void fields_are_checked(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { ON("'message.received'", "log(e.mesage)"), "rules/a.lua:2", "error", "'e.mesage'; did you mean 'message'",
+          NULL },
+        { ON("'message.received'", "log(e.nonsense)"), "rules/a.lua:2", "error", "unknown field 'e.nonsense'", NULL },
+        { WHEN("'payment.failed'", "e.message.text == 'x'"), "rules/a.lua:2", "warning",
+          "'e.message' is never there: the rule listens to payment.failed", "message.*" },
+        { ON("{ 'conversation.resolved', 'payment.*' }", "log(e.status.state)"), "rules/a.lua:2", "warning",
+          "'e.status' is never there", "message.status" },
+        { ON("'message.status'", "log(e.message)"), "rules/a.lua:2", "warning", "'e.message' is never there", NULL },
+        { ON("'custom.x'", "log(e.payment.amount)"), "rules/a.lua:2", "warning", "'e.payment' is never there",
+          "payment.*" },
+        { ON("'payment.failed'", "log(e.payment.invoce)"), "rules/a.lua:2", "error", "did you mean 'invoice'", NULL },
+        { ON("'payment.failed'", "log(e.payment.colour)"), "rules/a.lua:2", "warning",
+          "'e.payment' has no field 'colour'", "its fields are id, amount" },
+        { ON("'payment.failed'", "local pay = e.payment\nlog(pay.id,\npay.amnt)"), "rules/a.lua:4", "error",
+          "'pay' has no field 'amnt'; did you mean 'amount'", NULL },
+        { ON("'message.received'", "e.contact:nickname('x')"), "rules/a.lua:2", "error",
+          "'e.contact' has no method 'nickname'", "opt_out" },
+        { ON("'message.received'", "local c = e.conversation\nif c then\nc:tagg('x') end"), "rules/a.lua:4", "error",
+          "did you mean 'tag'", NULL },
+        { ON("'message.received'", "local c = fx:open_conversation { topic = 'support' }\nc:close()"), "rules/a.lua:3",
+          "error", "'c' has no method 'close'", "resolve" },
+        { ON("'message.received'", "log(e.contact.plan)"), "rules/a.lua:2", "warning",
+          "'e.contact' has no field 'plan'", "e.contact.attributes" },
+        { FILE_A("local function run(event, fx)\n  log(event.mesage)\nend\n"
+                 "rule { name = 'x', on = 'message.received', run = run }"),
+          "rules/a.lua:2", "error", "unknown field 'e.mesage'", NULL },
+    };
+    CHECK_EACH(cases);
+}
+
+static void fields_that_may_be_there_are_not_judged(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { ON("{ 'message.received', 'payment.failed' }", "log(e.message, e.payment)"), NULL, NULL, NULL, NULL },
+        { ON("'message.*'", "log(e.status, e.message.text:lower(), e.type:sub(1))"), NULL, NULL, NULL, NULL },
+        { ON("'subscription.canceled'", "log(e.payment, e.order.id)"), NULL, NULL, NULL, NULL },
+        { ON("'payment.succeeded'", "log(e.outreach.step, e.survey, e.body.anything.at.all)"), NULL, NULL, NULL, NULL },
+        { ON("'timer.*'", "log(e.timer.data.whatever, e:raw())"), NULL, NULL, NULL, NULL },
+        { ON("'custom.x'", "for _, e in ipairs(e.body.list) do log(e.colour) end"), NULL, NULL, NULL, NULL },
+        { ON("'custom.x'", "local e = e.body\nlog(e.colour)"), NULL, NULL, NULL, NULL },
+        { ON("'custom.x'", "local all = map(function(e) return e.colour end)"), NULL, NULL, NULL, NULL },
+        { ON("'payment.failed'", "local pay = e.payment or {}\nlog(pay.colour)"), NULL, NULL, NULL, NULL },
+        { ON("'payment.failed'", "local pay = e.payment\npay = { colour = 1 }\nlog(pay.colour)"), NULL, NULL, NULL,
+          NULL },
+        { ON("'payment.failed'", "local x = { e = 1 }\nlog(x.e.colour, 'e.colour') -- e.colour"), NULL, NULL, NULL,
+          NULL },
+        { ON("'message.received'",
+             "local c = e.conversation or fx:open_conversation {}\nc:send { text = 'x' }\nc:note('y')"),
+          NULL, NULL, NULL, NULL },
+    };
+    CHECK_EACH(cases);
+}
+
+static void options_of_effects_are_checked(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { ON("'message.received'", "e.conversation:send {\n txt = 'x' }"), "rules/a.lua:3", "error",
+          "send has no 'txt'; did you mean 'text'", "buttons" },
+        { ON("'message.received'", "e.conversation:send { media = { kind = 'image',\n uri = 'x' } }"), "rules/a.lua:3",
+          "error", "send: media has no 'uri'", NULL },
+        { ON("'message.received'", "fx:open_conversation { topics = 'x' }"), "rules/a.lua:2", "error",
+          "open_conversation has no 'topics'; did you mean 'topic'", NULL },
+        { ON("'message.received'", "fx:outreach { topic = 'x', gaol = 'payment.succeeded', steps = {} }"),
+          "rules/a.lua:2", "error", "did you mean 'goal'", NULL },
+        { ON("'message.received'",
+             "fx:outreach { topic = 'x', goal = 'payment.succeeded', steps = {\n{ after = '1h', text = 'x' },\n"
+             "{ afer = '2h', text = 'y' } } }"),
+          "rules/a.lua:4", "error", "outreach: step 2 has no 'afer'", NULL },
+        { ON("'message.received'", "e.conversation:after('1h', 'x', { unles = 'reply' })"), "rules/a.lua:2", "error",
+          "after has no 'unles'", NULL },
+        { ON("'message.received'", "fx:emit('x', {}, { contcat = 'email:a@b.c' })"), "rules/a.lua:2", "error",
+          "emit has no 'contcat'", NULL },
+        { ON("'message.received'", "other:dispatch { txt = 'x' }"), NULL, NULL, NULL, NULL },
+        { { { "a.lua", "local mail = require 'mail'\nrule { name = 'x', on = 'message.received', run = function(e, fx)\n"
+                       "mail.new():send { recipient = 'x' }\nend }" },
+            { "lib/mail.lua", "local mail = {}\nfunction mail:send(x) return x end\nreturn mail" } },
+          NULL, NULL, NULL, NULL },
+    };
+    CHECK_EACH(cases);
+}
+
+#define RULE(name, on, body) "rule { name = '" name "', on = " on ", run = function(e, fx) " body " end }\n"
+
+static void rules_that_never_run_are_found(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { FILE_A(RULE("a", "'message.received'", "fx:stop()") "rule { name = 'b',\non = 'message.received', run = "
+                                                              "function() end }"),
+          "rules/a.lua:3", "warning", "rule 'b' never runs: 'a' comes before it", "higher 'priority' than 0" },
+        { FILE_A(RULE("a", "'message.*'", "log(1) fx:stop()") RULE("b", "{ 'message.received', 'message.edited' }",
+                                                                   "")),
+          "rules/a.lua:2", "warning", "rule 'b' never runs", NULL },
+        { FILE_A(RULE("a", "'message.received'", "fx:stop()") RULE("b", "{ 'message.received', 'message.edited' }",
+                                                                   "")),
+          NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "'message.received'", "if e.contact then fx:stop() end") RULE("b", "'message.received'",
+                                                                                         "")),
+          NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "'message.received'", "if e.contact then return end fx:stop()")
+                     RULE("b", "'message.received'", "")),
+          NULL, NULL, NULL, NULL },
+        { FILE_A("rule { name = 'a', on = 'message.received', when = function(e) return e.contact end, run = "
+                 "function(e, fx) fx:stop() end }\n" RULE("b", "'message.received'", "")),
+          NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("b", "'message.received'", "fx:stop()") "rule { name = 'z', on = 'message.received', priority = "
+                                                              "5, run = function() end }"),
+          NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "'message.received'", "e.conversation:after('1h', 'nudge')") RULE("b", "'timer.nuge'", "")),
+          "rules/a.lua:2", "warning", "'timer.nuge' never happens: nothing sets the timer 'nuge'; did you mean 'nudge'",
+          "after(" },
+        { FILE_A(RULE("a", "'message.received'", "e.conversation:after('1h', e.type)") RULE("b", "'timer.x'", "")),
+          NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "'timer.snooze'", "") RULE("b", "'timer.*'", "")), NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "'survey.answered'", "")), "rules/a.lua:1", "warning", "no rule asks a survey", NULL },
+        { FILE_A(RULE("a", "'outreach.exhausted'", "")), "rules/a.lua:1", "warning", "no rule begins an outreach",
+          NULL },
+    };
+    CHECK_EACH(cases);
+}
+
+static void rules_that_run_themselves_are_found(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { FILE_A(RULE("a", "'custom.x'", "\nfx:emit('x', {})")), "rules/a.lua:2", "warning",
+          "rule 'a' makes the event that it listens to ('custom.x'), without a condition", "'when'" },
+        { FILE_A(RULE("a", "'custom.*'", "fx:emit 'custom.y'")), "rules/a.lua:1", "warning", "('custom.y')", NULL },
+        { FILE_A(RULE("a", "'custom.x'", "if e.body.n > 0 then fx:emit('x', {}) end")), NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "'custom.x'", "local _ = e.body.n > 0 and fx:emit('x', {})")), NULL, NULL, NULL, NULL },
+        { FILE_A("rule { name = 'a', on = 'custom.x', when = function(e) return e.body.n end, run = function(e, fx) "
+                 "fx:emit('x', {}) end }"),
+          NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "'conversation.resolved'", "e.conversation:resolve()")), "rules/a.lua:1", "warning",
+          "resolves the conversation that was just resolved", NULL },
+        { FILE_A(RULE("a", "'message.status'", "e.conversation:send { text = 'thanks' }")), "rules/a.lua:1", "warning",
+          "answers the status of each message with another message", NULL },
+        { FILE_A(RULE("a", "{ 'custom.x', 'timer.tick' }", "e.conversation:after('10s', 'tick')")), "rules/a.lua:1",
+          "warning", "sets the timer that it listens to ('timer.tick') each time it runs", NULL },
+        { FILE_A(RULE("a", "'custom.x'", "fx:emit('y', {})") RULE("b", "'custom.y'", "fx:emit('x', {})")),
+          "rules/a.lua:1", "warning", "begins a circle without a condition: custom.y, then custom.x", NULL },
+        { FILE_A(RULE("a", "'custom.x'", "fx:emit('y', {})") RULE("b", "'custom.y'", "")), NULL, NULL, NULL, NULL },
+    };
+    CHECK_EACH(cases);
+}
+
+#define USES(code) RULE("x", "'message.received'", code)
+
+static void what_nobody_uses_is_found(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { FILE_A("template 't' { text = 'x' }"), "rules/a.lua:1", "warning",
+          "the template 't' is not used by any rule", "API" },
+        { FILE_A("template 't' { text = 'x' }\n" USES("e.conversation:send { template = 't' }")), NULL, NULL, NULL,
+          NULL },
+        { FILE_A("template 'pay_now' { text = 'x' }\n" USES("local how = 'pay_' .. e.type")), NULL, NULL, NULL, NULL },
+        { FILE_A("template 't' { text = 'x' }\nsurvey 's' { question = 'How?', template = 't' }\n"
+                 USES("e.conversation:survey('s')")),
+          NULL, NULL, NULL, NULL },
+        { { { "a.lua", "template 'gold' { text = 'x' }\n" USES("local t = data('plans')[1]") },
+            { "data/plans.lua", "return { 'gold' }" } },
+          NULL, NULL, NULL, NULL },
+        { FILE_A("survey 's' { question = 'How?' }"), "rules/a.lua:1", "warning", "the survey 's' is not used", NULL },
+        { FILE_A("endpoint 'crm' { url = 'https://x.example' }"), "rules/a.lua:1", "warning",
+          "the endpoint 'crm' is not used", NULL },
+        { FILE_A("calendar 'office' { timezone = 'UTC', hours = { mon = '09:00-17:00' } }"), "rules/a.lua:1",
+          "warning", "the calendar 'office' is not used", NULL },
+        { FILE_A("cron 'daily' { every = '1d' }"), "rules/a.lua:1", "warning", "no rule listens to 'cron.daily'",
+          NULL },
+        { FILE_A("cron 'daily' { every = '1d' }\n" RULE("x", "'cron.*'", "")), NULL, NULL, NULL, NULL },
+        { { { "a.lua", USES("") }, { "data/team.lua", "return {}" } }, "rules/data/team.lua:1", "warning",
+          "the data 'team' is not used", "data(\"team\")" },
+        { { { "a.lua", USES("local x = data(e.type)") }, { "data/team.lua", "return {}" } }, NULL, NULL, NULL, NULL },
+        { { { "a.lua", USES("") }, { "lib/words.lua", "return {}" } }, "rules/lib/words.lua:1", "warning",
+          "the library 'words' is not used", NULL },
+        { { { "a.lua", "local words = require \"words\"\n" USES("") }, { "lib/words.lua", "return {}" } }, NULL, NULL,
+          NULL, NULL },
+    };
+    CHECK_EACH(cases);
+}
+
+static json_t *review_of_directory(const char *directory)
+{
+    struct rule_sources *sources;
+    struct rule_set *set;
+    struct error e;
+    if (rule_sources_read(directory, false, &sources, &e) != ERR_NONE) {
+        fail_msg("%s", e.text);
+    }
+    json_t *problems = json_array();
+    if (rule_set_load(sources, NULL, problems, &set, &e) != ERR_NONE || rule_review(set, problems, &e) != ERR_NONE) {
+        fail_msg("%s", e.text);
+    }
+    rule_set_free(set);
+    rule_sources_free(sources);
+    return problems;
+}
+
+static void the_rules_of_the_project_are_clean(void **state)
+{
+    (void)state;
+    json_t *problems = review_of_directory("rules");
+    if (json_array_size(problems) > 0) {
+        fail_msg("%s", json_dumps(problems, JSON_INDENT(1)));
+    }
+    json_decref(problems);
+}
+
+/* The same again, and the set runs as before. */
+static void a_review_changes_nothing(void **state)
+{
+    (void)state;
+    struct rule_set *set = load_text(RULE("a", "'custom.x'", "fx:emit('x', {})"), NULL);
+    struct error e;
+    json_t *first = json_array(), *second = json_array();
+    assert_int_equal(rule_review(set, first, &e), ERR_NONE);
+    assert_int_equal(rule_review(set, second, &e), ERR_NONE);
+    assert_int_equal(json_array_size(first), 1);
+    assert_true(json_equal(first, second));
+    struct rule_outcome outcome = run_rule(set, "{\"type\":\"custom.x\"}", NULL);
+    assert_int_equal(outcome.verdict, RULE_RAN);
+    assert_int_equal(json_array_size(outcome.effects), 1);
+    rule_outcome_done(&outcome);
+    json_decref(first);
+    json_decref(second);
+    rule_set_free(set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fields_are_checked),
+        cmocka_unit_test(fields_that_may_be_there_are_not_judged),
+        cmocka_unit_test(options_of_effects_are_checked),
+        cmocka_unit_test(rules_that_never_run_are_found),
+        cmocka_unit_test(rules_that_run_themselves_are_found),
+        cmocka_unit_test(what_nobody_uses_is_found),
+        cmocka_unit_test(the_rules_of_the_project_are_clean),
+        cmocka_unit_test(a_review_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
