@@ -1,6 +1,7 @@
 /* `answerd serve`: the server. */
 #include "commands/commands.h"
 #include "commands/serve_process.h"
+#include "commands/serve_rules.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -286,7 +287,7 @@ static int run_serve(const struct command *command, int argc, char **argv)
     struct error error;
     err_t err = rule_sources_read(config->rules.directory, false, &sources, &error);
     if (err == ERR_NONE) {
-        err = serve_check_rules(config, sources, NULL, &error);
+        err = serve_rules_check(config, sources, &error);
     }
     if (err != ERR_NONE) {
         log_error("the rules do not load", "reason='%s'", error.text);
@@ -316,7 +317,8 @@ const struct command command_serve = {
                "schema is older or newer than the program (`answerd migrate`).\n"
                "\n"
                "SIGTERM and SIGINT stop it without losing anything; a second one stops it at once. SIGHUP loads the\n"
-               "rules again; when they are wrong, the running ones stay and the log says why.",
+               "rules again, as `answerd reload` does: when they are wrong or their tests fail, the running ones stay\n"
+               "and the log says why; otherwise all nodes swap.",
     .options = options,
     .run = run_serve,
 };

@@ -1,6 +1,5 @@
 #include "commands/serve_process.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "commands/rule_world.h"
+#include "commands/serve_rules.h"
 #include "deliver/deliver.h"
 #include "engine/engine.h"
 #include "ingest/ingest.h"
@@ -22,7 +22,7 @@
 struct serve_process {
     const struct config *config;
     struct serve_roles roles;
-    struct rule_feed *rules;
+    struct serve_rules *rules;
     json_t *sources; /* for the desk: {name: {kind, provider, sends, window_ms}} */
     struct admin *admin;
     struct ingest *ingest;
@@ -30,7 +30,6 @@ struct serve_process {
     size_t engine_count;
     struct deliver *deliver;
     atomic_bool actors_started;
-    pthread_mutex_t reload_lock;
 
     /* Of upkeep; steady clock. */
     struct pg *pg;
@@ -38,37 +37,6 @@ struct serve_process {
     msec_t next_rejects;
     bool upkeep_trouble;
 };
-
-static void log_problems(const json_t *problems)
-{
-    size_t index;
-    json_t *problem;
-    json_array_foreach (problems, index, problem) {
-        bool is_error = strcmp(json_str_or(problem, "severity", "error"), "error") == 0;
-        log_write(is_error ? LOG_ERROR : LOG_WARN, "rules", "at='%s:%lld' problem='%s' hint='%s'",
-                  json_str_or(problem, "file", ""), (long long)json_int(problem, "line", 0),
-                  json_str_or(problem, "text", ""), json_str_or(problem, "hint", ""));
-    }
-}
-
-err_t serve_check_rules(const struct config *config, const struct rule_sources *sources, json_t **ret_report,
-                        struct error *reterr)
-{
-    const struct rule_limits limits = rule_world_limits(config);
-    json_t *problems = json_array();
-    struct rule_set *set = NULL;
-    err_t err = rule_set_load(sources, &limits, problems, &set, reterr);
-    log_problems(problems);
-    if (err == ERR_NONE && ret_report != NULL) {
-        *ret_report = json_object();
-        json_put_str(*ret_report, "version", rule_set_version(set));
-        json_put_int(*ret_report, "rules", (int64_t)rule_set_count(set));
-        json_put(*ret_report, "problems", json_incref(problems));
-    }
-    rule_set_free(set);
-    json_decref(problems);
-    return err;
-}
 
 static void nudge_engines(void *arg)
 {
@@ -134,33 +102,10 @@ static err_t host_reload(void *arg, json_t **ret_report, struct error *reterr)
 
 err_t serve_process_reload(struct serve_process *process, json_t **ret_report, struct error *reterr)
 {
-    struct rule_sources *sources = NULL;
-    json_t *report = NULL;
-    struct error error;
-    pthread_mutex_lock(&process->reload_lock);
-    err_t err = rule_sources_read(process->config->rules.directory, false, &sources, &error);
-    if (err == ERR_NONE) {
-        err = serve_check_rules(process->config, sources, &report, &error);
-    }
-    if (err == ERR_NONE) {
-        rule_feed_publish(process->rules, sources);
-        log_info("rules loaded again", "version=%s rules=%lld", json_str_or(report, "version", ""),
-                 (long long)json_int(report, "rules", 0));
-    } else {
-        rule_sources_free(sources);
-        log_error("rules are wrong, the running ones stay", "reason='%s'", error.text);
-        if (reterr != NULL) {
-            *reterr = error;
-        }
-    }
-    pthread_mutex_unlock(&process->reload_lock);
+    err_t err = serve_rules_reload(process->rules, ret_report, reterr);
     if (err == ERR_NONE) {
         host_work_added(process);
-        if (ret_report != NULL) {
-            *ret_report = json_incref(report);
-        }
     }
-    json_decref(report);
     return err;
 }
 
@@ -170,9 +115,8 @@ err_t serve_process_start(const struct config *config, struct serve_roles roles,
     struct serve_process *process = memory_new(sizeof(*process));
     process->config = config;
     process->roles = roles;
-    process->rules = rule_feed_new(sources);
+    process->rules = serve_rules_new(config, sources);
     process->sources = rule_world_sources(config);
-    pthread_mutex_init(&process->reload_lock, NULL);
     const struct admin_host host = {
         .actors_healthy = actors_healthy,
         .work_added = host_work_added,
@@ -195,7 +139,7 @@ static err_t start_engines(struct serve_process *process, struct error *reterr)
 {
     const struct engine_settings settings = {
         .config = process->config,
-        .rules = process->rules,
+        .rules = serve_rules_feed(process->rules),
         .sources = process->sources,
         .committed = nudge_deliver,
         .arg = process,
@@ -214,8 +158,10 @@ static err_t start_engines(struct serve_process *process, struct error *reterr)
 err_t serve_process_start_actors(struct serve_process *process, struct error *reterr)
 {
     err_t err = ERR_NONE;
+    serve_process_upkeep(process); /* settles which rules are in force; when there is no database yet, later */
     if (process->roles.deliver) {
-        const struct deliver_settings settings = { .config = process->config, .rules = process->rules };
+        const struct deliver_settings settings = { .config = process->config,
+                                                   .rules = serve_rules_feed(process->rules) };
         err = deliver_start(&settings, &process->deliver, reterr);
     }
     if (err == ERR_NONE && process->roles.engine) {
@@ -256,30 +202,41 @@ static err_t keep_partitions(struct serve_process *process, struct error *reterr
     return err;
 }
 
+/* Partitions, retention and counts, when they are due. */
+static err_t do_upkeep(struct serve_process *process, msec_t now, struct error *reterr)
+{
+    err_t err = ERR_NONE;
+    if (now >= process->next_upkeep) {
+        err = keep_partitions(process, reterr);
+        process->next_upkeep = now + (err == ERR_NONE ? UPKEEP_MS : UPKEEP_RETRY_MS);
+    }
+    if (err == ERR_NONE && process->ingest != NULL && now >= process->next_rejects) {
+        err = ingest_flush_rejects(process->ingest, process->pg, reterr);
+        process->next_rejects = now + REJECTS_MS;
+    }
+    return err;
+}
+
+static err_t keep_rules(struct serve_process *process, struct error *reterr)
+{
+    bool changed = false;
+    err_t err = serve_rules_keep(process->rules, process->pg, &changed, reterr);
+    if (changed) {
+        host_work_added(process);
+        host_deliveries_added(process);
+    }
+    return err;
+}
+
 void serve_process_upkeep(struct serve_process *process)
 {
-    msec_t now = clock_steady();
-    bool upkeep_due = now >= process->next_upkeep;
-    bool rejects_due = process->ingest != NULL && now >= process->next_rejects;
-    if (!upkeep_due && !rejects_due) {
-        return;
-    }
     struct error error;
-    bool done = upkeep_connected(process, &error);
-    if (done && upkeep_due) {
-        done = keep_partitions(process, &error) == ERR_NONE;
-    }
-    if (done && rejects_due) {
-        done = ingest_flush_rejects(process->ingest, process->pg, &error) == ERR_NONE;
-    }
+    bool done = upkeep_connected(process, &error) && keep_rules(process, &error) == ERR_NONE &&
+                do_upkeep(process, clock_steady(), &error) == ERR_NONE;
     if (!done && !process->upkeep_trouble) {
         log_warn("upkeep has to wait", "reason='%s'", error.text);
     }
     process->upkeep_trouble = !done;
-    if (upkeep_due) {
-        process->next_upkeep = now + (done ? UPKEEP_MS : UPKEEP_RETRY_MS);
-    }
-    process->next_rejects = now + REJECTS_MS;
 }
 
 /* Downwards: first nothing new comes in, then what is in hand is finished, and last of all health falls silent. */
@@ -317,8 +274,7 @@ void serve_process_stop(struct serve_process *process)
     free(process->engines);
     deliver_free(process->deliver);
     pg_close(process->pg);
-    rule_feed_free(process->rules);
+    serve_rules_free(process->rules);
     json_decref(process->sources);
-    pthread_mutex_destroy(&process->reload_lock);
     free(process);
 }

@@ -20,18 +20,15 @@ err_t serve_process_start(const struct config *config, struct serve_roles roles,
 /* Starts the actors. */
 err_t serve_process_start_actors(struct serve_process *process, struct error *reterr) MUST_CHECK;
 
-/* Reads the rules again, checks them and puts them in force; on failure the ones before stay. `ret_report` (new
- * reference, may be NULL) gets {version, rules, problems}. Any thread. */
+/* Reads the rules again, checks and tests them and puts them in force on all nodes; on failure the ones before stay.
+ * `ret_report` (new reference, may be NULL): see struct rule_release. Any thread. */
 err_t serve_process_reload(struct serve_process *process, json_t **ret_report, struct error *reterr) MUST_CHECK;
 
-/* To be called every second or so, on the thread that started the process: partitions, retention, counts of rejects. */
+/* To be called every second or so, on the thread that started the process: the rules in force, partitions, retention,
+ * counts of rejects. */
 void serve_process_upkeep(struct serve_process *process);
 
 /* Stops everything so that nothing is lost, and frees. NULL is fine. */
 void serve_process_stop(struct serve_process *process);
-
-/* Loads the set once to see whether it is right. Logs each problem. `ret_report` as above. */
-err_t serve_check_rules(const struct config *config, const struct rule_sources *sources, json_t **ret_report,
-                        struct error *reterr) MUST_CHECK;
 
 #endif

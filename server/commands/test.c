@@ -1,6 +1,7 @@
 /* `answerd test`: runs the *_test.lua files of rule directories, without a database or a network. */
 #include "channel/channel.h"
 #include "commands/commands.h"
+#include "commands/rule_release.h"
 #include "domain/rule_test.h"
 #include "rules/rule_set.h"
 
@@ -25,21 +26,6 @@ struct totals {
     size_t number; /* of the last test printed */
     bool broken;   /* a directory did not load */
 };
-
-/* One source of each kind, under the kind's name. */
-static json_t *describe_sources(void)
-{
-    json_t *sources = json_object();
-    for (const struct channel_kind *const *kind = channel_all(); *kind; kind++) {
-        json_t *source = json_object();
-        json_put_str(source, "kind", (*kind)->name);
-        json_put_str(source, "provider", (*kind)->provider);
-        json_put_bool(source, "sends", (*kind)->render != NULL);
-        json_put_int(source, "window_ms", (*kind)->window_ms);
-        json_put(sources, (*kind)->name, source);
-    }
-    return sources;
-}
 
 static void print_problems(const json_t *problems)
 {
@@ -192,7 +178,7 @@ static int run(const struct command *command, int argc, char **argv)
     if (options.shuffle && strspn(options.shuffle, "0123456789") != strlen(options.shuffle))
         return command_usage_error(command, "--shuffle takes a number, not '%s'", options.shuffle);
 
-    json_t *sources = describe_sources();
+    json_t *sources = rule_test_sources();
     struct totals totals = { 0 };
     if (options.tap)
         printf("TAP version 13\n");

@@ -41,4 +41,8 @@ void desk_handle(struct desk *desk, const json_t *event, msec_t now);
 /* The changes since the last call, by table; new reference. See server/domain/README.md for the form. */
 json_t *desk_take_changes(struct desk *desk);
 
+/* Copies of what the desk knows now of the contacts that an event is about: an array of cases for another desk that is to
+ * handle the event, too; new reference. */
+json_t *desk_copy_cases(const struct desk *desk, const json_t *event);
+
 #endif

@@ -6,36 +6,8 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "domain/desk.h"
-
-/* What the desk may read during a batch, over the connection that holds the batch's transaction. */
-struct reader_state {
-    struct pg *pg;
-    struct buf raw; /* of the last raw() */
-};
-
-#define RAW_MAX_BYTES ((size_t)16 * 1024 * 1024)
-
-static json_t *read_history(void *arg, int64_t conversation_id, size_t limit)
-{
-    struct reader_state *state = arg;
-    return engine_store_history(state->pg, conversation_id, limit);
-}
-
-static json_t *read_conversations(void *arg, int64_t contact_id, size_t limit)
-{
-    struct reader_state *state = arg;
-    return engine_store_conversations(state->pg, contact_id, limit);
-}
-
-static struct bytes read_raw(void *arg, int64_t event_id)
-{
-    struct reader_state *state = arg;
-    buf_clear(&state->raw);
-    if (engine_store_raw(state->pg, event_id, &state->raw, NULL) != ERR_NONE || state->raw.overflowed) {
-        return (struct bytes){ NULL, 0 };
-    }
-    return buf_bytes(&state->raw);
-}
+#include "engine/budget.h"
+#include "engine/facts_reader.h"
 
 static size_t changed_rows(const json_t *changes, const char *table)
 {
@@ -66,14 +38,10 @@ static void report_traces(const json_t *changes, struct log_throttle *throttle)
 }
 
 /* The claim's transaction is open; builds the changes that its events mean. */
-static json_t *handle_events(const struct batch_context *context, struct claim *claim, struct reader_state *state)
+static json_t *handle_events(const struct batch_context *context, struct claim *claim)
 {
-    const struct fact_reader reader = {
-        .history = read_history,
-        .conversations = read_conversations,
-        .raw = read_raw,
-        .arg = state,
-    };
+    struct facts_reader facts;
+    const struct fact_reader reader = facts_reader_begin(&facts, context->pg);
     const struct desk_settings settings = {
         .next_id = id_pool_next,
         .id_arg = context->ids,
@@ -90,10 +58,16 @@ static json_t *handle_events(const struct batch_context *context, struct claim *
         desk_add_case(desk, json_incref(item));
     }
     json_array_foreach (claim->work, index, item) {
-        desk_handle(desk, json_object_at(item, "event"), clock_now());
+        const json_t *event = json_object_at(item, "event");
+        msec_t now = clock_now();
+        if (shadow_is_on(context->shadow)) {
+            shadow_keep(context->shadow, desk, event, now);
+        }
+        desk_handle(desk, event, now);
     }
     json_t *changes = desk_take_changes(desk);
     desk_free(desk);
+    facts_reader_end(&facts);
     return changes;
 }
 
@@ -105,13 +79,19 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
     if (err != ERR_NONE) {
         return err;
     }
-    struct claim claim = { NULL, NULL };
+    struct claim claim = { NULL, NULL, 0 };
     err = engine_store_claim(context->pg, limit < BATCH_MAX_EVENTS ? limit : BATCH_MAX_EVENTS, 0, &claim, reterr);
     if (err != ERR_NONE) {
         engine_store_rollback(context->pg);
         return err;
     }
     size_t count = json_array_size(claim.work);
+    if (count > 0 && claim.rules_generation != context->rules_pointer) {
+        engine_store_rollback(context->pg);
+        claim_done(&claim);
+        ret_outcome->other_rules = true;
+        return ERR_NONE;
+    }
     if (count == 0) {
         claim_done(&claim);
         return ERR_NONE;
@@ -128,10 +108,12 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
         claim_done(&claim);
         return err == ERR_INVALID ? ERR_LOST : err;
     }
-    struct reader_state state = { .pg = context->pg };
-    buf_init(&state.raw, RAW_MAX_BYTES);
-    json_t *changes = handle_events(context, &claim, &state);
-    buf_done(&state.raw);
+    bool shadowed = shadow_is_on(context->shadow);
+    if (shadowed) {
+        shadow_begin(context->shadow, context->note_pg);
+    }
+    json_t *changes = handle_events(context, &claim);
+    budget_put(context->budget, context->rules, changes);
     claim_done(&claim);
 
     if (context->ids->failed) {
@@ -150,5 +132,13 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
         engine_store_rollback(context->pg);
     }
     json_decref(changes);
+    if (shadowed && err == ERR_NONE) {
+        if (ret_outcome->more_deliveries) {
+            context->committed(context->committed_arg);
+        }
+        shadow_finish(context->shadow, context->note_pg, rule_set_version(context->rules));
+    } else if (shadowed) {
+        shadow_forget(context->shadow, context->note_pg);
+    }
     return err;
 }

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "engine/id_pool.h"
+#include "engine/shadow.h"
 #include "rules/rule_set.h"
 #include "store/store.h"
 
@@ -14,6 +15,11 @@ struct batch_context {
     struct pg *note_pg; /* notes what is in flight, outside the transaction */
     int64_t worker_id;
     struct rule_set *rules;
+    int64_t rules_pointer;            /* generation of the rules in force that `rules` belongs to */
+    const struct rule_budget *budget; /* of rules that declare none */
+    struct shadow *shadow;
+    void (*committed)(void *arg); /* as soon as there is something to send, when more is done after that */
+    void *committed_arg;
     struct id_pool *ids;
     const json_t *sources;
     unsigned max_depth;
@@ -29,6 +35,7 @@ struct batch_outcome {
     unsigned attempts;    /* earlier tries of the first event */
     bool more_work;       /* the commit left new events to handle */
     bool more_deliveries; /* the commit left something to send */
+    bool other_rules;     /* nothing was tried, because other rules are in force now */
 };
 
 /* Claims up to `limit` events and handles them. ERR_NONE with `count` 0: there was nothing to do. On failure the

@@ -15,6 +15,7 @@
 #include "engine/batch.h"
 #include "engine/crons.h"
 #include "engine/rule_guard.h"
+#include "engine/shadow.h"
 #include "io/crypto.h"
 #include "store/store.h"
 
@@ -31,6 +32,7 @@
 #define TIMER_CHECK_MS 200
 #define BLAME_CHECK_MS 5000
 #define HEALTHY_WITHIN_MS 15000
+#define RULES_RETRY_MS 100
 
 struct engine {
     struct engine_settings settings;
@@ -47,6 +49,9 @@ struct engine {
     unsigned connect_failures;
     struct rule_set *rules;
     uint64_t rules_generation;
+    int64_t rules_pointer;
+    struct rule_budget budget; /* of rules that declare none */
+    struct shadow *shadow;
     struct rule_guard *guard;
     struct id_pool ids;
     size_t singles_left;     /* events to handle one by one because the batch they came in failed */
@@ -155,11 +160,8 @@ static bool engine_connect(struct engine *engine)
 }
 
 /* Switches to newly published rules. A set that does not load here leaves the old one in force. */
-static void engine_follow_rules(struct engine *engine)
+static void engine_load_rules(struct engine *engine)
 {
-    if (engine->rules != NULL && engine->rules_generation == rule_feed_generation(engine->settings.rules)) {
-        return;
-    }
     const struct config *config = engine->settings.config;
     struct rule_limits limits = rule_limits_default();
     limits.max_instructions = config->rules.max_instructions;
@@ -170,11 +172,32 @@ static void engine_follow_rules(struct engine *engine)
     struct error error;
     if (rule_feed_load(engine->settings.rules, &limits, &engine->rules_generation, &fresh, &error) != ERR_NONE) {
         log_error("rules did not load in this thread, the ones before stay", "reason='%s'", error.text);
-        return;
+    } else {
+        rule_set_free(engine->rules);
+        engine->rules = fresh;
+        log_info("rules in force", "version=%s rules=%zu", rule_set_version(fresh), rule_set_count(fresh));
     }
-    rule_set_free(engine->rules);
-    engine->rules = fresh;
-    log_info("rules in force", "version=%s rules=%zu", rule_set_version(fresh), rule_set_count(fresh));
+    struct rule_set *shadow = NULL;
+    if (rule_feed_load_shadow(engine->settings.rules, &limits, &shadow, &error) != ERR_NONE) {
+        log_error("the shadow rules did not load in this thread", "reason='%s'", error.text);
+    }
+    if (shadow != NULL) {
+        log_info("shadow rules are tried", "version=%s rules=%zu", rule_set_version(shadow), rule_set_count(shadow));
+    }
+    shadow_set_rules(engine->shadow, shadow);
+}
+
+/* False while nobody knows which rules are in force. */
+static bool engine_follow_rules(struct engine *engine)
+{
+    engine->rules_pointer = rule_feed_pointer(engine->settings.rules);
+    if (engine->rules_pointer == 0) {
+        return false;
+    }
+    if (engine->rules == NULL || engine->rules_generation != rule_feed_generation(engine->settings.rules)) {
+        engine_load_rules(engine);
+    }
+    return engine->rules != NULL;
 }
 
 /* Something in the database said no; decides whether the connection is still worth anything. */
@@ -289,6 +312,28 @@ static void engine_batch_failed(struct engine *engine, err_t err, const struct e
     engine_fail_event(engine, error);
 }
 
+static void engine_committed(void *arg)
+{
+    struct engine *engine = arg;
+    if (engine->settings.committed != NULL) {
+        engine->settings.committed(engine->settings.arg);
+    }
+}
+
+/* A claim said that other rules are in force. */
+static void engine_look_for_rules(struct engine *engine)
+{
+    struct error error;
+    err_t err = rule_feed_follow(engine->settings.rules, engine->pg, NULL, &error);
+    if (err == ERR_NONE) {
+        return;
+    }
+    log_error("the rules that are in force now cannot be had, the ones before go on", "reason='%s'", error.text);
+    if (err == ERR_LOST || err == ERR_BUSY || err == ERR_TIMEOUT) {
+        engine_database_trouble(engine, "reading rules", &error);
+    }
+}
+
 /* Handles one batch. False when there was nothing to do. */
 static bool engine_work(struct engine *engine)
 {
@@ -298,6 +343,11 @@ static bool engine_work(struct engine *engine)
         .note_pg = engine->note_pg,
         .worker_id = engine->worker_id,
         .rules = engine->rules,
+        .rules_pointer = engine->rules_pointer,
+        .budget = &engine->budget,
+        .shadow = engine->shadow,
+        .committed = engine_committed,
+        .committed_arg = engine,
         .ids = &engine->ids,
         .sources = engine->sources,
         .max_depth = config->engine.max_depth,
@@ -316,6 +366,10 @@ static bool engine_work(struct engine *engine)
         engine_batch_failed(engine, err, &error);
         return true;
     }
+    if (engine->outcome.other_rules) {
+        engine_look_for_rules(engine);
+        return true;
+    }
     if (engine->outcome.count == 0) {
         engine->singles_left = 0;
         return false;
@@ -324,8 +378,8 @@ static bool engine_work(struct engine *engine)
     metric_add(engine->handled, (double)engine->outcome.count);
     metric_add(engine->batches, 1);
     metric_observe(engine->batch_seconds, (double)(clock_steady_us() - started) / 1e6);
-    if (engine->outcome.more_deliveries && engine->settings.committed != NULL) {
-        engine->settings.committed(engine->settings.arg);
+    if (engine->outcome.more_deliveries) {
+        engine_committed(engine);
     }
     return true;
 }
@@ -352,7 +406,10 @@ static void *engine_main(void *arg)
         if (!engine_connect(engine)) {
             continue;
         }
-        engine_follow_rules(engine);
+        if (!engine_follow_rules(engine)) {
+            engine_sleep(engine, RULES_RETRY_MS);
+            continue;
+        }
         struct error error;
         if (rule_guard_refresh(engine->guard, engine->pg, engine->worker_id, engine->rules, &error) != ERR_NONE) {
             engine_database_trouble(engine, "rule health", &error);
@@ -376,6 +433,7 @@ static void *engine_main(void *arg)
     engine_disconnect(engine);
     rule_set_free(engine->rules);
     engine->rules = NULL;
+    shadow_set_rules(engine->shadow, NULL);
     return NULL;
 }
 
@@ -385,6 +443,7 @@ void engine_free(struct engine *engine)
         return;
     }
     rule_guard_free(engine->guard);
+    shadow_free(engine->shadow);
     json_decref(engine->sources);
     close(engine->nudge_fd);
     free(engine);
@@ -406,6 +465,13 @@ err_t engine_start(const struct engine_settings *settings, struct engine **ret_e
         .longest_ms = settings->config->rules.quarantine_longest_ms,
     };
     engine->guard = rule_guard_new(&quarantine);
+    engine->budget = (struct rule_budget){
+        .sends_per_hour = (int64_t)settings->config->rules.sends_per_hour,
+        .sends_per_minute = (int64_t)settings->config->rules.sends_per_minute,
+        .sends_per_contact_per_day = (int64_t)settings->config->rules.sends_per_contact_per_day,
+    };
+    engine->shadow =
+        shadow_new(settings->config->rules.shadow_percent, engine->sources, settings->config->engine.max_depth);
     id_pool_init(&engine->ids);
     engine->handled = metric_counter("answerd_events_handled_total", "Events that were handled.", "");
     engine->batches = metric_counter("answerd_engine_batches_total", "Transactions of the engine.", "");

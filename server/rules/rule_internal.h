@@ -22,6 +22,7 @@ struct rule_source {
 struct rule_sources {
     atomic_uint *users;
     char version[13];
+    char *directory;           /* as messages show it: "rules" */
     struct rule_source *items; /* by kind, then name */
     size_t count;
 };

@@ -309,6 +309,12 @@ static void take_rules(struct rule_set *set, const json_t *list)
         info->file = memory_text(json_str_or(item, "file", ""));
         info->line = (int)json_int(item, "line", 0);
         info->priority = (int)json_int(item, "priority", 0);
+        const json_t *budget = json_object_at(item, "budget");
+        info->budget = (struct rule_budget){
+            .sends_per_hour = json_int(budget, "sends_per_hour", -1),
+            .sends_per_minute = json_int(budget, "sends_per_minute", -1),
+            .sends_per_contact_per_day = json_int(budget, "sends_per_contact_per_day", -1),
+        };
         info->on = names;
         info->has_when = json_bool(item, "has_when", false);
     }

@@ -28,12 +28,32 @@ void rule_sources_free(struct rule_sources *sources);
 const char *
 rule_sources_version(const struct rule_sources *sources); /* 12 hex digits of a hash over names and contents */
 
+/* The files without the tests, for keeping them elsewhere. `name` is within the directory: "inbox.lua", "lib/words.lua". */
+struct rule_file {
+    const char *name;
+    struct bytes text;
+};
+size_t rule_sources_count(const struct rule_sources *sources);
+struct rule_file rule_sources_file(const struct rule_sources *sources, size_t index); /* borrowed */
+/* What messages call the directory: the last part of its path. Borrowed. */
+const char *rule_sources_directory(const struct rule_sources *sources);
+/* From files that were kept; copies them. The version is that of the files, wherever they come from. */
+err_t rule_sources_make(const char *directory, const struct rule_file *files, size_t count,
+                        struct rule_sources **ret_sources, struct error *reterr) MUST_CHECK;
+
 /* `problems` (may be NULL) gets one object for each: {file, line, severity: "error"|"warning", text, hint}. Errors in
  * it make the load fail. */
 err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits *limits, json_t *problems,
                     struct rule_set **ret_set, struct error *reterr) MUST_CHECK;
 void rule_set_free(struct rule_set *set);
 const char *rule_set_version(const struct rule_set *set);
+
+/* How much a rule may send before what it sends is held; -1: as the configuration says, 0: any number. */
+struct rule_budget {
+    int64_t sends_per_hour;
+    int64_t sends_per_minute;
+    int64_t sends_per_contact_per_day;
+};
 
 struct rule_info {
     const char *name;
@@ -43,6 +63,7 @@ struct rule_info {
     int priority;          /* higher runs first */
     bool has_when;
     const char *const *on; /* event types, `custom.*` style prefixes allowed; NULL-terminated */
+    struct rule_budget budget;
 };
 size_t rule_set_count(const struct rule_set *set);
 /* In running order: by priority, then name. */

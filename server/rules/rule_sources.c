@@ -74,7 +74,6 @@ static err_t read_text(const char *path, const char *shown, char **ret_text, siz
 }
 
 struct reading {
-    const char *prefix; /* of the shown names: the last part of the directory's path */
     bool tests;
     struct rule_sources *sources;
     size_t total_bytes;
@@ -109,7 +108,7 @@ static err_t read_folder(struct reading *reading, const char *directory, const c
             continue;
         }
         char *name = *folder != '\0' ? join(folder, entry->d_name) : memory_text(entry->d_name);
-        char *shown = join(reading->prefix, name);
+        char *shown = join(reading->sources->directory, name);
         char *text = NULL;
         size_t length = 0;
         struct rule_sources *sources = reading->sources;
@@ -175,6 +174,24 @@ static void compute_version(struct rule_sources *sources)
     free(lengths);
 }
 
+static struct rule_sources *sources_new(const char *directory)
+{
+    struct rule_sources *sources = memory_new(sizeof(*sources));
+    sources->users = memory_new(sizeof(*sources->users));
+    atomic_init(sources->users, 1);
+    sources->directory = memory_text(directory);
+    return sources;
+}
+
+/* All files are there. */
+static void sources_settle(struct rule_sources *sources)
+{
+    if (sources->count > 0) {
+        qsort(sources->items, sources->count, sizeof(*sources->items), compare_sources);
+    }
+    compute_version(sources);
+}
+
 err_t rule_sources_read(const char *directory, bool test_files, struct rule_sources **ret_sources, struct error *reterr)
 {
     char *real = realpath(directory, NULL);
@@ -185,10 +202,8 @@ err_t rule_sources_read(const char *directory, bool test_files, struct rule_sour
                     directory, strerror(errno));
     }
     const char *slash = strrchr(real, '/');
-    struct rule_sources *sources = memory_new(sizeof(*sources));
-    sources->users = memory_new(sizeof(*sources->users));
-    atomic_init(sources->users, 1);
-    struct reading reading = { slash != NULL && slash[1] != '\0' ? slash + 1 : "rules", test_files, sources, 0 };
+    struct rule_sources *sources = sources_new(slash != NULL && slash[1] != '\0' ? slash + 1 : "rules");
+    struct reading reading = { test_files, sources, 0 };
 
     err_t err = read_folder(&reading, directory, "", SOURCE_RULES, reterr);
     if (err == ERR_NONE) {
@@ -202,12 +217,65 @@ err_t rule_sources_read(const char *directory, bool test_files, struct rule_sour
         rule_sources_free(sources);
         return err;
     }
-    if (sources->count > 0) {
-        qsort(sources->items, sources->count, sizeof(*sources->items), compare_sources);
-    }
-    compute_version(sources);
+    sources_settle(sources);
     *ret_sources = sources;
     return ERR_NONE;
+}
+
+static bool begins_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+err_t rule_sources_make(const char *directory, const struct rule_file *files, size_t count,
+                        struct rule_sources **ret_sources, struct error *reterr)
+{
+    size_t total_bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        total_bytes += files[i].text.len;
+    }
+    if (count > MAX_FILES || total_bytes > MAX_TOTAL_BYTES) {
+        return fail(reterr, ERR_TOO_BIG, "a rule set has at most %d files and %zu bytes", MAX_FILES, MAX_TOTAL_BYTES);
+    }
+    struct rule_sources *sources = sources_new(directory);
+    sources->items = memory_new((count + 1) * sizeof(*sources->items));
+    for (size_t i = 0; i < count; i++) {
+        const struct rule_file *file = &files[i];
+        enum source_kind kind = begins_with(file->name, "lib/")    ? SOURCE_LIBRARY
+                                : begins_with(file->name, "data/") ? SOURCE_DATA
+                                                                   : SOURCE_RULES;
+        sources->items[sources->count++] = (struct rule_source){
+            kind,
+            memory_text(file->name),
+            join(sources->directory, file->name),
+            memory_text_n(file->text.ptr, file->text.len),
+            file->text.len,
+        };
+    }
+    sources_settle(sources);
+    *ret_sources = sources;
+    return ERR_NONE;
+}
+
+/* Tests come last. */
+size_t rule_sources_count(const struct rule_sources *sources)
+{
+    size_t count = 0;
+    while (count < sources->count && sources->items[count].kind != SOURCE_TEST) {
+        count++;
+    }
+    return count;
+}
+
+struct rule_file rule_sources_file(const struct rule_sources *sources, size_t index)
+{
+    const struct rule_source *item = &sources->items[index];
+    return (struct rule_file){ item->name, { item->text, item->length } };
+}
+
+const char *rule_sources_directory(const struct rule_sources *sources)
+{
+    return sources->directory;
 }
 
 struct rule_sources *rule_sources_share(const struct rule_sources *sources)
@@ -231,6 +299,7 @@ void rule_sources_free(struct rule_sources *sources)
             free(sources->items[i].text);
         }
         free(sources->items);
+        free(sources->directory);
         free(sources->users);
     }
     free(sources);

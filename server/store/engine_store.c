@@ -30,7 +30,7 @@ void engine_store_rollback(struct pg *pg)
 
 static err_t run_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *claim, struct error *reterr)
 {
-    static const char sql[] = "SELECT work, cases FROM engine_claim($1::integer, $2::bigint)";
+    static const char sql[] = "SELECT work, cases, (SELECT generation FROM rule_pointer) FROM engine_claim($1::integer, $2::bigint)";
     const struct pg_value values[] = { PG_VALUE_INT8((int64_t)limit), PG_VALUE_INT8(only_position) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
     err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
@@ -43,13 +43,14 @@ static err_t run_claim(struct pg *pg, size_t limit, int64_t only_position, struc
         return ERR_NONE;
     }
     err = query_json_cell(result, 0, 0, &claim->work, reterr);
+    claim->rules_generation = pg_int8(result, 0, 2);
     return err != ERR_NONE ? err : query_json_cell(result, 0, 1, &claim->cases, reterr);
 }
 
 err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim,
                          struct error *reterr)
 {
-    struct claim claim = { NULL, NULL };
+    struct claim claim = { NULL, NULL, 0 };
     err_t err = pg_script(pg, "BEGIN ISOLATION LEVEL READ COMMITTED", reterr);
     if (err == ERR_NONE) {
         err = run_claim(pg, limit, only_position, &claim, reterr);
@@ -90,7 +91,7 @@ static void remember_identities(struct pg *pg, const json_t *changes, const int6
 err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count,
                           struct error *reterr)
 {
-    static const char sql[] = "SELECT engine_commit($1::jsonb, $2::bigint[])";
+    static const char sql[] = "SELECT engine_commit_in_budget($1::jsonb, $2::bigint[])";
     struct error error = { .code = ERR_NONE };
     char *text = json_dump(changes);
     const struct pg_value values[] = { PG_VALUE_TEXT(text), PG_VALUE_INT8S(positions, count) };

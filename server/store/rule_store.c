@@ -119,3 +119,15 @@ err_t cron_store_fire(struct pg *pg, const json_t *cron, msec_t next_at, bool wi
     }
     return err;
 }
+
+err_t rule_store_record_shadow(struct pg *pg, const json_t *runs, const json_t *traces, struct error *reterr)
+{
+    static const char sql[] = "SELECT record_shadow($1::jsonb, $2::jsonb)";
+    char *runs_text = json_dump(runs);
+    char *traces_text = json_dump(traces);
+    const struct pg_value values[] = { PG_VALUE_TEXT(runs_text), PG_VALUE_TEXT(traces_text) };
+    err_t err = query_run(pg, sql, values, ARRAY_LEN(values), reterr);
+    free(runs_text);
+    free(traces_text);
+    return err;
+}

@@ -36,4 +36,9 @@ err_t cron_store_due(struct pg *pg, json_t **ret_crons, msec_t *ret_next_due, st
 err_t cron_store_fire(struct pg *pg, const json_t *cron, msec_t next_at, bool with_event, bool *ret_fired,
                       struct error *reterr) MUST_CHECK;
 
+/* What the shadow rules came to on events: `runs` are {event_id, live_set, shadow_set, micros}, `traces` as the desk
+ * makes them. */
+err_t rule_store_record_shadow(struct pg *pg, const json_t *runs, const json_t *traces,
+                               struct error *reterr) MUST_CHECK;
+
 #endif

@@ -51,6 +51,7 @@ err_t store_add_rejects(struct pg *pg, const char *source, const char *reason, i
 struct claim {
     json_t *work;  /* array of {position, attempts, event: {...}} in the order to run */
     json_t *cases; /* array of cases, see desk_add_case; contacts are locked until the end of the transaction */
+    int64_t rules_generation; /* of the rules that are in force now (struct rule_pointer); 0: none ever were */
 };
 /* Begins a transaction and claims up to `limit` events of free lanes. With nothing to do, `work` is empty and the
  * transaction is ended. `only_position` > 0 claims just that one, unless its lane has to do something else before.
@@ -60,6 +61,7 @@ err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, str
 void claim_done(struct claim *claim);
 /* Writes the changes, removes the work and commits. ERR_CONFLICT: nothing was written; try the batch again with a new
  * claim, which will bring the facts that this one lacked. */
+/* The changes may also have "budgets": what goes beyond them is held, see hold_excess() in migrations/. */
 err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count,
                           struct error *reterr) MUST_CHECK;
 void engine_store_rollback(struct pg *pg);

@@ -38,7 +38,22 @@ end
 local rule_fields = {
     name = { type = "text", required = true }, doc = "text", on = { type = "words", required = true },
     when = "function", run = { type = "function", required = true }, priority = "integer", enabled = "boolean",
+    budget = "table",
 }
+
+local budget_fields = { sends_per_hour = "integer", sends_per_minute = "integer", sends_per_contact_per_day = "integer" }
+
+-- How much the rule may send; what goes beyond is held.
+local function check_budget(made, complain)
+    local what = string.format("rule '%s': budget", made.name or "?")
+    local budget = support.check(what, support.unwrap(made.budget), budget_fields, complain)
+    for _, key in ipairs(support.keys(budget)) do
+        if budget[key] < 0 or budget[key] > 1000000000 then
+            complain(key, string.format("%s: '%s' is a number of messages; 0 is any number", what, key))
+        end
+    end
+    made.budget = budget
+end
 
 function declarations.rule(options)
     local at = here()
@@ -53,6 +68,9 @@ function declarations.rule(options)
     if made.priority < -1000000 or made.priority > 1000000 then
         complain("priority", "rule: 'priority' is between -1000000 and 1000000")
         made.priority = 0
+    end
+    if made.budget then
+        check_budget(made, complain)
     end
     if made.name then
         if not string.find(made.name, "^[%w][%w_.-]*$") or #made.name > 64 then
