@@ -31,17 +31,24 @@ struct command {
 };
 
 extern const struct command command_backtest;
+extern const struct command command_capture;
 extern const struct command command_check;
 extern const struct command command_health;
+extern const struct command command_held;
 extern const struct command command_help;
 extern const struct command command_migrate;
+extern const struct command command_promote;
+extern const struct command command_reload;
 extern const struct command command_reparse;
 extern const struct command command_replay;
+extern const struct command command_rollback;
 extern const struct command command_serve;
+extern const struct command command_shadow;
 extern const struct command command_simulate;
 extern const struct command command_test;
 extern const struct command command_token;
 extern const struct command command_version;
+extern const struct command command_versions;
 extern const struct command command_webhook;
 extern const struct command command_why;
 

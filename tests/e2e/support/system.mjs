@@ -68,7 +68,7 @@ export async function run(args, { input, env, cwd } = {}) {
 
 export class System {
   // options: rules (folder; default the shipped rules), files (more rule files: { name: text }), config (Lua appended to
-  // the configuration), threads
+  // the configuration), ruleSettings (Lua inside its rules { … }), threads
   static async start(options = {}) {
     const system = new System()
     system.options = options
@@ -103,7 +103,7 @@ export class System {
     return `
 http { listen = env "ANSWERD_LISTEN", admin = env "ANSWERD_ADMIN_LISTEN" }
 database { url = "" }
-rules { directory = env "ANSWERD_RULES" }
+rules { directory = env "ANSWERD_RULES"${this.options.ruleSettings ? ', ' + this.options.ruleSettings : ''} }
 ingest { threads = ${threads} }
 engine { threads = ${threads} }
 deliver { allow_private_addresses = true }
