@@ -231,7 +231,7 @@ static void parse_item(const struct webhook *w, json_t *element, const json_t *i
     struct buf type CLEANUP(buf_done);
     struct buf key CLEANUP(buf_done);
     buf_init(&type, 1024);
-    buf_init(&key, 4096);
+    buf_init(&key, SIZE_MAX);
     buf_addf(&type, "%s%s", code, is_success(item) ? "" : " failed");
 
     const char *psp = json_str(item, "pspReference");

@@ -106,7 +106,7 @@ static err_t gocardless_parse(const struct webhook *w, const json_t *settings, j
         struct buf type CLEANUP(buf_done);
         struct buf key CLEANUP(buf_done);
         buf_init(&type, 256);
-        buf_init(&key, 1024);
+        buf_init(&key, SIZE_MAX);
         buf_addf(&type, "%s.%s", json_str_or(object, "resource_type", "unknown"),
                  json_str_or(object, "action", "unknown"));
         event_id_text(json_object_get(object, "id"), &key);

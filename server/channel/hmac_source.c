@@ -353,7 +353,7 @@ static err_t hmac_parse(const struct webhook *w, const json_t *settings, json_t 
     type = type ? type : type_path ? json_string_value(json_at(body, type_path)) : json_str(body, "type");
 
     struct buf key CLEANUP(buf_done);
-    buf_init(&key, 4096);
+    buf_init(&key, SIZE_MAX);
     const char *id = id_header ? webhook_header_value(w, id_header) : NULL;
     const char *id_path = read_text(settings, "id");
     if (id && *id) {

@@ -170,7 +170,7 @@ static bool is_echo_of_ours(const struct item *i, const json_t *message)
 static json_t *add_status(const struct item *i, const char *message_id, const char *state, bool from_us)
 {
     struct buf key CLEANUP(buf_done);
-    buf_init(&key, 512);
+    buf_init(&key, SIZE_MAX);
     buf_addf(&key, "%s:%s", message_id, state);
     json_t *status = put_object(add(i, "message.status", key.ptr, from_us), "status");
     json_put_str(status, "message_id", message_id);
@@ -198,7 +198,7 @@ static void on_message(const struct item *i, const json_t *message)
     }
     if (json_bool(message, "is_deleted", false)) {
         struct buf key CLEANUP(buf_done);
-        buf_init(&key, 512);
+        buf_init(&key, SIZE_MAX);
         buf_addf(&key, "%s:deleted", id);
         json_t *doc = put_object(add(i, "message.deleted", key.ptr, json_bool(message, "is_echo", false)), "message");
         json_put_str(doc, "id", id);
@@ -223,7 +223,7 @@ static void on_message(const struct item *i, const json_t *message)
 static void on_postback(const struct item *i, const json_t *postback)
 {
     struct buf key CLEANUP(buf_done);
-    buf_init(&key, 512);
+    buf_init(&key, SIZE_MAX);
     const char *id = json_str(postback, "mid");
     if (id && *id) {
         buf_add_text(&key, id);
@@ -265,7 +265,7 @@ static void on_edit(const struct item *i, const json_t *edit)
         return;
     }
     struct buf key CLEANUP(buf_done);
-    buf_init(&key, 512);
+    buf_init(&key, SIZE_MAX);
     buf_addf(&key, "%s:edit:%lld", id, (long long)json_int(edit, "num_edit", i->at));
     json_t *doc = put_object(add(i, "message.edited", key.ptr, false), "message");
     json_put_str(doc, "id", id);

@@ -196,7 +196,7 @@ void payment_add_events(const struct payment_parser *parser, json_t *events, con
             continue;
         }
         struct buf own_key CLEANUP(buf_done);
-        buf_init(&own_key, 8192);
+        buf_init(&own_key, SIZE_MAX);
         buf_add_text(&own_key, key);
         if (++count > 1) {
             buf_addf(&own_key, ":%u", count);
@@ -219,7 +219,7 @@ void payment_add_events(const struct payment_parser *parser, json_t *events, con
 
 void payment_key(const struct webhook *w, const json_t *id, struct buf *ret_key)
 {
-    buf_init(ret_key, 4096);
+    buf_init(ret_key, SIZE_MAX);
     event_id_text(id, ret_key);
     if (ret_key->len == 0) {
         event_key_of_bytes(ret_key, w->body);
@@ -228,7 +228,7 @@ void payment_key(const struct webhook *w, const json_t *id, struct buf *ret_key)
 
 void payment_key_from_header(const struct webhook *w, const char *header, struct buf *ret_key)
 {
-    buf_init(ret_key, 4096);
+    buf_init(ret_key, SIZE_MAX);
     const char *id = webhook_header_value(w, header);
     if (id && *id) {
         buf_add_bytes(ret_key, text_trim(bytes_of(id)));

@@ -277,7 +277,7 @@ static err_t standard_parse(const struct webhook *w, const json_t *settings, jso
 
 void standard_webhooks_key(const struct webhook *w, struct buf *ret_key)
 {
-    buf_init(ret_key, 4096);
+    buf_init(ret_key, SIZE_MAX);
     const char *id = webhook_header_value(w, "svix-id");
     id = id && *id ? id : webhook_header_value(w, "webhook-id");
     if (id && *id) {

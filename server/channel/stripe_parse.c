@@ -53,7 +53,7 @@ err_t stripe_parse(const struct webhook *w, const json_t *settings, json_t *even
     }
 
     struct buf key CLEANUP(buf_done);
-    buf_init(&key, 1024);
+    buf_init(&key, SIZE_MAX);
     const char *id = json_str(envelope, "id");
     if (id && *id) {
         buf_add_text(&key, id);

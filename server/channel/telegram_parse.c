@@ -430,10 +430,9 @@ err_t telegram_parse(const struct webhook *w, const json_t *settings, json_t *ev
         return fail(reterr, ERR_INVALID, "the body is not a JSON object");
     }
     struct buf key CLEANUP(buf_done);
-    buf_init(&key, 256);
+    buf_init(&key, SIZE_MAX);
     event_id_text(json_object_get(root, "update_id"), &key);
-    if (key.len == 0 || key.overflowed) {
-        buf_clear(&key);
+    if (key.len == 0) {
         event_key_of_bytes(&key, w->body);
     }
     struct update u = { .w = w, .events = events, .key = key.ptr };

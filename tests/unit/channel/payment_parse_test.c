@@ -254,7 +254,8 @@ static void parse_changed(const char *kind, const json_t *root)
     size_t index;
     json_t *event;
     json_array_foreach (events, index, event) {
-        assert_true(json_str(event, "type") != NULL && json_str(event, "key") != NULL);
+        assert_true(json_str(event, "type") != NULL);
+        assert_true(*json_str_or(event, "key", "") != '\0');
         size_t i;
         json_t *identity;
         json_array_foreach (json_at(event, "contact.identities"), i, identity) {
@@ -263,6 +264,50 @@ static void parse_changed(const char *kind, const json_t *root)
     }
     json_decref(events);
     free(body);
+}
+
+/* Ids longer than any provider's: the keys of two of them differ, however they are shortened. In the body, and in the
+ * headers that name the event. */
+static void long_ids_stay_apart(void **state)
+{
+    (void)state;
+    static const char *const in_body[] = { "stripe", "paddle", "paypal", "square", "mollie", "chargebee", "hmac" };
+    static const char *const in_header[] = { "razorpay", "shopify", "polar", "standard_webhooks", "hmac" };
+    static const char *const names[] = { "x-razorpay-event-id", "X-Shopify-Webhook-Id", "webhook-id", "webhook-id",
+                                         "webhook-id" };
+    json_t *settings = json_pack("{s:s, s:s}", "id", "id", "id_header", "webhook-id");
+    char id[2][9001];
+    for (size_t i = 0; i < 2; i++) {
+        memset(id[i], 'x', sizeof(id[i]) - 1);
+        id[i][sizeof(id[i]) - 2] = i == 0 ? 'a' : 'b';
+        id[i][sizeof(id[i]) - 1] = '\0';
+    }
+    for (size_t k = 0; k < ARRAY_LEN(in_body) + ARRAY_LEN(in_header); k++) {
+        bool is_header = k >= ARRAY_LEN(in_body);
+        const char *kind = is_header ? in_header[k - ARRAY_LEN(in_body)] : in_body[k];
+        json_t *keys[2];
+        for (size_t i = 0; i < 2; i++) {
+            const char *body_id = is_header ? "same" : id[i];
+            json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s, s:{}}", "id", body_id, "event_id", body_id, "event_type",
+                                     "t", "type", "t", "event", "t", "data");
+            char *body = json_dumps(root, 0);
+            struct webhook_header header = { is_header ? names[k - ARRAY_LEN(in_body)] : "X-Other", id[i] };
+            struct webhook w = { .source = "s", .body = bytes_of(body), .now = TEST_NOW, .headers = &header,
+                                 .header_count = 1 };
+            keys[i] = json_array();
+            assert_int_equal(channel_find(kind)->parse(&w, settings, keys[i], NULL), ERR_NONE);
+            free(body);
+            json_decref(root);
+        }
+        const char *first = json_str_or(json_array_get(keys[0], 0), "key", "");
+        const char *second = json_str_or(json_array_get(keys[1], 0), "key", "");
+        if (*first == '\0' || strcmp(first, second) == 0) {
+            fail_msg("%s: the keys are '%s' and '%s'", kind, first, second);
+        }
+        json_decref(keys[0]);
+        json_decref(keys[1]);
+    }
+    json_decref(settings);
 }
 
 /* Replaces each value below `node`, one at a time, by values of every type. */
@@ -341,6 +386,7 @@ int main(void)
         cmocka_unit_test(the_failed_payment_of_each),   cmocka_unit_test(other_things_of_each),
         cmocka_unit_test(headers_name_the_event),       cmocka_unit_test(hmac_settings_name_the_parts),
         cmocka_unit_test(no_wrong_type_does_harm),      cmocka_unit_test(what_is_no_payload_is_refused),
+        cmocka_unit_test(long_ids_stay_apart),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
