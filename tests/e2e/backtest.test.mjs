@@ -144,3 +144,25 @@ test('the result is the same each time', async () => {
   const cut = (text) => ({ ...JSON.parse(text), since: 0 })
   assert.deepEqual(cut(one.stdout), cut(two.stdout))
 })
+
+test('a captured event is a rule test that passes, and tells of nobody', async () => {
+  const folder = candidate('captured', () => {})
+  const [failed] = await system.rows(`SELECT id FROM event WHERE key = 'evt_backtest'`)
+  const captures = [
+    await answerd('capture', failed.id),
+    await answerd('capture', `wamid.second.${phones[1]}`),
+    await answerd('capture', '--keep-text', `wamid.first.${phones[2]}`),
+    await answerd('capture', String((await system.rows(`SELECT id FROM event WHERE type = 'conversation.opened' LIMIT 1`))[0].id)),
+  ]
+  for (const { code, stderr } of captures) assert.equal(code, 0, stderr)
+  const text = captures.map(({ stdout }) => stdout).join('\n')
+  for (const secret of [...phones, '4711', 'Lovelace', 'wamid', 'cus_', '@example.org']) assert.ok(!text.includes(secret), `${secret} in:\n${text}`)
+  assert.match(captures[0].stdout, /t:event\("payment\.failed"/)
+  assert.match(captures[0].stdout, /t:expect_sent \{ template = "payment_failed", channel = "whatsapp" \}/)
+  assert.match(captures[2].stdout, /Hello\?/)
+  assert.doesNotMatch(captures[1].stdout, /Still there\?/)
+  writeFileSync(join(folder, 'captured_test.lua'), text)
+  const tested = await run(['test', join(folder, 'captured_test.lua')])
+  assert.equal(tested.code, 0, tested.stdout + tested.stderr + text)
+  assert.match(tested.stdout, /4 passed, 0 failed/)
+})
