@@ -120,7 +120,7 @@ story_event() { sql "SELECT id FROM event WHERE source = 'stripe' AND key = 'evt
 show_story() {
     local contact="(SELECT contact_id FROM identity WHERE identity = 'whatsapp:$story_phone')"
     printf '\nThe conversation (conversation_history):\n'
-    psql -X -P pager=off -c "SELECT at::time(0) AS "time", direction, channel, text, state FROM conversation_history WHERE contact_id = $contact ORDER BY at, message_id"
+    psql -X -P pager=off -c "SELECT at::time(0) AS time, direction, channel, text, state FROM conversation_history WHERE contact_id = $contact ORDER BY at, message_id"
     printf 'The delivery ledger (delivery_log):\n'
     psql -X -P pager=off -c "SELECT delivery_id, source, sent_as, state, attempts, message_state FROM delivery_log WHERE contact_id = $contact ORDER BY delivery_id"
     printf 'Why the failed payment had this effect (rule_trace):\n'
