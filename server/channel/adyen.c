@@ -285,10 +285,30 @@ static const struct channel_setting settings[] = {
     { NULL, SETTING_TEXT, false, NULL },
 };
 
+/* A key that is no hex would refuse every webhook, long after the configuration was loaded. */
+static err_t adyen_check(const json_t *from, struct error *reterr)
+{
+    struct secret_list secrets;
+    if (signature_secrets(from, &secrets, NULL) != ERR_NONE) {
+        return ERR_NONE; /* none at all: said elsewhere */
+    }
+    for (size_t i = 0; i < secrets.count; i++) {
+        struct buf key CLEANUP(buf_done);
+        buf_init(&key, MAX_KEY_SIZE);
+        bool usable = text_decode_hex(text_trim(secrets.secrets[i]), &key) && key.len > 0 && !key.overflowed;
+        crypto_wipe(key.ptr, key.len);
+        if (!usable) {
+            return fail(reterr, ERR_INVALID, "signing_secrets: key %zu is no key: Adyen shows them in hex", i + 1);
+        }
+    }
+    return ERR_NONE;
+}
+
 const struct channel_kind channel_adyen = {
     .name = "adyen",
     .provider = "adyen",
     .settings = settings,
+    .check = adyen_check,
     .verify = adyen_verify,
     .parse = adyen_parse,
     .sign = adyen_sign,

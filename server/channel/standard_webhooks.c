@@ -287,6 +287,26 @@ void standard_webhooks_key(const struct webhook *w, struct buf *ret_key)
     }
 }
 
+/* A secret that is no key would refuse every webhook, long after the configuration was loaded. */
+static err_t standard_check(const json_t *settings, struct error *reterr)
+{
+    struct secret_list secrets;
+    if (signature_secrets(settings, &secrets, NULL) != ERR_NONE) {
+        return ERR_NONE; /* none at all: said elsewhere */
+    }
+    for (size_t i = 0; i < secrets.count; i++) {
+        struct keys keys CLEANUP(keys_done) = { .count = 0 };
+        add_secret(&keys, secrets.secrets[i], false);
+        if (keys.count == 0) {
+            return fail(reterr, ERR_INVALID,
+                        "signing_secrets: secret %zu is no key: it must be base64 after whsec_ or whpk_\n"
+                        "HINT: copy it whole; a secret that is used as it is, without decoding, is kind hmac or stripe",
+                        i + 1);
+        }
+    }
+    return ERR_NONE;
+}
+
 static const struct channel_setting standard_settings[] = {
     SIGNING_SECRETS_SETTING("the secret (whsec_…) or, for v1a signatures, the public key (whpk_…); one or a list"),
     TOLERANCE_SETTING("how far the timestamp may be from now, both ways; default 300s"),
@@ -303,6 +323,7 @@ const struct channel_kind channel_standard_webhooks = {
     .name = "standard_webhooks",
     .provider = "standard_webhooks",
     .settings = standard_settings,
+    .check = standard_check,
     .verify = standard_verify,
     .parse = standard_parse,
     .sign = standard_sign,
@@ -312,6 +333,7 @@ const struct channel_kind channel_svix = {
     .name = "svix",
     .provider = "standard_webhooks",
     .settings = standard_settings,
+    .check = standard_check,
     .verify = standard_verify,
     .parse = standard_parse,
     .sign = svix_sign,

@@ -58,6 +58,7 @@ static int run(const struct command *command, int argc, char **argv)
     struct error e = { .code = ERR_NONE };
     if (simulator_new(&settings, &running, &e) != ERR_NONE) {
         code = command_failed(command, &e);
+        code = e.code == ERR_INVALID ? EXIT_USAGE : code; /* --listen or --faults */
     } else {
         obey_signals();
         simulator_run(running);

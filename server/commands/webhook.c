@@ -186,7 +186,8 @@ static int make_request(const struct command *command, const struct webhook_opti
     int code = add_headers(command, options, request);
     struct error e = { 0 };
     if (code == EXIT_OK && command_read_input(file, MAX_BODY_BYTES, &request->body, &e) != ERR_NONE) {
-        code = command_failed(command, &e);
+        (void)command_failed(command, &e);
+        code = EXIT_USAGE; /* not EXIT_WRONG, which is a verdict on what was read */
     }
     request->webhook.body = buf_bytes(&request->body);
     return code;
@@ -212,7 +213,7 @@ static int run_verify(const struct command *command, const struct channel_kind *
         return code;
     }
     err_t err = kind->check ? kind->check(settings, &e) : ERR_NONE;
-    if (err == ERR_NONE) {
+    if (err != ERR_INTERNAL) { /* of several secrets one may be no key: the others decide */
         err = kind->verify(&request.webhook, settings, &e);
     }
     if (err == ERR_NONE) {

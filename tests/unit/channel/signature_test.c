@@ -430,6 +430,37 @@ static void hmac_follows_its_settings(void **state)
     }
 }
 
+/* A secret that is cut or of another kind is found when the configuration is checked, not at the first webhook. */
+static void secrets_that_are_no_keys_are_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind, *settings, *words;
+    } cases[] = {
+        { "standard_webhooks", "{\"signing_secrets\":\"whsec_not!base64\"}", "secret 1" },
+        { "standard_webhooks", "{\"signing_secrets\":[\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\",\"whsec_\"]}", "secret 2" },
+        { "standard_webhooks", "{\"signing_secrets\":\"whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"}", "secret 1" },
+        { "svix", "{\"signing_secrets\":\"***\"}", "secret 1" },
+        { "svix", "{\"signing_secrets\":[\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]}", NULL },
+        { "standard_webhooks", "{}", NULL },
+        { "adyen", "{\"signing_secrets\":\"44782DEF5x\"}", "key 1" },
+        { "adyen", "{\"signing_secrets\":[\"44782DEF\",\"whsec_x\"]}", "key 2" },
+        { "adyen", "{\"signing_secrets\":\" 44782DEF \"}", NULL },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        json_t *settings CLEANUP(json_free) = json_loads(cases[i].settings, 0, NULL);
+        assert_non_null(settings);
+        struct error e = { .code = ERR_NONE };
+        err_t err = channel_find(cases[i].kind)->check(settings, &e);
+        if ((err != ERR_NONE) != (cases[i].words != NULL)) {
+            fail_msg("case %zu: %d, %s", i, err, e.text);
+        }
+        if (cases[i].words && strstr(e.text, cases[i].words) == NULL) {
+            fail_msg("'%s' does not say '%s'", e.text, cases[i].words);
+        }
+    }
+}
+
 static void hmac_refuses_settings_that_prove_nothing(void **state)
 {
     (void)state;
@@ -480,6 +511,7 @@ int main(void)
         cmocka_unit_test(chargebee_wants_user_and_password),
         cmocka_unit_test(paypal_trusts_no_other_host),
         cmocka_unit_test(classic_mollie_is_refused),
+        cmocka_unit_test(secrets_that_are_no_keys_are_found),
         cmocka_unit_test(hmac_follows_its_settings),
         cmocka_unit_test(hmac_refuses_settings_that_prove_nothing),
     };
