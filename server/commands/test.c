@@ -1,222 +1,149 @@
 /* `answerd test`: runs the *_test.lua files of rule directories, without a database or a network. */
-#include "channel/channel.h"
+#include "base/clock.h"
 #include "commands/commands.h"
-#include "commands/rule_release.h"
-#include "domain/rule_test.h"
-#include "rules/rule_set.h"
+#include "commands/rule_tests.h"
+#include "io/file_watch.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#include "base/memory.h"
+#define QUIET_MS 80 /* of one save */
 
 struct test_options {
-    const char *filter;
-    const char *shuffle;
-    bool tap;
-    bool coverage;
+    struct rule_tests_options tests;
+    const char *junit;
+    bool watch;
 };
 
-struct totals {
-    size_t passed;
-    size_t failed;
-    size_t number; /* of the last test printed */
-    bool broken;   /* a directory did not load */
+struct paths {
+    char *const *items;
+    int count;
 };
 
-static void print_problems(const json_t *problems)
+static int exit_code_of(const struct rule_tests *tests)
 {
-    size_t index;
-    json_t *problem;
-    json_array_foreach(problems, index, problem)
-    {
-        fprintf(stderr, "%s:%" PRId64 ": %s: %s\n", json_str_or(problem, "file", ""), json_int(problem, "line", 0),
-                json_str_or(problem, "severity", "error"), json_str_or(problem, "text", ""));
-        if (json_str(problem, "hint"))
-            fprintf(stderr, "  HINT: %s\n", json_str(problem, "hint"));
+    if (tests->broken)
+        return EXIT_CONFIGURATION;
+    if (tests->passed + tests->failed == 0) {
+        const char *filter = tests->options->filter;
+        fprintf(stderr, "answerd test: no test%s%s%s\nHINT: tests are in files *_test.lua beside the rules\n",
+                filter ? " has '" : " was found", filter ? filter : "", filter ? "' in its name" : "");
+        return EXIT_WRONG;
     }
+    return tests->failed > 0 ? EXIT_WRONG : EXIT_OK;
 }
 
-static uint64_t next_random(uint64_t *state)
+static int run_once(const struct command *command, const struct paths *paths, const struct test_options *options)
 {
-    *state += 0x9E3779B97F4A7C15ull;
-    uint64_t z = *state;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-    return z ^ (z >> 31);
-}
-
-static bool is_wanted(const struct rule_test_info *info, const struct test_options *options, const char *only_file)
-{
-    if (only_file) {
-        size_t length = strlen(info->file), wanted = strlen(only_file);
-        bool ends_so = length >= wanted && strcmp(info->file + length - wanted, only_file) == 0;
-        if (!ends_so || (length > wanted && info->file[length - wanted - 1] != '/'))
-            return false;
-    }
-    return !options->filter || strstr(info->name, options->filter) || strstr(info->file, options->filter);
-}
-
-static void print_indented(const char *report, const char *prefix)
-{
-    struct bytes rest = bytes_of(report);
-    while (rest.len > 0) {
-        const char *end = memchr(rest.ptr, '\n', rest.len);
-        size_t length = end ? (size_t)(end - rest.ptr) : rest.len;
-        printf("%s%.*s\n", prefix, (int)length, rest.ptr);
-        rest.ptr += end ? length + 1 : length;
-        rest.len -= end ? length + 1 : length;
-    }
-}
-
-static void run_one(struct rule_set *set, size_t index, const json_t *sources, json_t *coverage,
-                    const struct test_options *options, struct totals *totals)
-{
-    const struct rule_test_info *info = rule_set_test(set, index);
-    struct rule_test_outcome outcome;
-    rule_test_run(set, index, sources, coverage, &outcome);
-    totals->number++;
-    *(outcome.passed ? &totals->passed : &totals->failed) += 1;
-    if (options->tap)
-        printf("%sok %zu - %s: %s\n", outcome.passed ? "" : "not ", totals->number, info->file, info->name);
-    else
-        printf("%s %s: %s\n", outcome.passed ? "ok  " : "FAIL", info->file, info->name);
-    if (!outcome.passed)
-        print_indented(outcome.report, options->tap ? "# " : "     ");
-    rule_test_outcome_done(&outcome);
-}
-
-static void print_coverage(const struct rule_set *set, const json_t *coverage)
-{
-    printf("\nrules that the tests made run:\n");
-    for (size_t i = 0; i < rule_set_count(set); i++) {
-        const char *name = rule_set_rule(set, i)->name;
-        const json_t *counts = json_object_at(coverage, name);
-        printf("  %-28s ran %" PRId64 ", skipped %" PRId64 ", failed %" PRId64 "%s\n", name, json_int(counts, "ran", 0),
-               json_int(counts, "skipped", 0), json_int(counts, "failed", 0) + json_int(counts, "over_budget", 0),
-               json_int(counts, "ran", 0) == 0 ? "  <- never ran" : "");
-    }
-}
-
-/* Runs the tests of one set, all in the order of the files or shuffled. */
-static void run_set(struct rule_set *set, const char *only_file, const json_t *sources,
-                    const struct test_options *options, struct totals *totals)
-{
-    size_t count = rule_set_test_count(set), wanted = 0;
-    size_t *order = memory_new((count + 1) * sizeof(*order));
-    for (size_t i = 0; i < count; i++)
-        if (is_wanted(rule_set_test(set, i), options, only_file))
-            order[wanted++] = i;
-    if (options->shuffle) {
-        uint64_t state = strtoull(options->shuffle, NULL, 10);
-        for (size_t i = wanted; i > 1; i--) {
-            size_t other = (size_t)(next_random(&state) % i), kept = order[i - 1];
-            order[i - 1] = order[other];
-            order[other] = kept;
-        }
-    }
-    json_t *coverage = options->coverage ? json_object() : NULL;
-    for (size_t i = 0; i < wanted; i++)
-        run_one(set, order[i], sources, coverage, options, totals);
-    if (coverage)
-        print_coverage(set, coverage);
-    json_decref(coverage);
-    free(order);
-}
-
-static void run_path(const char *path, const json_t *sources, const struct test_options *options, struct totals *totals)
-{
-    /* A file stands for its tests; the rules are those of its directory. */
-    char *directory = memory_text(path);
-    const char *only_file = NULL;
-    struct stat status;
-    if (stat(path, &status) == 0 && S_ISREG(status.st_mode)) {
-        char *slash = strrchr(directory, '/');
-        only_file = slash ? path + (slash - directory) + 1 : path;
-        if (slash)
-            *slash = '\0';
-        char *whole = slash ? directory : memory_text(".");
-        if (!slash) {
-            free(directory);
-            directory = whole;
-        }
-    }
+    struct rule_tests tests;
+    rule_tests_begin(&tests, &options->tests);
+    msec_t began = clock_steady();
+    if (options->tests.tap)
+        printf("TAP version 13\n");
+    for (int i = 0; i < paths->count; i++)
+        rule_tests_run(&tests, paths->items[i]);
+    if (options->tests.tap)
+        printf("1..%zu\n", tests.passed + tests.failed);
+    printf("%s%zu passed, %zu failed, %.2f s\n", options->tests.tap ? "# " : "", tests.passed, tests.failed,
+           (double)(clock_steady() - began) / 1000);
+    fflush(stdout);
+    int exit_code = exit_code_of(&tests);
     struct error e;
-    struct rule_sources *files = NULL;
-    struct rule_set *set = NULL;
-    const struct rule_limits limits = rule_limits_default();
-    json_t *problems = json_array();
-    err_t err = rule_sources_read(directory, true, &files, &e);
-    if (err == ERR_NONE)
-        err = rule_set_load(files, &limits, problems, &set, &e);
-    print_problems(problems);
-    if (err == ERR_NONE) {
-        run_set(set, only_file, sources, options, totals);
-    } else {
-        totals->broken = true;
-        if (json_array_size(problems) == 0)
-            fprintf(stderr, "answerd test: %s\n", e.text);
-        else
-            fprintf(stderr, "answerd test: the rules in %s do not load\n", directory);
+    if (options->junit && rule_tests_write_junit(&tests, options->junit, &e)) {
+        fprintf(stderr, "answerd %s: %s\n", command->name, e.text);
+        exit_code = EXIT_INTERNAL;
     }
-    json_decref(problems);
-    rule_set_free(set);
-    rule_sources_free(files);
-    free(directory);
+    rule_tests_done(&tests);
+    return exit_code;
+}
+
+/* The directory itself, lib and data; those that are made in the meantime are found at the next change. */
+static err_t watch_directories(struct file_watch *watch, const struct paths *paths, struct error *reterr)
+{
+    err_t err = ERR_NONE;
+    for (int i = 0; i < paths->count && err == ERR_NONE; i++) {
+        const char *only_file;
+        char *directory = rule_tests_directory(paths->items[i], &only_file);
+        static const char *const folders[] = { "", "/lib", "/data" };
+        for (size_t n = 0; n < ARRAY_LEN(folders) && err == ERR_NONE; n++) {
+            struct buf path;
+            buf_init(&path, 65536);
+            buf_addf(&path, "%s%s", directory, folders[n]);
+            err = file_watch_add(watch, path.ptr, reterr);
+            buf_done(&path);
+        }
+        free(directory);
+    }
+    return err;
+}
+
+static int run_watching(const struct command *command, const struct paths *paths, const struct test_options *options)
+{
+    struct file_watch *watch;
+    struct error e;
+    if (file_watch_new(&watch, &e))
+        return command_failed(command, &e);
+    for (;;) {
+        /* Watched before the files are read, so that no change falls between. */
+        err_t err = watch_directories(watch, paths, &e);
+        if (err) {
+            file_watch_free(watch);
+            return command_failed(command, &e);
+        }
+        if (isatty(STDOUT_FILENO))
+            printf("\033[2J\033[H");
+        run_once(command, paths, options);
+        printf("waiting for a file to change; end with Ctrl-C\n");
+        if (fflush(stdout) != 0 || ferror(stdout))
+            break; /* nobody reads it any more */
+        while (!file_watch_wait(watch, ".lua", QUIET_MS, -1))
+            if (errno != EINTR)
+                break;
+    }
+    file_watch_free(watch);
+    return EXIT_OK;
 }
 
 static int run(const struct command *command, int argc, char **argv)
 {
-    struct test_options options = { NULL };
-    void *const values[] = { &options.filter, &options.shuffle, &options.tap, &options.coverage };
+    struct test_options options = { .watch = false };
+    void *const values[] = { &options.tests.filter,   &options.tests.shuffle, &options.tests.tap,
+                             &options.tests.coverage, &options.junit,         &options.watch };
     int operands, exit_code;
     if (!options_parse(command, argc, argv, values, &operands, &exit_code))
         return exit_code;
-    if (options.shuffle && strspn(options.shuffle, "0123456789") != strlen(options.shuffle))
-        return command_usage_error(command, "--shuffle takes a number, not '%s'", options.shuffle);
-
-    json_t *sources = rule_test_sources();
-    struct totals totals = { 0 };
-    if (options.tap)
-        printf("TAP version 13\n");
+    const char *shuffle = options.tests.shuffle;
+    if (shuffle && (!*shuffle || strspn(shuffle, "0123456789") != strlen(shuffle)))
+        return command_usage_error(command, "--shuffle takes a number, not '%s'", shuffle);
+    char usual_directory[] = "rules";
+    char *const usual[] = { usual_directory };
+    struct paths paths = { argv + 1, operands };
     if (operands == 0)
-        run_path("rules", sources, &options, &totals);
-    for (int i = 1; i <= operands; i++)
-        run_path(argv[i], sources, &options, &totals);
-    json_decref(sources);
-    if (options.tap)
-        printf("1..%zu\n", totals.number);
-    printf("%s%zu passed, %zu failed\n", options.tap ? "# " : "", totals.passed, totals.failed);
-    if (totals.broken)
-        return EXIT_CONFIGURATION;
-    if (totals.number == 0) {
-        fprintf(stderr, "answerd test: no test%s%s%s\nHINT: tests are in files *_test.lua beside the rules\n",
-                options.filter ? " has '" : " was found", options.filter ? options.filter : "",
-                options.filter ? "' in its name" : "");
-        return EXIT_WRONG;
-    }
-    return totals.failed > 0 ? EXIT_WRONG : EXIT_OK;
+        paths = (struct paths){ usual, 1 };
+    return options.watch ? run_watching(command, &paths, &options) : run_once(command, &paths, &options);
 }
 
-static const struct command_option options[] = {
+static const struct command_option options_table[] = {
     { "filter", OPTION_TEXT, "TEXT", "only tests with TEXT in their name or file" },
     { "shuffle", OPTION_TEXT, "SEED", "run them in another order, the same for the same SEED" },
     { "tap", OPTION_FLAG, NULL, "print the Test Anything Protocol" },
-    { "coverage", OPTION_FLAG, NULL, "say which rules the tests made run" },
+    { "coverage", OPTION_FLAG, NULL, "say which rules ran, and which 'when' was both true and false" },
+    { "junit", OPTION_TEXT, "FILE", "also write the results to FILE, as JUnit's XML" },
+    { "watch", OPTION_FLAG, NULL, "run again whenever a file changes" },
     { NULL, OPTION_FLAG, NULL, NULL },
 };
 
 const struct command command_test = {
     .name = "test",
     .summary = "run the unit tests of rules",
-    .usage = "[--filter TEXT] [--shuffle SEED] [--tap] [--coverage] [PATH]...",
+    .usage = "[--filter TEXT] [--shuffle SEED] [--tap] [--coverage] [--junit FILE] [--watch] [PATH]...",
     .details =
         "PATH is a directory of rules or one of its *_test.lua files; `rules` when none is given. The tests run\n"
         "in the real sandbox with a world in memory and virtual time: no database, no network, no waiting.\n"
         "They find one source of each kind, under the kind's name: whatsapp, telegram, stripe, ...",
-    .options = options,
+    .options = options_table,
     .run = run,
 };

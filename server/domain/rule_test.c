@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "domain/departure.h"
 #include "domain/desk.h"
+#include "domain/rule_test_text.h"
 #include "domain/rule_test_world.h"
 
 /* Monday, 5 January 2026, 10:00 UTC: a working hour without a change of clocks near. */
@@ -28,17 +29,22 @@ void world_begin_act(struct world *world)
     json_array_clear(world->events);
 }
 
-static void count_coverage(struct world *world, const json_t *trace)
+/* One more of `what` under a name: coverage[part][name][what]. */
+static void count(struct world *world, const char *part, const char *name, const char *what)
 {
-    const char *rule = json_str_or(trace, "rule", ""), *verdict = json_str_or(trace, "verdict", "");
-    if (!world->coverage)
+    if (!world->coverage || !name)
         return;
-    json_t *counts = json_object_at(world->coverage, rule);
+    json_t *all = json_object_at(world->coverage, part);
+    if (!all) {
+        all = json_object();
+        json_put(world->coverage, part, all);
+    }
+    json_t *counts = json_object_at(all, name);
     if (!counts) {
         counts = json_object();
-        json_put(world->coverage, rule, counts);
+        json_put(all, name, counts);
     }
-    json_put_int(counts, verdict, json_int(counts, verdict, 0) + 1);
+    json_put_int(counts, what, json_int(counts, what, 0) + 1);
 }
 
 static void take_traces(struct world *world, const json_t *event, const json_t *traces)
@@ -54,7 +60,7 @@ static void take_traces(struct world *world, const json_t *event, const json_t *
         if (strcmp(verdict, "failed") == 0 || strcmp(verdict, "over_budget") == 0)
             json_array_append(world->errors, kept);
         json_decref(kept);
-        count_coverage(world, trace);
+        count(world, "rules", json_str(trace, "rule"), json_str_or(trace, "verdict", ""));
     }
 }
 
@@ -106,8 +112,15 @@ static void dispatch(struct world *world, json_t *delivery)
     json_put_str(sent, "sent_as", departure.sent_as);
     json_put_str(sent, "provider_message_id", provider_id);
     const json_t *message = memory_store_message(world->store, json_int(delivery, "message_id", 0));
-    if (message)
+    if (message) {
+        const json_t *content = json_object_at(message, "content");
         json_put(sent, "message", json_deep_copy(message));
+        const json_t *survey = rule_set_declaration(world->rules, "survey", json_str_or(content, "survey", ""));
+        bool approved = strcmp(json_str_or(sent, "sent_as", ""), "approved") == 0;
+        count(world, "templates", json_str_or(content, "template", approved ? json_str(survey, "template") : NULL),
+              "sent");
+        count(world, "surveys", json_str(survey, "name"), "sent");
+    }
     json_array_append_new(world->sent, sent);
 }
 
@@ -162,39 +175,6 @@ void world_advance(struct world *world, msec_t until)
         world->now = until;
 }
 
-static void describe_traces(const struct world *world, struct buf *out)
-{
-    const char *last = "";
-    size_t index;
-    json_t *trace;
-    if (json_array_size(world->traces) == 0)
-        buf_add_text(out, "  no rule listens to what happened\n");
-    json_array_foreach(world->traces, index, trace)
-    {
-        const char *type = json_str_or(trace, "type", "");
-        if (strcmp(type, last) != 0)
-            buf_addf(out, "  on %s:\n", type);
-        last = type;
-        buf_addf(out, "    %-20s %-11s", json_str_or(trace, "rule", ""), json_str_or(trace, "verdict", ""));
-        if (json_str(trace, "file"))
-            buf_addf(out, " %s:%lld", json_str(trace, "file"), (long long)json_int(trace, "line", 0));
-        buf_add_char(out, '\n');
-        if (json_str(trace, "error"))
-            buf_addf(out, "      error: %s\n", json_str(trace, "error"));
-        size_t position;
-        json_t *printed, *effect;
-        json_array_foreach(json_array_at(trace, "log"), position, printed)
-            buf_addf(out, "      printed at line %lld: %s\n", (long long)json_int(printed, "line", 0),
-                     json_str_or(printed, "text", ""));
-        json_array_foreach(json_array_at(trace, "effects"), position, effect)
-        {
-            char *text = json_dump(effect);
-            buf_addf(out, "      %.300s%s\n", text, strlen(text) > 300 ? "…" : "");
-            free(text);
-        }
-    }
-}
-
 err_t world_fail(struct world *world, struct error *reterr, const char *detail, const char *format, ...)
 {
     char what[512];
@@ -206,7 +186,10 @@ err_t world_fail(struct world *world, struct error *reterr, const char *detail, 
     buf_addf(&world->report, "%s:%d: t:%s: %s\n", world->file, world->line, world->verb, what);
     if (detail)
         buf_add_text(&world->report, detail);
-    describe_traces(world, &world->report);
+    if (json_array_size(world->events) == 0)
+        buf_add_text(&world->report, "  nothing happened in the last act\n");
+    else
+        test_text_add_traces(&world->report, world->traces);
     return fail(reterr, ERR_INVALID, "%s:%d: t:%s: %s", world->file, world->line, world->verb, what);
 }
 
@@ -264,6 +247,9 @@ static bool errors_left(struct world *world)
     buf_clear(&world->report);
     buf_addf(&world->report, "rule '%s' failed on %s: %s\n", json_str_or(error, "rule", ""),
              json_str_or(error, "type", "an event"), json_str_or(error, "error", ""));
+    json_t *one = json_pack("[O]", (json_t *)(uintptr_t)error);
+    test_text_add_traces(&world->report, one);
+    json_decref(one);
     buf_add_text(&world->report, "  (when that is meant, say t:expect_error { rule = … })\n");
     return true;
 }
@@ -289,8 +275,11 @@ void rule_test_run(struct rule_set *set, size_t index, const json_t *sources, js
     struct rule_test_host host = { .verb = run_verb, .now = read_now, .arg = &world };
     struct error error = { .code = ERR_NONE };
     bool passed = rule_set_run_test(set, index, &host, &error) == ERR_NONE;
-    if (!passed && world.report.len == 0)
+    if (!passed && world.report.len == 0) {
         buf_addf(&world.report, "%s\n", error.text);
+        if (json_array_size(world.traces) > 0)
+            test_text_add_traces(&world.report, world.traces);
+    }
     if (passed && errors_left(&world))
         passed = false;
     *ret_outcome = (struct rule_test_outcome){ .passed = passed };

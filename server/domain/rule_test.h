@@ -19,7 +19,8 @@ struct rule_test_outcome {
 void rule_test_outcome_done(struct rule_test_outcome *outcome);
 
 /* Runs test number `index` of the set in a fresh world. `sources` as in desk_settings. The outcome depends on nothing
- * but the set and the test. `coverage` (object, may be NULL) counts verdicts by rule: {"inbox": {"ran": 3, …}}. */
+ * but the set and the test. `coverage` (object, may be NULL) counts the verdicts of rules, and what was sent:
+ * {"rules": {"inbox": {"ran": 3, "skipped": 1}}, "templates": {"welcome": {"sent": 2}}, "surveys": …}. */
 void rule_test_run(struct rule_set *set, size_t index, const json_t *sources, json_t *coverage,
                    struct rule_test_outcome *ret_outcome);
 

@@ -1,8 +1,8 @@
 /* The verbs that look at what came of it. Each fails with what was expected, what there is, and why. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "domain/rule_test_text.h"
 #include "domain/rule_test_world.h"
 
 #define DETAIL_MAX_BYTES ((size_t)16 * 1024)
@@ -63,13 +63,6 @@ static bool contains_all(const json_t *wanted, const char *text)
     return true;
 }
 
-static void add_json(struct buf *out, const char *label, const json_t *value)
-{
-    char *text = value ? json_dump(value) : NULL;
-    buf_addf(out, "  %s %.800s\n", label, text ? text : "nil");
-    free(text);
-}
-
 /* Compares field by field; `contains` looks into `text`. Adds the lines of the difference and returns false. */
 static bool compare(const json_t *wanted, const json_t *got, struct buf *detail)
 {
@@ -85,12 +78,7 @@ static bool compare(const json_t *wanted, const json_t *got, struct buf *detail)
         if (same)
             buf_add_text(detail, "  differs:\n");
         same = false;
-        char *expected = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        char *found = actual ? json_dumps(actual, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-        buf_addf(detail, "    %s: expected %.300s, got %.300s\n", key, expected ? expected : "?",
-                 found ? found : "nil");
-        free(expected);
-        free(found);
+        test_text_add_difference(detail, key, value, actual);
     }
     return same;
 }
@@ -140,7 +128,7 @@ void world_describe_sent(const json_t *sent, struct buf *out)
     json_t *facts = facts_of_sent(sent);
     if (json_array_size(json_array_at(facts, "buttons")) == 0)
         json_object_del(facts, "buttons");
-    add_json(out, "sent:    ", facts);
+    test_text_add_line(out, "sent:    ", facts);
     json_decref(facts);
 }
 
@@ -152,7 +140,7 @@ static void describe_held(const struct world *world, struct buf *out)
     {
         buf_addf(out, "  held back: %s\n", json_str_or(held, "reason", ""));
         const json_t *form = json_object_at(json_object_at(held, "request"), "free");
-        add_json(out, "           ", form);
+        test_text_add_line(out, "           ", form);
     }
 }
 
@@ -168,7 +156,7 @@ static json_t *expect_sent(struct world *world, const json_t *first, const json_
         json_object_set(wanted, "text", (json_t *)(uintptr_t)first);
     const json_t *sent = json_array_get(world->sent, world->sent_taken);
     if (!sent) {
-        add_json(&detail, "expected:", wanted);
+        test_text_add_line(&detail, "expected:", wanted);
         buf_addf(&detail, "  got:      nothing %swas sent\n", world->sent_taken > 0 ? "more " : "");
         describe_held(world, &detail);
         json_decref(wanted);
@@ -185,8 +173,8 @@ static json_t *expect_sent(struct world *world, const json_t *first, const json_
     if (recipient && !strchr(recipient, ':'))
         json_object_set(facts, "to", json_object_get(facts, "recipient"));
     if (!compare(wanted, facts, &detail)) {
-        add_json(&detail, "expected:", wanted);
-        add_json(&detail, "got:     ", facts);
+        test_text_add_line(&detail, "expected:", wanted);
+        test_text_add_line(&detail, "got:     ", facts);
         world_fail(world, reterr, detail.ptr, "another message was sent");
         json_decref(facts);
         facts = NULL;
@@ -224,7 +212,7 @@ static json_t *expect_held(struct world *world, const json_t *first, const json_
         json_array_remove(world->held, json_array_size(world->held) - 1);
         return NULL;
     }
-    add_json(&detail, "expected:", first);
+    test_text_add_line(&detail, "expected:", first);
     describe_held(world, &detail);
     world_fail(world, reterr, detail.ptr,
                held ? "a message was held back for another reason" : "no message was held back");
@@ -271,11 +259,11 @@ static json_t *expect_row(struct world *world, const json_t *rows, const json_t 
     const json_t *newest = json_array_get(rows, json_array_size(rows) - 1);
     if (newest && found == 0)
         compare(wanted, newest, &detail);
-    add_json(&detail, "expected:", wanted);
+    test_text_add_line(&detail, "expected:", wanted);
     if (!newest)
         buf_addf(&detail, "  got:      no %s at all\n", what);
     else
-        add_json(&detail, "newest:  ", newest);
+        test_text_add_line(&detail, "newest:  ", newest);
     json_decref(wanted);
     if (count >= 0)
         world_fail(world, reterr, detail.ptr, "expected %lld such %s%s, got %lld", (long long)count, what,
@@ -394,8 +382,8 @@ static json_t *expect_webhook(struct world *world, const json_t *first, const js
         world->webhooks_taken += webhook ? 1 : 0;
         return facts;
     }
-    add_json(&detail, "expected:", first);
-    add_json(&detail, "got:     ", facts);
+    test_text_add_line(&detail, "expected:", first);
+    test_text_add_line(&detail, "got:     ", facts);
     json_decref(facts);
     world_fail(world, reterr, detail.ptr, webhook ? "another webhook was sent" : "no webhook was sent");
     return NULL;

@@ -155,7 +155,7 @@ function main.finish(sources)
     for position, rule in ipairs(rules) do
         description.rules[position] = {
             name = rule.name, doc = rule.doc or "", file = rule.file, line = rule.line, priority = rule.priority,
-            on = rule.on, budget = rule.budget,
+            on = rule.on, budget = rule.budget, has_when = rule.when ~= nil,
         }
     end
     for position, test in ipairs(tests) do
