@@ -198,6 +198,8 @@ CREATE TABLE address (
     unreachable_at     timestamptz,
     unreachable_reason text,
     next_slot_at       timestamptz, -- pace (GCRA: theoretical arrival time)
+    delivered_up_to    timestamptz, -- what was sent until then has arrived, or was read: see apply_watermark()
+    read_up_to         timestamptz,
     PRIMARY KEY (source, identity)
 ) WITH (fillfactor = 80);
 CREATE INDEX address_by_contact ON address (contact_id);

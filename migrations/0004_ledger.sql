@@ -59,6 +59,60 @@ BEGIN
 END
 $$;
 
+-- When a message left at the latest. The provider's own time of it lies between this and its answer to us.
+CREATE FUNCTION message_left_at(m message) RETURNS timestamptz
+LANGUAGE sql STABLE
+RETURN date_trunc('milliseconds', coalesce(
+    (SELECT max(d.last_attempt_at) FROM delivery AS d
+      WHERE d.message_id = m.id AND d.created_at >= m.created_at - interval '1 day'), m.sent_at, m.occurred_at));
+
+-- Some providers name no messages: everything that was sent to this address until `up_to` was delivered or read. It
+-- says nothing of sends that failed or of which nobody knows whether they happened. Returns how many messages it moved.
+--
+-- What is being sent at the moment may have been read already: the sender finds the time at the address when it records
+-- the provider's answer (accept_delivery). Each of the two waits for the other at the outbox: neither is missed.
+CREATE FUNCTION apply_watermark(of_source text, of_identity text, new_state text, up_to timestamptz,
+                                state_at timestamptz) RETURNS integer
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    is_read constant boolean := new_state IN ('read', 'played');
+    entry record;
+    moved integer := 0;
+BEGIN
+    IF new_state NOT IN ('delivered', 'read', 'played') THEN
+        RAISE EXCEPTION 'messages up to a time cannot be "%"', new_state USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM 1 FROM outbox AS o WHERE o.recipient = of_source || ' ' || of_identity AND o.state IN ('sending', 'unknown')
+      ORDER BY o.position FOR UPDATE;
+    UPDATE address AS a
+       SET delivered_up_to = greatest(a.delivered_up_to, up_to),
+           read_up_to = CASE WHEN is_read THEN greatest(a.read_up_to, up_to) ELSE a.read_up_to END
+     WHERE a.source = of_source AND a.identity = of_identity;
+    -- No provider lets us write for longer than a week after the customer did.
+    FOR entry IN
+        SELECT m.id, m.created_at
+          FROM address AS a
+          JOIN conversation AS v ON v.contact_id = a.contact_id
+         CROSS JOIN LATERAL (SELECT x.* FROM message AS x
+                              WHERE x.conversation_id = v.id
+                                AND x.created_at BETWEEN up_to - interval '14 days' AND up_to OFFSET 0) AS m
+         WHERE a.source = of_source AND a.identity = of_identity AND v.updated_at > up_to - interval '14 days'
+           AND m.direction = 'out' AND m.source = of_source AND m.identity = of_identity
+           AND (m.state = 'sent' OR (m.state = 'delivered' AND is_read)) AND message_left_at(m) <= up_to
+         ORDER BY m.id
+    LOOP
+        PERFORM move_message(entry.id, entry.created_at, new_state, state_at);
+        moved := moved + 1;
+    END LOOP;
+    RETURN moved;
+END
+$$;
+COMMENT ON FUNCTION apply_watermark(text, text, text, timestamptz, timestamptz) IS
+    'Moves the ledger of everything that was sent to an address until a time.';
+
 -- What a provider says about a message: by our echo (the delivery's id), by the provider's own id, or by primary key.
 -- Returns false when the message is not known (yet): the status is kept then, and joined when the id is recorded.
 --

@@ -135,7 +135,8 @@ BEGIN
          ORDER BY coalesce(r.state, 'active') <> 'active' DESC, r.id
         ON CONFLICT (id) DO UPDATE
            SET contact_id = excluded.contact_id, conversation_id = excluded.conversation_id,
-               other_references = excluded.other_references, state = excluded.state, step = excluded.step, steps = excluded.steps, vars = excluded.vars,
+               other_references = excluded.other_references, state = excluded.state, step = excluded.step,
+               steps = excluded.steps, vars = excluded.vars,
                reached_at = least(o.reached_at, excluded.reached_at), next_attempt_at = excluded.next_attempt_at,
                ended_at = excluded.ended_at, ended_by = excluded.ended_by;
     END IF;
@@ -224,13 +225,16 @@ BEGIN
         SELECT s.*
           FROM jsonb_to_recordset(changes->'message_states')
                AS s (id bigint, created_at timestamptz, source text, provider_message_id text, delivery_id bigint,
-                   state text,
-                     at timestamptz, error_code text, reason text)
-         ORDER BY s.provider_message_id, s.id, s.delivery_id
+                     identity text, up_to timestamptz, state text, at timestamptz, error_code text, reason text)
+         ORDER BY s.provider_message_id, s.id, s.delivery_id, s.identity
     LOOP
+        IF entry.up_to IS NOT NULL THEN
+            PERFORM apply_watermark(entry.source, entry.identity, entry.state, entry.up_to, coalesce(entry.at, now()));
+            CONTINUE;
+        END IF;
         PERFORM apply_message_state(entry.source, entry.provider_message_id, entry.delivery_id, entry.state,
                                     coalesce(entry.at, now()), entry.error_code, entry.reason, entry.id,
-                                        entry.created_at);
+                                    entry.created_at);
     END LOOP;
 END
 $$;

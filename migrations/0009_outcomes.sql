@@ -49,6 +49,12 @@ BEGIN
         RETURN;
     END IF;
     PERFORM move_message(d.message_id, d.message_created_at, 'sent', clock_timestamp());
+    PERFORM move_message(d.message_id, d.message_created_at, CASE WHEN w.is_read THEN 'read' ELSE 'delivered' END,
+                         w.up_to)
+       FROM (SELECT a.read_up_to >= left_at AS is_read,
+                    CASE WHEN a.read_up_to >= left_at THEN a.read_up_to ELSE a.delivered_up_to END AS up_to
+               FROM address AS a, date_trunc('milliseconds', d.last_attempt_at) AS left_at
+              WHERE a.source = d.source AND a.identity = d.identity AND a.delivered_up_to >= left_at) AS w;
     IF provider_id IS NOT NULL THEN
         PERFORM join_unmatched_statuses(d.source, provider_id);
     END IF;

@@ -93,12 +93,42 @@ static void apply_edits(struct memory_store *store, const json_t *edits)
     }
 }
 
+static bool is_text(const json_t *row, const char *key, const char *text)
+{
+    return strcmp(json_str_or(row, key, ""), text) == 0;
+}
+
+/* Everything that was sent to an address until a time, and has arrived as far as one knows. */
+static void apply_watermark(struct memory_store *store, const json_t *mark)
+{
+    const char *source = json_str_or(mark, "source", ""), *identity = json_str_or(mark, "identity", "");
+    msec_t up_to = json_time(mark, "up_to", 0), at = json_time(mark, "at", up_to);
+    const char *key;
+    json_t *row;
+    json_object_foreach(rows_all(store->rows, ROWS_MESSAGE), key, row)
+    {
+        msec_t sent = json_time(row, "sent_at", 0);
+        bool has_arrived = is_text(row, "state", "sent") || is_text(row, "state", "delivered");
+        if (!is_text(row, "source", source) || !is_text(row, "identity", identity) || !is_text(row, "direction", "out") ||
+            !has_arrived || sent == 0 || sent > up_to)
+            continue;
+        ledger_apply(row, json_str_or(mark, "state", ""), at, NULL, NULL);
+        json_t *outreach = rows_by_id(store->rows, ROWS_OUTREACH, json_int(row, "outreach_id", 0));
+        if (outreach && !json_str(outreach, "reached_at"))
+            json_put_time(outreach, "reached_at", at);
+    }
+}
+
 static void apply_states(struct memory_store *store, const json_t *states)
 {
     size_t index;
     json_t *state;
     json_array_foreach(states, index, state)
     {
+        if (json_str(state, "up_to")) {
+            apply_watermark(store, state);
+            continue;
+        }
         json_t *row = rows_by_id(store->rows, ROWS_MESSAGE, json_int(state, "id", 0));
         if (!row)
             row = memory_store_by_provider_id(store, json_str(state, "source"), json_str(state, "provider_message_id"));

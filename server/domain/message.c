@@ -165,10 +165,30 @@ void message_delete(struct scene *scene, json_t *message)
     message_change(scene, message, columns);
 }
 
+/* Some providers name no messages: everything until a time was delivered or read. The store knows which those are. */
+static void take_watermark(struct scene *scene, const char *state, const json_t *status)
+{
+    const json_t *identities = json_array_at(json_object_at(scene->event, "contact"), "identities");
+    const char *identity = json_string_value(json_array_get(identities, 0));
+    if (!identity || (strcmp(state, "delivered") != 0 && strcmp(state, "read") != 0))
+        return;
+    json_t *entry = json_object();
+    json_put_str(entry, "source", json_str(scene->event, "source"));
+    json_put_str(entry, "identity", identity);
+    json_put_str(entry, "state", state);
+    json_put_time(entry, "up_to", json_time(status, "up_to", 0));
+    json_put_time(entry, "at", json_time(scene->event, "occurred_at", scene->now));
+    desk_log_add(scene->desk, LOG_MESSAGE_STATES, entry);
+}
+
 void message_take_status(struct scene *scene, json_t *message)
 {
     const json_t *status = json_object_at(scene->event, "status");
     const char *state = json_str(status, "state");
+    if (ledger_is_reported(state) && !message && !json_str(status, "message_id") && json_time(status, "up_to", 0) > 0) {
+        take_watermark(scene, state, status);
+        return;
+    }
     if (!ledger_is_reported(state))
         return; /* a provider's word that the ledger does not know is kept in the event, and stops nothing */
     const json_t *error = json_object_at(status, "error");

@@ -14,7 +14,8 @@ json_t *message_find_target(const struct scene *scene);
 
 void message_edit(struct scene *scene, json_t *message);
 void message_delete(struct scene *scene, json_t *message);
-/* Records the status in the ledger; `message` may be NULL when the message is not known (yet). */
+/* Records the status in the ledger; `message` may be NULL when the message is not known (yet), or when the status is
+ * about everything until `status.up_to`. */
 void message_take_status(struct scene *scene, json_t *message);
 
 /* Sets columns of a message also when its row was written by an earlier batch. Takes over `columns`. */

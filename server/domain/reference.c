@@ -18,9 +18,10 @@ int reference_match(const json_t *event, const char *reference)
         const char *part;
         const char *key;
     } places[] = {
-        { "payment", "reference" }, { "payment", "invoice" },      { "payment", "order" }, { "payment", "subscription" },
-        { "payment", "id" },        { "subscription", "id" },      { "order", "reference" }, { "order", "id" },
-        { "body", "reference" },    { "outreach", "reference" },
+        { "payment", "reference" },    { "payment", "invoice" }, { "payment", "order" },
+        { "payment", "subscription" }, { "payment", "id" },      { "subscription", "id" },
+        { "order", "reference" },      { "order", "id" },        { "body", "reference" },
+        { "outreach", "reference" },
     };
     int match = -1;
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
@@ -34,8 +35,7 @@ int reference_match_outreach(const json_t *event, const json_t *outreach)
     int match = *reference ? reference_match(event, reference) : -1;
     size_t index;
     json_t *name;
-    json_array_foreach(json_array_at(outreach, "other_references"), index, name)
-    {
+    json_array_foreach (json_array_at(outreach, "other_references"), index, name) {
         if (match != 1 && json_is_string(name))
             match = reference_match(event, json_string_value(name));
     }

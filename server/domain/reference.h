@@ -1,8 +1,8 @@
 /* What an outreach is about: its reference, the other names of the same thing, and the payment behind it. Internal to
  * domain/.
  *
- * A provider may tell of one failed payment twice under different names: Stripe's payment_intent.payment_failed does not
- * say any more (from API version 2025-03-31 on) which invoice it was for, so it names the payment, and
+ * A provider may tell of one failed payment twice under different names: Stripe's payment_intent.payment_failed does
+ * not say any more (from API version 2025-03-31 on) which invoice it was for, so it names the payment, and
  * invoice.payment_failed the invoice. What tells that they are one: the same contact, amount and currency within ten
  * minutes, and not two different invoices of one source. The names are then kept together, and either of them ends the
  * outreach.

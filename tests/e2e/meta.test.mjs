@@ -1,14 +1,17 @@
-// What Meta's webhooks hold beyond messages for us: what another number of the same app receives.
+// What Meta's webhooks hold beyond messages for us: what another number of the same app receives, and statuses that name
+// no messages.
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { whatsapp } from './support/providers.mjs'
+import { meta, whatsapp } from './support/providers.mjs'
 import { System } from './support/system.mjs'
 
 let system
 
 before(async () => {
-  system = await System.start()
+  system = await System.start({
+    config: 'source "messenger" { kind = "messenger", app_secret = env "WHATSAPP_APP_SECRET", verify_token = "v", access_token = "a-page-token", page_id = "555", api_url = env "ANSWERD_SIMULATE_URL" }',
+  })
 })
 after(() => system?.stop())
 
@@ -29,4 +32,30 @@ test('what another number of the app receives is kept, and answered from no numb
   assert.match(webhook.problem, /phone number id 999/)
   const kept = await system.value(`SELECT doc #>> '{body,value,messages,0,id}' FROM event WHERE type = 'webhook.whatsapp'`)
   assert.equal(kept, 'wamid.other')
+})
+
+const ofMessenger = (person, key, content) => meta.sign({
+  object: 'page', entry: [{ id: '555', time: Date.now(), messaging: [{ sender: { id: person }, recipient: { id: '555' }, timestamp: Date.now(), [key]: content }] }],
+})
+const outgoing = (person) => system.rows(`SELECT state, read_at FROM message WHERE identity = 'messenger:${person}' AND direction = 'out' ORDER BY id`)
+
+test('Messenger says until when everything was read, and names no message', async () => {
+  await system.faults({ source: 'messenger', kind: 'no_status', times: -1 })
+  for (const number of [1, 2]) {
+    await system.post('messenger', ofMessenger('7001', 'message', { mid: 'm_in_' + number, text: 'hello ' + number }))
+  }
+  await system.untilSql('the answer', `SELECT 1 FROM message WHERE identity = 'messenger:7001' AND direction = 'out' AND state = 'sent'`)
+  await done()
+  const before = await outgoing('7001')
+  assert.deepEqual(new Set(before.map((row) => row.state)), new Set(['sent']))
+  await system.post('messenger', ofMessenger('7001', 'delivery', { watermark: String(Date.now()) }))
+  await system.untilSql('the delivery', `SELECT bool_and(state = 'delivered') FROM message WHERE identity = 'messenger:7001' AND direction = 'out'`)
+  await system.post('messenger', ofMessenger('7001', 'read', { watermark: Date.now() }))
+  await system.untilSql('the reading', `SELECT bool_and(state = 'read') FROM message WHERE identity = 'messenger:7001' AND direction = 'out'`)
+})
+
+test('the simulated Messenger reads what it is sent', async () => {
+  await fetch(`${system.simulateUrl}/control/faults`, { method: 'DELETE' })
+  await system.post('messenger', ofMessenger('7002', 'message', { mid: 'm_in_7002', text: 'hello' }))
+  await system.untilSql('the reading', `SELECT 1 FROM message WHERE identity = 'messenger:7002' AND direction = 'out' AND state = 'read' AND delivered_at IS NOT NULL`)
 })

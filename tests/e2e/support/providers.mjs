@@ -9,11 +9,15 @@ import { secrets } from './system.mjs'
 const now = () => Math.floor(Date.now() / 1000)
 const json = { 'content-type': 'application/json' }
 
-export const whatsapp = {
+export const meta = {
   sign(body, secret = secrets.WHATSAPP_APP_SECRET) {
     const text = typeof body === 'string' ? body : JSON.stringify(body)
     return { body: text, headers: { ...json, 'x-hub-signature-256': 'sha256=' + createHmac('sha256', secret).update(text).digest('hex') } }
   },
+}
+
+export const whatsapp = {
+  sign: meta.sign,
   envelope(...values) {
     return {
       object: 'whatsapp_business_account',

@@ -123,6 +123,7 @@ ${this.options.config ?? ''}
       ANSWERD_LISTEN: `127.0.0.1:${this.port}`,
       ANSWERD_ADMIN_LISTEN: `127.0.0.1:${this.adminPort}`,
       ANSWERD_RULES: this.rules,
+      ANSWERD_SIMULATE_URL: this.simulateUrl,
       ...extra,
     }
   }

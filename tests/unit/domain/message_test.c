@@ -108,6 +108,34 @@ static void the_order_of_statuses_does_not_matter(void **state)
     }
 }
 
+/* Messenger names no messages: everything until a time was read. */
+static void a_status_without_a_message_is_about_all_until_then(void **state)
+{
+    struct stage *s = *state;
+    stage_rule(s, "inbox", "message.received", "[" OPEN ",{'do':'send','conversation':'#1','text':'hi'}]");
+    stage_message(s, "telegram:7", "one");
+    stage_message(s, "telegram:8", "somebody else");
+    s->now += HOUR;
+    stage_message(s, "telegram:7", "two");
+    s->now += HOUR;
+    stage_event(s, "{'type':'message.status','source':'telegram','contact':{'identities':['telegram:7']},"
+                   "'status':{'state':'read','up_to':'2026-01-05T12:30:00.000Z'}}");
+    expect_changes(s, "message_states",
+                   "{'source':'telegram','identity':'telegram:7','state':'read','up_to':'2026-01-05T12:30:00.000Z',"
+                   "'at':'2026-01-05T14:00:00.000Z'}",
+                   1);
+    expect_rows(s, ROWS_MESSAGE, "{'direction':'out','state':'read','read_at':'2026-01-05T14:00:00.000Z'}", 1);
+    expect_rows(s, ROWS_MESSAGE, "{'direction':'out','state':'sent'}", 2);
+    stage_event(s, "{'type':'message.status','source':'telegram','contact':{'identities':['telegram:7']},"
+                   "'status':{'state':'delivered','up_to':'2026-01-05T14:00:00.000Z'}}");
+    expect_rows(s, ROWS_MESSAGE, "{'direction':'out','state':'delivered'}", 1);
+    expect_rows(s, ROWS_MESSAGE, "{'direction':'out','state':'read'}", 1);
+    /* That something failed is never said of everything. */
+    stage_event(s, "{'type':'message.status','source':'telegram','contact':{'identities':['telegram:7']},"
+                   "'status':{'state':'failed','up_to':'2026-01-05T14:00:00.000Z'}}");
+    expect_changes(s, "message_states", "{}", 0);
+}
+
 static void a_status_finds_its_message_by_id_or_echo(void **state)
 {
     struct stage *s = *state;
@@ -332,6 +360,7 @@ int main(void)
         cmocka_unit_test(statuses_move_the_ledger_by_precedence),
         cmocka_unit_test(the_order_of_statuses_does_not_matter),
         T(a_status_finds_its_message_by_id_or_echo),
+        T(a_status_without_a_message_is_about_all_until_then),
         T(edits_and_deletions_are_kept),
         T(reactions_wake_nobody_and_open_no_window),
         T(what_was_sent_with_another_tool_is_in_the_history),
