@@ -307,6 +307,7 @@ CREATE TABLE outreach (
     other_references text[]     NOT NULL DEFAULT '{}', -- more names of it: the payment of an invoice has its own id
     payment         jsonb       NOT NULL DEFAULT '{}', -- where it began: {source, at, id, invoice, amount, currency}
     goal            text        NOT NULL,
+    goals           text[]      NOT NULL DEFAULT '{}', -- all of them; `goal` is the first
     state           text        NOT NULL DEFAULT 'active'
                     CHECK (state IN ('active', 'recovered', 'exhausted', 'canceled')),
     step            integer     NOT NULL DEFAULT 0, -- steps done

@@ -125,11 +125,12 @@ BEGIN
     END IF;
     IF jsonb_array_length(changes->'outreaches') > 0 THEN
         INSERT INTO outreach AS o (id, contact_id, conversation_id, topic, reference, other_references, payment, goal,
-                                   state, step, steps, vars, rule, event_id, started_at, reached_at, next_attempt_at,
-                                   ended_at, ended_by)
+                                   goals, state, step, steps, vars, rule, event_id, started_at, reached_at,
+                                   next_attempt_at, ended_at, ended_by)
         SELECT r.id, r.contact_id, r.conversation_id, r.topic, coalesce(r.reference, ''),
-               coalesce(r.other_references, '{}'), coalesce(r.payment, '{}'), r.goal, coalesce(r.state, 'active'),
-               coalesce(r.step, 0), coalesce(r.steps, '[]'), coalesce(r.vars, '{}'), r.rule, r.event_id,
+               coalesce(r.other_references, '{}'), coalesce(r.payment, '{}'), r.goal,
+               coalesce(r.goals, '{}'), coalesce(r.state, 'active'), coalesce(r.step, 0), coalesce(r.steps, '[]'),
+               coalesce(r.vars, '{}'), r.rule, r.event_id,
                coalesce(r.started_at, now()), r.reached_at, r.next_attempt_at, r.ended_at, r.ended_by
           FROM jsonb_populate_recordset(NULL::outreach, changes->'outreaches') AS r
          ORDER BY coalesce(r.state, 'active') <> 'active' DESC, r.id

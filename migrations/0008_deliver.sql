@@ -21,7 +21,9 @@ RETURN (SELECT o.state <> 'active'
                          WHERE coalesce(e.doc->'payment'->>'reference', e.doc->'payment'->>'invoice',
                                         e.doc->'payment'->>'subscription', e.doc->'payment'->>'id')
                                = ANY (o.other_references || o.reference)
-                           AND e.doc ? 'payment' AND e.type = o.goal AND e.received_at >= o.started_at LIMIT 1) IS NOT NULL)
+                           AND e.doc ? 'payment' AND e.received_at >= o.started_at
+                           AND (e.type = o.goal OR e.type = ANY (o.goals)
+                                OR split_part(e.type, '.', 1) || '.*' = ANY (o.goals)) LIMIT 1) IS NOT NULL)
           FROM outreach AS o WHERE o.id = of_outreach);
 
 -- Of one source: up to `most` deliveries that may leave now (`claimed`, in order), those that need not leave any more

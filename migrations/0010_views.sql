@@ -304,7 +304,8 @@ COMMENT ON COLUMN csat_scores.rule IS 'the rule that asked';
 
 CREATE VIEW outreach_list AS
 SELECT o.id AS outreach_id, coalesce(p.merged_into, o.contact_id) AS contact_id, p.name AS contact_name,
-       o.topic, o.reference, o.goal, o.state, o.step AS steps_done,
+       o.topic, o.reference,
+       CASE WHEN cardinality(o.goals) > 1 THEN array_to_string(o.goals, ', ') ELSE o.goal END AS goal, o.state, o.step AS steps_done,
        jsonb_array_length(CASE jsonb_typeof(o.steps) WHEN 'array' THEN o.steps ELSE '[]' END) AS steps,
        o.started_at, o.reached_at, o.ended_at, o.next_attempt_at,
        o.state = 'recovered' AND o.next_attempt_at IS NOT NULL AND o.ended_at < o.next_attempt_at
@@ -319,7 +320,7 @@ COMMENT ON COLUMN outreach_list.contact_id IS 'the contact, after merges';
 COMMENT ON COLUMN outreach_list.contact_name IS 'the contact''s name';
 COMMENT ON COLUMN outreach_list.topic IS 'topic, such as billing';
 COMMENT ON COLUMN outreach_list.reference IS 'what it is about, such as an invoice number';
-COMMENT ON COLUMN outreach_list.goal IS 'the event type that ends it as recovered';
+COMMENT ON COLUMN outreach_list.goal IS 'the event types that end it as recovered';
 COMMENT ON COLUMN outreach_list.state IS 'active, recovered, exhausted or canceled';
 COMMENT ON COLUMN outreach_list.steps_done IS 'steps that were taken';
 COMMENT ON COLUMN outreach_list.steps IS 'steps that there are';

@@ -61,15 +61,93 @@ static json_t *open_thread(struct scene *scene, json_t *contact, json_t *outreac
     return thread;
 }
 
-static bool can_reach(struct scene *scene, json_t *contact, const json_t *step, const json_t *tried)
+/* `channel = "other"`: not one on which this outreach has written before. */
+static bool wants_other(const json_t *step)
+{
+    return strcmp(json_str_or(step, "channel", ""), "other") == 0;
+}
+
+/* Sources that may not be used for a step: those that failed for it, and perhaps all that were used. New reference. */
+static json_t *excluded_sources(const json_t *outreach, const json_t *step, const json_t *tried)
+{
+    json_t *excluded = json_array();
+    if (tried)
+        json_array_extend(excluded, (json_t *)(uintptr_t)tried);
+    size_t index;
+    json_t *other;
+    json_array_foreach(json_array_at(outreach, "steps"), index, other)
+    {
+        if (wants_other(step) && json_array_at(other, "sent_on"))
+            json_array_extend(excluded, json_array_at(other, "sent_on"));
+    }
+    return excluded;
+}
+
+/* A wish for a channel that was tried in vain is none any more. */
+static const char *channel_of(const json_t *step, const json_t *tried)
+{
+    return tried || wants_other(step) ? NULL : json_str(step, "channel");
+}
+
+static bool can_reach(struct scene *scene, json_t *contact, const json_t *step, const json_t *tried,
+                      const json_t *excluded)
 {
     struct address_wish wish = {
-        .channel = tried ? NULL : json_str(step, "channel"),
+        .channel = channel_of(step, tried),
         .is_outreach = true,
         .template = desk_declaration(scene->desk, "template", json_str(step, "template")),
-        .excluded_sources = tried,
+        .excluded_sources = excluded,
     };
     return address_choose(scene, contact, &wish) != NULL;
+}
+
+/* Keeps with the step on which channel it was said. */
+static void note_source(struct scene *scene, json_t *outreach, int64_t number, const char *source)
+{
+    if (!source)
+        return;
+    rows_edit(scene->desk->rows, ROWS_OUTREACH, outreach);
+    json_t *step = json_array_get(json_array_at(outreach, "steps"), (size_t)number);
+    json_t *sent_on = json_array_at(step, "sent_on");
+    if (!sent_on) {
+        sent_on = json_array();
+        json_put(step, "sent_on", sent_on);
+    }
+    if (!json_list_has(sent_on, source))
+        json_array_append_new(sent_on, json_string(source));
+}
+
+static err_t send_step(struct scene *scene, json_t *thread, json_t *outreach, int64_t number, const json_t *tried,
+                       const json_t *excluded, json_t *made, const char **ret_refused, struct error *reterr)
+{
+    const json_t *step = step_at(outreach, number);
+    json_t *what = json_copy((json_t *)(uintptr_t)step);
+    json_t *vars = json_object();
+    json_object_update(vars, json_object_at(outreach, "vars"));
+    if (json_object_at(step, "vars"))
+        json_object_update(vars, json_object_at(step, "vars"));
+    json_put(what, "vars", vars);
+    if (!channel_of(step, tried))
+        json_object_del(what, "channel");
+    json_t *extra = json_object();
+    json_put_int(extra, "step", number + 1);
+    if (tried)
+        json_object_set(extra, "tried", (json_t *)(uintptr_t)tried);
+    struct send_wish wish = {
+        .conversation = thread,
+        .what = what,
+        .topic = json_str(outreach, "topic"),
+        .is_outreach = true,
+        .excluded_sources = excluded,
+        .outreach_id = row_id(outreach),
+        .extra_content = extra,
+    };
+    err_t err = send_message(scene, &wish, made, ret_refused, reterr);
+    json_decref(extra);
+    json_decref(what);
+    if (err == ERR_NONE && !*ret_refused)
+        note_source(scene, outreach, number, json_str(made, "channel"));
+    return err;
 }
 
 /* Says what a step says. `tried` names sources that failed for it already (may be NULL). */
@@ -84,9 +162,10 @@ static err_t say(struct scene *scene, json_t *contact, json_t *outreach, int64_t
         *ret_refused = "the contact has opted out";
         speaks = false;
     }
-    if (speaks && !can_reach(scene, contact, step, tried)) {
-        *ret_refused =
-            tried ? "the contact has no other address to write to" : "the contact has no address to write to";
+    json_t *excluded CLEANUP(json_free) = excluded_sources(outreach, step, tried);
+    if (speaks && !can_reach(scene, contact, step, tried, excluded)) {
+        *ret_refused = json_array_size(excluded) > 0 ? "the contact has no other address to write to"
+                                                     : "the contact has no address to write to";
         speaks = false;
     }
     if (!speaks && (tried || (!note && !assignee)))
@@ -94,32 +173,8 @@ static err_t say(struct scene *scene, json_t *contact, json_t *outreach, int64_t
     json_t *thread = open_thread(scene, contact, outreach);
     json_put_int(made, "conversation", row_id(thread));
     err_t err = ERR_NONE;
-    if (speaks) {
-        json_t *what = json_copy((json_t *)(uintptr_t)step);
-        json_t *vars = json_object();
-        json_object_update(vars, json_object_at(outreach, "vars"));
-        if (json_object_at(step, "vars"))
-            json_object_update(vars, json_object_at(step, "vars"));
-        json_put(what, "vars", vars);
-        if (tried) /* the wish for a channel was tried in vain */
-            json_object_del(what, "channel");
-        json_t *extra = json_object();
-        json_put_int(extra, "step", number + 1);
-        if (tried)
-            json_object_set(extra, "tried", (json_t *)(uintptr_t)tried);
-        struct send_wish wish = {
-            .conversation = thread,
-            .what = what,
-            .topic = json_str(outreach, "topic"),
-            .is_outreach = true,
-            .excluded_sources = tried,
-            .outreach_id = row_id(outreach),
-            .extra_content = extra,
-        };
-        err = send_message(scene, &wish, made, ret_refused, reterr);
-        json_decref(extra);
-        json_decref(what);
-    }
+    if (speaks)
+        err = send_step(scene, thread, outreach, number, tried, excluded, made, ret_refused, reterr);
     if (err == ERR_NONE && note && !tried)
         message_note(scene, thread, note);
     if (err == ERR_NONE && assignee && !tried)
@@ -241,6 +296,17 @@ static void add_reference(struct scene *scene, json_t *outreach, const char *ref
         json_array_append_new(others, json_string(reference));
 }
 
+/* All the events that end it; `goal` is the first. New reference. */
+static json_t *goals_of(const json_t *effect)
+{
+    json_t *goals = json_copy(json_array_at(effect, "goals"));
+    if (goals)
+        return goals;
+    goals = json_array();
+    json_array_append(goals, json_object_get(effect, "goal"));
+    return goals;
+}
+
 err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, const char **ret_refused,
                      struct error *reterr)
 {
@@ -281,6 +347,7 @@ err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, co
     json_put(row, "other_references", json_array());
     json_put(row, "payment", json_incref(payment));
     json_put_str(row, "goal", json_str(effect, "goal"));
+    json_put(row, "goals", goals_of(effect));
     json_put_str(row, "state", "active");
     json_put_int(row, "step", 0);
     json_put(row, "steps", json_deep_copy(steps));
@@ -343,10 +410,33 @@ bool outreach_step(struct scene *scene)
     return true;
 }
 
+/* A goal is an event type, or a family such as "payment.*". */
+static bool names_type(const char *goal, const char *type)
+{
+    size_t length = strlen(goal);
+    if (length > 2 && strcmp(goal + length - 2, ".*") == 0)
+        return strncmp(goal, type, length - 1) == 0;
+    return strcmp(goal, type) == 0;
+}
+
+static bool any_names_type(const json_t *goals, const char *type)
+{
+    size_t index;
+    json_t *goal;
+    json_array_foreach(goals, index, goal)
+    {
+        if (json_is_string(goal) && names_type(json_string_value(goal), type))
+            return true;
+    }
+    return false;
+}
+
 static bool is_goal(const struct scene *scene, const json_t *outreach)
 {
-    if (strcmp(json_str_or(outreach, "goal", ""), scene->type) != 0 ||
-        row_id(outreach) == json_int(scene->event, "outreach_id", -1))
+    if (!names_type(json_str_or(outreach, "goal", ""), scene->type) &&
+        !any_names_type(json_array_at(outreach, "goals"), scene->type))
+        return false;
+    if (row_id(outreach) == json_int(scene->event, "outreach_id", -1))
         return false;
     bool same_contact = scene->contact && json_int(outreach, "contact_id", 0) == row_id(scene->contact);
     int match = reference_match_outreach(scene->event, outreach);

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "domain/departure.h"
 #include "domain/desk.h"
 #include "domain/rule_test_text.h"
 #include "domain/rule_test_world.h"
@@ -29,8 +28,7 @@ void world_begin_act(struct world *world)
     json_array_clear(world->events);
 }
 
-/* One more of `what` under a name: coverage[part][name][what]. */
-static void count(struct world *world, const char *part, const char *name, const char *what)
+void world_count(struct world *world, const char *part, const char *name, const char *what)
 {
     if (!world->coverage || !name)
         return;
@@ -60,7 +58,7 @@ static void take_traces(struct world *world, const json_t *event, const json_t *
         if (strcmp(verdict, "failed") == 0 || strcmp(verdict, "over_budget") == 0)
             json_array_append(world->errors, kept);
         json_decref(kept);
-        count(world, "rules", json_str(trace, "rule"), json_str_or(trace, "verdict", ""));
+        world_count(world, "rules", json_str(trace, "rule"), json_str_or(trace, "verdict", ""));
     }
 }
 
@@ -89,41 +87,6 @@ static void handle_one(struct world *world, const json_t *event)
     json_array_append(world->events, (json_t *)(uintptr_t)event);
 }
 
-/* A message leaves at once, or is held when it may not. */
-static void dispatch(struct world *world, json_t *delivery)
-{
-    json_t *sent = json_deep_copy(delivery);
-    if (strcmp(json_str_or(delivery, "kind", ""), "webhook") == 0) {
-        memory_store_end_delivery(world->store, delivery, "sent", NULL, NULL, world->now);
-        json_array_append_new(world->webhooks, sent);
-        return;
-    }
-    struct departure departure =
-        departure_decide(memory_store_rows(world->store), world->sources, delivery, world->now);
-    if (departure.refused) {
-        json_put_str(sent, "reason", departure.refused);
-        memory_store_end_delivery(world->store, delivery, "blocked", departure.refused, NULL, world->now);
-        json_array_append_new(world->held, sent);
-        return;
-    }
-    char provider_id[64];
-    snprintf(provider_id, sizeof(provider_id), "sent-%lld", (long long)json_int(delivery, "id", 0));
-    memory_store_end_delivery(world->store, delivery, "sent", NULL, provider_id, world->now);
-    json_put_str(sent, "sent_as", departure.sent_as);
-    json_put_str(sent, "provider_message_id", provider_id);
-    const json_t *message = memory_store_message(world->store, json_int(delivery, "message_id", 0));
-    if (message) {
-        const json_t *content = json_object_at(message, "content");
-        json_put(sent, "message", json_deep_copy(message));
-        const json_t *survey = rule_set_declaration(world->rules, "survey", json_str_or(content, "survey", ""));
-        bool approved = strcmp(json_str_or(sent, "sent_as", ""), "approved") == 0;
-        count(world, "templates", json_str_or(content, "template", approved ? json_str(survey, "template") : NULL),
-              "sent");
-        count(world, "surveys", json_str(survey, "name"), "sent");
-    }
-    json_array_append_new(world->sent, sent);
-}
-
 static void settle(struct world *world)
 {
     for (int i = 0; i < MAX_EVENTS_OF_ONE_ACT; i++) {
@@ -143,7 +106,7 @@ static void settle(struct world *world)
         json_t *delivery = memory_store_due_delivery(world->store, world->now);
         if (!delivery)
             return;
-        dispatch(world, delivery);
+        world_dispatch(world, delivery);
     }
     json_t *endless = json_object();
     json_put_str(endless, "rule", "answerd.test");
@@ -195,7 +158,7 @@ err_t world_fail(struct world *world, struct error *reterr, const char *detail, 
 
 static const struct world_verb *find_verb(const char *name)
 {
-    const struct world_verb *const lists[] = { world_acts, world_expectations };
+    const struct world_verb *const lists[] = { world_acts, world_expectations, world_provider_verbs };
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         for (const struct world_verb *verb = lists[i]; verb->name; verb++)
             if (strcmp(verb->name, name) == 0)
@@ -207,7 +170,7 @@ static const char *nearest_verb(const char *name)
 {
     const char *names[64];
     size_t count = 0;
-    const struct world_verb *const lists[] = { world_acts, world_expectations };
+    const struct world_verb *const lists[] = { world_acts, world_expectations, world_provider_verbs };
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         for (const struct world_verb *verb = lists[i]; verb->name && count < ARRAY_LEN(names) - 1; verb++)
             names[count++] = verb->name;
@@ -269,6 +232,7 @@ void rule_test_run(struct rule_set *set, size_t index, const json_t *sources, js
         .traces = json_array(),
         .errors = json_array(),
         .events = json_array(),
+        .provider = json_object(),
         .coverage = coverage,
     };
     buf_init(&world.report, REPORT_MAX_BYTES);
@@ -286,7 +250,8 @@ void rule_test_run(struct rule_set *set, size_t index, const json_t *sources, js
     if (passed)
         buf_clear(&world.report);
     ret_outcome->report = buf_take(&world.report);
-    json_t *const owned[] = { world.sent, world.webhooks, world.held, world.traces, world.errors, world.events };
+    json_t *const owned[] = { world.sent, world.webhooks, world.held, world.traces, world.errors, world.events,
+                               world.provider };
     for (size_t i = 0; i < ARRAY_LEN(owned); i++)
         json_decref(owned[i]);
     memory_store_free(world.store);

@@ -21,6 +21,8 @@ struct world {
     json_t *traces; /* of the last act: array of trace rows with "type" of their event */
     json_t *errors; /* traces of rules that failed and that no expect_error has taken */
     json_t *events; /* internal and given events of the last act, in order */
+    json_t *provider; /* object by channel ("*": any): what t:provider said of it; empty: all works */
+    int64_t undelivered_depth; /* of reports that lead to messages that are reported */
     json_t *coverage;
     struct buf report; /* of the failure */
 
@@ -34,6 +36,10 @@ void world_happen(struct world *world, json_t *event);
 /* Lets time pass until `until`: timers and deliveries in the order they are due. */
 void world_advance(struct world *world, msec_t until);
 int64_t world_next_id(void *world);
+/* A delivery that is due goes to the provider, or is held back. Ends or postpones it. */
+void world_dispatch(struct world *world, json_t *delivery);
+/* One more of `what` under a name: coverage[part][name][what]; `name` may be NULL. */
+void world_count(struct world *world, const char *part, const char *name, const char *what);
 /* Begins a new act: the traces of the one before are forgotten. */
 void world_begin_act(struct world *world);
 
@@ -59,5 +65,6 @@ struct world_verb {
 };
 extern const struct world_verb world_acts[]; /* end with a NULL name */
 extern const struct world_verb world_expectations[];
+extern const struct world_verb world_provider_verbs[];
 
 #endif

@@ -1,0 +1,75 @@
+test("a refused message is told to rules like a failure that is reported later", function(t)
+  t:contact { telegram = "1" }
+  t:provider("refuses", { code = 403, reason = "bot was blocked" })
+  t:message "hi"
+  t:expect_nothing()
+  t:expect_message { direction = "out", state = "failed", error_code = "403", reason = "bot was blocked" }
+  t:expect_note "not delivered: 403"
+  t:provider "works"
+  t:message "hi again"
+  t:expect_sent "Hello"
+end)
+
+test("one that is refused once is not refused twice", function(t)
+  t:contact { telegram = "1" }
+  t:provider("refuses", { count = 1 })
+  t:message "a"
+  t:expect_nothing()
+  t:message "b"
+  t:expect_sent "Hello"
+end)
+
+test("an outreach goes on by another channel when the provider refuses", function(t)
+  t:contact { whatsapp = "15550100", telegram = "1", prefer = "whatsapp" }
+  t:provider("refuses", { channel = "whatsapp", code = "131026" })
+  t:event("payment.failed", { payment = { invoice = "in_1" } })
+  t:expect_sent { template = "reminder", channel = "telegram" }
+  t:expect_outreach { state = "active", step = 1 }
+end)
+
+test("an outreach goes on by another channel when a window is closed that no template opens", function(t)
+  t:contact { messenger = "77", telegram = "1", prefer = "messenger" }
+  t:provider("down", { channel = "messenger" })
+  t:event("payment.failed", { payment = { invoice = "in_1" } })
+  t:expect_nothing()
+  t:window "closed"
+  t:advance "1m"
+  t:expect_held { reason = "window is closed" }
+  t:expect_sent { template = "reminder", channel = "telegram" }
+end)
+
+test("a failure that is reported later, and a message that was read all the same", function(t)
+  t:contact { whatsapp = "15550100", telegram = "1", prefer = "whatsapp" }
+  t:event("payment.failed", { payment = { invoice = "in_1" } })
+  t:expect_sent { channel = "whatsapp" }
+  t:status("failed", { code = "131026" })
+  t:expect_sent { channel = "telegram" }
+  t:status("read", { of = 1 })
+  t:expect_message { source = "whatsapp", state = "read" }
+  t:expect_nothing()
+end)
+
+test("what a provider that is down has not taken leaves when it works again", function(t)
+  t:contact { telegram = "1" }
+  t:provider "down"
+  t:message "hi"
+  t:advance "30m"
+  t:expect_nothing()
+  t:expect_message { direction = "out", state = "queued" }
+  t:provider "works"
+  t:advance "1m"
+  t:expect_sent "Hello"
+  t:expect_nothing()
+end)
+
+test("nothing leaves after the goal, although it waited for its provider", function(t)
+  t:contact { telegram = "1" }
+  t:provider "down"
+  t:event("payment.failed", { payment = { invoice = "in_1" } })
+  t:advance "10m"
+  t:event("payment.succeeded", { payment = { invoice = "in_1" } })
+  t:provider "works"
+  t:advance "1d"
+  t:expect_nothing()
+  t:expect_outreach { state = "recovered" }
+end)
