@@ -42,8 +42,8 @@ CREATE FUNCTION record_rule_files(of_version text, in_directory text, names text
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    INSERT INTO rule_set (version, description, directory) VALUES (of_version, '{}', in_directory)
-    ON CONFLICT (version) DO UPDATE SET last_loaded = now(), directory = excluded.directory;
+    INSERT INTO rule_set (version, description, directory, last_loaded) VALUES (of_version, '{}', in_directory, clock_timestamp())
+    ON CONFLICT (version) DO UPDATE SET last_loaded = clock_timestamp(), directory = excluded.directory;
     INSERT INTO rule_file (version, name, body)
     SELECT of_version, f.name, f.body FROM unnest(names, bodies) AS f (name, body)
     ON CONFLICT DO NOTHING;

@@ -67,9 +67,9 @@ err_t rule_feed_read_stored(struct pg *pg, const char *version, struct rule_sour
     if (err != ERR_NONE) {
         return err;
     }
-    struct rule_file *files = memory_new((stored.count + 1) * sizeof(*files));
+    struct rule_source_file *files = memory_new((stored.count + 1) * sizeof(*files));
     for (size_t i = 0; i < stored.count; i++) {
-        files[i] = (struct rule_file){ stored.items[i].name, { stored.items[i].text, stored.items[i].length } };
+        files[i] = (struct rule_source_file){ stored.items[i].name, { stored.items[i].text, stored.items[i].length } };
     }
     struct rule_sources *sources = NULL;
     err = rule_sources_make(stored.directory, files, stored.count, &sources, reterr);

@@ -29,16 +29,16 @@ const char *
 rule_sources_version(const struct rule_sources *sources); /* 12 hex digits of a hash over names and contents */
 
 /* The files without the tests, for keeping them elsewhere. `name` is within the directory: "inbox.lua", "lib/words.lua". */
-struct rule_file {
+struct rule_source_file {
     const char *name;
     struct bytes text;
 };
 size_t rule_sources_count(const struct rule_sources *sources);
-struct rule_file rule_sources_file(const struct rule_sources *sources, size_t index); /* borrowed */
+struct rule_source_file rule_sources_file(const struct rule_sources *sources, size_t index); /* borrowed */
 /* What messages call the directory: the last part of its path. Borrowed. */
 const char *rule_sources_directory(const struct rule_sources *sources);
 /* From files that were kept; copies them. The version is that of the files, wherever they come from. */
-err_t rule_sources_make(const char *directory, const struct rule_file *files, size_t count,
+err_t rule_sources_make(const char *directory, const struct rule_source_file *files, size_t count,
                         struct rule_sources **ret_sources, struct error *reterr) MUST_CHECK;
 
 /* `problems` (may be NULL) gets one object for each: {file, line, severity: "error"|"warning", text, hint}. Errors in

@@ -227,7 +227,7 @@ static bool begins_with(const char *text, const char *start)
     return strncmp(text, start, strlen(start)) == 0;
 }
 
-err_t rule_sources_make(const char *directory, const struct rule_file *files, size_t count,
+err_t rule_sources_make(const char *directory, const struct rule_source_file *files, size_t count,
                         struct rule_sources **ret_sources, struct error *reterr)
 {
     size_t total_bytes = 0;
@@ -240,7 +240,7 @@ err_t rule_sources_make(const char *directory, const struct rule_file *files, si
     struct rule_sources *sources = sources_new(directory);
     sources->items = memory_new((count + 1) * sizeof(*sources->items));
     for (size_t i = 0; i < count; i++) {
-        const struct rule_file *file = &files[i];
+        const struct rule_source_file *file = &files[i];
         enum source_kind kind = begins_with(file->name, "lib/")    ? SOURCE_LIBRARY
                                 : begins_with(file->name, "data/") ? SOURCE_DATA
                                                                    : SOURCE_RULES;
@@ -267,10 +267,10 @@ size_t rule_sources_count(const struct rule_sources *sources)
     return count;
 }
 
-struct rule_file rule_sources_file(const struct rule_sources *sources, size_t index)
+struct rule_source_file rule_sources_file(const struct rule_sources *sources, size_t index)
 {
     const struct rule_source *item = &sources->items[index];
-    return (struct rule_file){ item->name, { item->text, item->length } };
+    return (struct rule_source_file){ item->name, { item->text, item->length } };
 }
 
 const char *rule_sources_directory(const struct rule_sources *sources)
