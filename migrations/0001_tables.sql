@@ -379,7 +379,9 @@ CREATE TABLE outbox (
     state               text        NOT NULL DEFAULT 'waiting'
                         CHECK (state IN ('waiting', 'behind', 'sending', 'unknown')),
     cancel_wanted       boolean     NOT NULL DEFAULT false, -- canceled while it was being sent: no further try
-    lease_until         timestamptz -- of 'sending'; of 'unknown': since when
+    in_line             boolean     NOT NULL DEFAULT true, -- the next ones to the same recipient wait for it
+    lease_until         timestamptz, -- of 'sending'; of 'unknown': since when
+    claimed_by          integer     -- of 'sending': the sender; of 'unknown': the one that ended before it could tell
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX outbox_due ON outbox (source, due_at, position) WHERE state = 'waiting';
 CREATE INDEX outbox_by_recipient ON outbox (recipient, position);

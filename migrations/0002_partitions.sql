@@ -6,6 +6,7 @@
 --
 -- Advisory locks of the whole program are pairs (class, key). The classes:
 --   4200 migrations   4201 lane buckets   4202 partitions   4203 provider message ids   4204 engine workers
+--   4205 budgets of rules   4206 senders
 
 -- The month of a point in time, in UTC whatever the session's time zone is.
 CREATE FUNCTION month_of(at timestamptz) RETURNS date

@@ -13,7 +13,7 @@ RETURN CASE state WHEN 'queued' THEN 10 WHEN 'sending' THEN 20 WHEN 'blocked' TH
                   WHEN 'read' THEN 80 WHEN 'played' THEN 80 END;
 
 -- Wakes the next one to a recipient when it was waiting behind one that is gone. To be called, as a statement of its
--- own, after rows were removed from the outbox: then it sees whoever was put behind meanwhile (see deliver_claim).
+-- own, after rows left the outbox or its line: then it sees whoever was put behind meanwhile (see deliver_claim).
 CREATE FUNCTION wake_recipients(recipients text[]) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -22,7 +22,8 @@ AS $$
 BEGIN
     UPDATE outbox AS o SET state = 'waiting'
       FROM (SELECT DISTINCT r FROM unnest(recipients) AS r ORDER BY r) AS given
-     CROSS JOIN LATERAL (SELECT position, state FROM outbox WHERE recipient = given.r ORDER BY position LIMIT 1) AS head
+     CROSS JOIN LATERAL (SELECT position, state FROM outbox WHERE recipient = given.r AND in_line ORDER BY position LIMIT 1)
+           AS head
      WHERE o.position = head.position AND head.state = 'behind' AND o.state = 'behind';
 END
 $$;

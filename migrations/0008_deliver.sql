@@ -5,6 +5,28 @@
 --
 -- Order of row locks: source_pace, outbox, address, delivery, message, outreach.
 
+-- Senders. Each holds a session lock of class 4206 for as long as its connection lives. Who finds the lock of a sender
+-- free knows that it died, or lost its connection and is not back yet; who takes it keeps it from coming back under that
+-- number meanwhile (see dead_senders).
+CREATE SEQUENCE sender_number AS integer CYCLE;
+
+-- Registers this session as a sender. `former` is the number that it had before its connection broke: it keeps that,
+-- and with it what it claimed, unless somebody holds it. Returns the number.
+CREATE FUNCTION deliver_start_sender(former integer DEFAULT NULL) RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    sender integer := former;
+BEGIN
+    WHILE sender IS NULL OR NOT pg_try_advisory_lock(4206, sender) LOOP
+        sender := nextval('sender_number');
+    END LOOP;
+    RETURN sender;
+END
+$$;
+COMMENT ON FUNCTION deliver_start_sender(integer) IS
+    'Registers this session as one that sends, for as long as it lives; returns its number.';
+
 -- How many sends a pace allows now (GCRA): `next_slot` is the theoretical arrival time, `burst` how many may go at
 -- once.
 CREATE FUNCTION slots_free(next_slot timestamptz, slot interval, burst integer, at timestamptz) RETURNS integer
@@ -30,8 +52,8 @@ RETURN (SELECT o.state <> 'active'
 -- (`over`), and when to look at this source again. What it finds is locked.
 --
 -- Only the first one to a recipient is claimed; the others found due are put behind it and do not come up again before
--- it is gone. That is safe because the first one is locked while another is put behind it: nobody can remove it
--- meanwhile, and so miss to wake the other.
+-- it is gone. That is safe because the first one is locked while another is put behind it: nobody can remove it, or let
+-- it step out of the line, and so miss to wake the other. `room` of a pace says how many may be in flight at once.
 CREATE FUNCTION claim_from_source(from_source text, most integer, pace jsonb, now_at timestamptz,
                                   OUT claimed bigint[], OUT over bigint[], OUT next_due timestamptz)
 LANGUAGE plpgsql
@@ -50,7 +72,7 @@ DECLARE
     -- After which to come back to something that another session holds. Nothing here waits for a row: the others hold
     -- what they need in other orders.
     a_moment constant interval := interval '20 milliseconds';
-    quota integer := most;
+    quota integer := least(most, (pace->>'room')::integer);
     window_size integer;
     looked_at integer;
     source_free_at timestamptz;
@@ -60,6 +82,9 @@ DECLARE
 BEGIN
     claimed := '{}';
     over := '{}';
+    IF quota <= 0 THEN
+        RETURN; -- who waits for an answer looks again when it comes
+    END IF;
     SELECT o.due_at INTO next_due
       FROM outbox AS o WHERE o.state = 'waiting' AND o.source = from_source ORDER BY o.due_at LIMIT 1;
     IF NOT FOUND OR next_due > now_at THEN
@@ -90,7 +115,8 @@ BEGIN
         looked_at := 0;
         FOR entry IN
             SELECT o.position, o.outreach_id, o.cancel_wanted, d.identity,
-                   (SELECT x.position FROM outbox AS x WHERE x.recipient = o.recipient AND x.position < o.position
+                   (SELECT x.position FROM outbox AS x
+                     WHERE x.recipient = o.recipient AND x.position < o.position AND x.in_line
                      ORDER BY x.position LIMIT 1) AS first
               FROM outbox AS o
               JOIN delivery AS d ON d.id = o.delivery_id AND d.created_at = o.delivery_created_at
@@ -103,7 +129,7 @@ BEGIN
             looked_at := looked_at + 1;
             EXIT WHEN cardinality(claimed) >= quota;
             IF entry.first IS NOT NULL THEN
-                PERFORM 1 FROM outbox AS x WHERE x.position = entry.first FOR UPDATE SKIP LOCKED;
+                PERFORM 1 FROM outbox AS x WHERE x.position = entry.first AND x.in_line FOR UPDATE SKIP LOCKED;
                 IF FOUND THEN
                     UPDATE outbox SET state = 'behind' WHERE position = entry.position;
                 END IF;
@@ -144,10 +170,10 @@ END
 $$;
 
 -- Claims up to `most` due deliveries. One row: the deliveries as an array in the order to start them, and when to look
--- again (NULL: nothing waits). `paces` is {source: {per_second, burst?, address_interval_ms, address_burst}}; a source
--- that is not in it has none. Each source is looked at for itself, so that a paused or slow one with a long queue
--- delays no other.
-CREATE FUNCTION deliver_claim(most integer, lease interval, paces jsonb DEFAULT '{}')
+-- again (NULL: nothing waits). `paces` is {source: {per_second, burst?, address_interval_ms, address_burst, room?}}; a
+-- source that is not in it has none. Each source is looked at for itself, so that a paused or slow one with a long queue
+-- delays no other. `sender` is the number under which this session was registered.
+CREATE FUNCTION deliver_claim(most integer, lease interval, paces jsonb DEFAULT '{}', sender integer DEFAULT NULL)
 RETURNS TABLE (deliveries json, next_due timestamptz)
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -192,7 +218,8 @@ BEGIN
             WHERE o.position = ANY (over);
     END IF;
 
-    UPDATE outbox AS o SET state = 'sending', attempts = o.attempts + 1, lease_until = clock_timestamp() + lease
+    UPDATE outbox AS o SET state = 'sending', attempts = o.attempts + 1, lease_until = clock_timestamp() + lease,
+                             claimed_by = sender
      WHERE o.position = ANY (claimed);
     UPDATE delivery AS d
        SET state = 'sending', attempts = o.attempts, first_attempt_at = coalesce(d.first_attempt_at, now_at),
@@ -222,7 +249,7 @@ BEGIN
            soonest;
 END
 $$;
-COMMENT ON FUNCTION deliver_claim(integer, interval, jsonb) IS
+COMMENT ON FUNCTION deliver_claim(integer, interval, jsonb, integer) IS
     'Claims due deliveries under a lease: the first to each recipient, within the paces, unless their goal is reached.';
 
 -- Takes a delivery out of the outbox for good; the message's ledger moves along.

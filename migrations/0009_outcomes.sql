@@ -66,8 +66,8 @@ END
 $$;
 
 -- Records outcomes: an array of {id, created_at, number, outcome, …}.
--- number        which attempt this was (1 for the first); what is said of an attempt that was settled since is only
--- noted
+--   number                                which attempt this was (1 for the first). Of one that counts as unknown since,
+--                                         the sender knows better; of one that was settled since, it is only noted
 --   outcome       sent | retry | parked | failed | blocked | canceled | unknown | postponed
 --   due_at        of retry and postponed (which does not count as an attempt)
 --   sent_as, provider_message_id, error_code, reason
@@ -122,9 +122,16 @@ BEGIN
         SELECT x.* INTO d FROM delivery AS x WHERE x.id = entry.id AND x.created_at = entry.created_at FOR UPDATE;
         CONTINUE WHEN NOT FOUND;
         SELECT b.* INTO o FROM outbox AS b WHERE b.delivery_id = entry.id;
+        IF o.position IS NULL AND d.state = 'unknown' AND d.attempts = entry.number AND what <> 'unknown' THEN
+            o := take_back(d);
+        END IF;
         current := o.position IS NOT NULL AND o.state IN ('sending', 'unknown')
                    AND o.attempts = coalesce(entry.number, o.attempts);
         IF entry.duration_ms IS NOT NULL THEN
+            IF current AND o.claimed_by IS NOT NULL THEN
+                DELETE FROM attempt AS a WHERE a.delivery_id = d.id AND a.started_at = d.last_attempt_at
+                    AND a.outcome = 'unknown' AND a.duration_ms IS NULL; -- what others took for its death
+            END IF;
             INSERT INTO attempt (delivery_id, number, started_at, duration_ms, status, outcome, error_code, reason)
             VALUES (entry.id, coalesce(entry.number, d.attempts), coalesce(entry.started_at, d.last_attempt_at, now()),
                     entry.duration_ms, entry.status, what, entry.error_code, entry.reason)
@@ -157,11 +164,14 @@ BEGIN
         END IF;
         CONTINUE WHEN NOT current;
         UPDATE delivery SET sent_as = coalesce(entry.sent_as, sent_as) WHERE id = d.id AND created_at = d.created_at;
+        IF o.state = 'unknown' AND what <> 'unknown' THEN
+            UPDATE message SET state = 'sending', error_code = NULL, reason = NULL
+             WHERE id = d.message_id AND created_at = d.message_created_at AND state = 'unknown';
+        END IF;
         IF o.cancel_wanted AND what IN ('retry', 'postponed') THEN
             PERFORM end_delivery(o.position, 'canceled', NULL, 'no longer needed');
         ELSIF what IN ('retry', 'postponed') THEN
-            UPDATE outbox SET state = 'waiting', lease_until = NULL, due_at = coalesce(entry.due_at, now())
-                WHERE position = o.position;
+            PERFORM wait_again(o, coalesce(entry.due_at, now()));
             UPDATE delivery SET state = CASE what WHEN 'retry' THEN 'retrying' ELSE 'queued' END,
                                 error_code = entry.error_code, reason = entry.reason
              WHERE id = d.id AND created_at = d.created_at;
@@ -176,8 +186,45 @@ END
 $$;
 COMMENT ON FUNCTION deliver_record(jsonb) IS 'Records what became of attempts at deliveries. Idempotent.';
 
--- Nobody can say whether it arrived. Its time as unknown begins.
-CREATE FUNCTION mark_unknown(o outbox, code text, why text) RETURNS void
+-- It keeps its place, and those behind it wait again.
+CREATE FUNCTION wait_again(o outbox, at timestamptz) RETURNS void
+LANGUAGE sql
+AS $$
+    UPDATE outbox SET state = 'waiting', due_at = at, in_line = true, lease_until = NULL, claimed_by = NULL
+     WHERE position = o.position
+$$;
+
+-- What order and pace of a delivery go by.
+CREATE FUNCTION delivery_target(d delivery, OUT recipient text, OUT source text)
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT CASE d.kind WHEN 'webhook' THEN 'endpoint ' || d.endpoint ELSE d.source || ' ' || d.identity END,
+           CASE d.kind WHEN 'webhook' THEN 'endpoint ' || d.endpoint ELSE d.source END
+$$;
+
+-- It had ended as unknown, and now somebody knows better. Nobody waits for it.
+CREATE FUNCTION take_back(d delivery) RETURNS outbox
+LANGUAGE sql
+AS $$
+    UPDATE delivery SET ended_at = NULL WHERE id = d.id AND created_at = d.created_at;
+    INSERT INTO outbox (delivery_id, delivery_created_at, recipient, source, outreach_id, contact_id, message_id,
+                        attempts, state, in_line, lease_until)
+    SELECT d.id, d.created_at, t.recipient, t.source, d.outreach_id, d.contact_id, d.message_id, d.attempts, 'unknown',
+           false, clock_timestamp()
+      FROM delivery_target(d) AS t
+    RETURNING outbox.*
+$$;
+
+-- What becomes of a delivery when nobody tells its outcome. Nobody wants one any more that was canceled meanwhile;
+-- outgoing webhooks carry an id by which the receiver knows a double.
+CREATE FUNCTION unknown_policy(o outbox, d delivery) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN o.cancel_wanted THEN 'hold' WHEN d.kind = 'webhook' THEN 'resend'
+            ELSE coalesce(d.request->>'on_unknown', 'hold') END;
+
+-- Nobody can say whether it arrived. Its time as unknown begins. `sender` is the one that ended before it could tell.
+-- The next ones to its recipient wait only when it may be sent again: otherwise there is no order left to keep.
+CREATE FUNCTION mark_unknown(o outbox, code text, why text, sender integer DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
@@ -185,13 +232,28 @@ AS $$
 DECLARE
     d delivery;
 BEGIN
-    UPDATE outbox SET state = 'unknown', lease_until = clock_timestamp() WHERE position = o.position;
+    SELECT x.* INTO d FROM delivery AS x WHERE x.id = o.delivery_id AND x.created_at = o.delivery_created_at;
+    UPDATE outbox SET state = 'unknown', lease_until = clock_timestamp(), claimed_by = sender
+     WHERE position = o.position;
+    IF unknown_policy(o, d) <> 'resend' THEN
+        PERFORM leave_line(o);
+    END IF;
     UPDATE delivery SET state = 'unknown', error_code = code, reason = why
-     WHERE id = o.delivery_id AND created_at = o.delivery_created_at
-    RETURNING * INTO d;
+     WHERE id = o.delivery_id AND created_at = o.delivery_created_at;
     IF d.message_id IS NOT NULL THEN
         PERFORM move_message(d.message_id, d.message_created_at, 'unknown', clock_timestamp(), code, why);
     END IF;
+END
+$$;
+
+CREATE FUNCTION leave_line(o outbox) RETURNS void
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+    UPDATE outbox SET in_line = false WHERE position = o.position AND in_line;
+    PERFORM wake_recipients(ARRAY[o.recipient]);
 END
 $$;
 
@@ -217,12 +279,36 @@ BEGIN
 END
 $$;
 
--- What a dead sender left behind becomes unknown; what was unknown for `settle_after` ends as its request says:
+-- The senders among those with something in hand whose lock is free; `asking` is the session's own number. Until the
+-- transaction ends, none of them can come back under its number and claim more.
+CREATE FUNCTION dead_senders(asking integer) RETURNS integer[]
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    sender integer;
+    dead integer[] := '{}';
+BEGIN
+    FOR sender IN
+        SELECT DISTINCT b.claimed_by FROM outbox AS b WHERE b.state = 'sending' AND b.claimed_by IS NOT NULL
+    LOOP
+        -- A session's own lock would be granted to it again.
+        IF sender IS DISTINCT FROM asking AND pg_try_advisory_xact_lock(4206, sender) THEN
+            dead := dead || sender;
+        END IF;
+    END LOOP;
+    RETURN dead;
+END
+$$;
+
+-- What a dead sender left behind becomes unknown: at once when its connection is gone, and after its lease when it
+-- keeps a connection and says nothing. What was unknown for `settle_after` ends as its request says:
 --   resend   it is sent again (at most five times in all), which may be the second time
 --   give_up  it failed
---   hold     it stays unknown, and the recipient's other messages go on; the provider's echo may still tell
--- Outgoing webhooks carry an id by which the receiver knows a double, so they are sent again. Returns how many changed.
-CREATE FUNCTION deliver_settle(settle_after interval) RETURNS bigint
+--   hold     it stays unknown; the provider's echo may still tell
+-- Outgoing webhooks do not wait that long. `asking` is the number of the sender that asks. Returns how many changed.
+CREATE FUNCTION deliver_settle(settle_after interval, asking integer DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
@@ -232,11 +318,14 @@ DECLARE
     d delivery;
     policy text;
     proof text;
+    -- It may have lost its connection only, and still tell.
+    patience constant interval := interval '5 seconds';
+    dead constant integer[] := dead_senders(asking);
     settled bigint := 0;
 BEGIN
     FOR o IN
         SELECT b.* FROM outbox AS b
-         WHERE b.state = 'sending' AND b.lease_until < clock_timestamp()
+         WHERE b.state = 'sending' AND (b.lease_until < clock_timestamp() OR b.claimed_by = ANY (dead))
          ORDER BY b.lease_until LIMIT 500
            FOR UPDATE SKIP LOCKED
     LOOP
@@ -245,7 +334,7 @@ BEGIN
         SELECT x.id, o.attempts, coalesce(x.last_attempt_at, now()), 'unknown', 'the sender ended before it could tell'
           FROM delivery AS x WHERE x.id = o.delivery_id AND x.created_at = o.delivery_created_at
         ON CONFLICT DO NOTHING;
-        PERFORM mark_unknown(o, NULL, 'the sender ended before it could tell');
+        PERFORM mark_unknown(o, NULL, 'the sender ended before it could tell', o.claimed_by);
     END LOOP;
 
     FOR o IN
@@ -264,13 +353,15 @@ BEGIN
             settled := settled + 1;
             CONTINUE;
         END IF;
-        policy := CASE WHEN o.cancel_wanted THEN 'hold' WHEN d.kind = 'webhook' THEN 'resend'
-                       ELSE coalesce(d.request->>'on_unknown', 'hold') END;
-        CONTINUE WHEN d.kind = 'message' AND o.lease_until + settle_after > clock_timestamp();
+        policy := unknown_policy(o, d);
+        IF o.in_line AND policy <> 'resend' THEN
+            PERFORM leave_line(o); -- it was canceled meanwhile
+        END IF;
+        CONTINUE WHEN clock_timestamp() < o.lease_until
+            + CASE WHEN d.kind = 'message' THEN settle_after WHEN o.claimed_by IS NULL THEN '0' ELSE patience END;
         settled := settled + 1;
         IF policy = 'resend' AND o.attempts < 5 THEN
-            UPDATE outbox SET state = 'waiting', lease_until = NULL, due_at = clock_timestamp()
-                WHERE position = o.position;
+            PERFORM wait_again(o, clock_timestamp());
             UPDATE delivery SET state = 'retrying' WHERE id = d.id AND created_at = d.created_at;
         ELSIF policy = 'resend' THEN
             PERFORM end_delivery(o.position, 'parked', 'unknown_outcome', 'its outcome stayed unknown each time');
@@ -284,7 +375,8 @@ BEGIN
     RETURN settled;
 END
 $$;
-COMMENT ON FUNCTION deliver_settle(interval) IS 'Ends what nobody knows the outcome of, by the policy in its request.';
+COMMENT ON FUNCTION deliver_settle(interval, integer) IS
+    'Finds what dead senders left behind; ends what nobody knows the outcome of, by the policy in its request.';
 
 -- Somebody wants a delivery tried again that ended without success: its ledger starts over. Returns the state that it
 -- was in; it is queued again when that is one of failed, parked, blocked, unknown, canceled. NULL: there is no such
@@ -305,8 +397,9 @@ BEGIN
     END IF;
     IF o.position IS NOT NULL THEN
         -- It waits for its next attempt, or for its outcome: its turn is now.
-        UPDATE outbox SET state = 'waiting', due_at = clock_timestamp(), lease_until = NULL
-         WHERE position = o.position AND state IN ('waiting', 'unknown');
+        IF o.state IN ('waiting', 'unknown') THEN
+            PERFORM wait_again(o, clock_timestamp());
+        END IF;
     ELSIF d.state IN ('failed', 'parked', 'blocked', 'unknown', 'canceled') THEN
         UPDATE message SET state = 'queued', failed_at = NULL, reason = NULL, error_code = NULL
          WHERE id = d.message_id AND created_at = d.message_created_at AND state IN ('failed', 'blocked', 'unknown',
@@ -314,10 +407,8 @@ BEGIN
         UPDATE delivery SET state = 'queued', reason = NULL, error_code = NULL, ended_at = NULL, attempts = 0
          WHERE id = d.id AND created_at = d.created_at;
         INSERT INTO outbox (delivery_id, delivery_created_at, recipient, source, outreach_id, contact_id, message_id)
-        VALUES (d.id, d.created_at,
-                CASE d.kind WHEN 'webhook' THEN 'endpoint ' || d.endpoint ELSE d.source || ' ' || d.identity END,
-                CASE d.kind WHEN 'webhook' THEN 'endpoint ' || d.endpoint ELSE d.source END,
-                d.outreach_id, d.contact_id, d.message_id);
+        SELECT d.id, d.created_at, t.recipient, t.source, d.outreach_id, d.contact_id, d.message_id
+          FROM delivery_target(d) AS t;
     END IF;
     RETURN d.state;
 END

@@ -271,6 +271,15 @@ void attempt_start(struct attempt_context *context, json_t *delivery)
     }
 }
 
+size_t attempt_count_to(const struct attempt_context *context, const char *source)
+{
+    size_t count = 0;
+    for (const struct attempt *attempt = context->first; attempt != NULL; attempt = attempt->next) {
+        count += strcmp(json_str_or(attempt->delivery, "source", ""), source) == 0;
+    }
+    return count;
+}
+
 void attempt_drop_all(struct attempt_context *context)
 {
     while (context->first != NULL) {

@@ -21,6 +21,9 @@ struct attempt_context {
  * sent, or starts the call, whose outcome is appended from http_client_wait(). `context` outlives the call. */
 void attempt_start(struct attempt_context *context, json_t *delivery);
 
+/* How many calls to a source are in flight. */
+size_t attempt_count_to(const struct attempt_context *context, const char *source);
+
 /* Forgets the calls in flight, after their HTTP client was freed. */
 void attempt_drop_all(struct attempt_context *context);
 

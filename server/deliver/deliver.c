@@ -18,10 +18,10 @@
 #define CONNECT_RETRY_MS 200
 #define CONNECT_RETRY_MAX_MS 2000
 #define CLAIM_MOST 64
-#define SETTLE_CHECK_MS 2000
+#define SETTLE_CHECK_MS 1000
 #define RECORD_RETRY_MS 500
 #define HEALTHY_WITHIN_MS 30000
-/* A lease outlives the call's own time-out, so that only a dead process lets it run out. */
+/* A lease outlives the call's own time-out, so that only a process that hangs lets it run out. */
 #define LEASE_MARGIN_MS 30000
 #define STOP_MARGIN_MS 2000
 #define ALERT_EVERY_MS ((msec_t)3600 * 1000)
@@ -36,6 +36,7 @@ struct deliver {
 
     /* Everything below belongs to the thread. */
     struct pg *pg;
+    int64_t sender; /* our number in the database, kept over connections */
     unsigned connect_failures;
     msec_t next_connect; /* steady clock, as the other times here unless they say otherwise */
     struct rule_set *rules;
@@ -49,7 +50,7 @@ struct deliver {
     struct log_throttle refusals;
 };
 
-/* {source: {per_second, address_interval_ms, address_burst}} of every source that can send. */
+/* {source: {per_second, address_interval_ms, address_burst, room}} of every source that can send. */
 static json_t *collect_paces(const struct config *config)
 {
     json_t *paces = json_object();
@@ -66,6 +67,19 @@ static json_t *collect_paces(const struct config *config)
         json_put(paces, source->name, pace);
     }
     return paces;
+}
+
+/* One slow source must not take all the room, and what is claimed must leave at once: a claim that waits here would
+ * count as unknown when we die. Endpoints need no bound, they get one call at a time. */
+static void note_rooms(struct deliver *deliver)
+{
+    size_t most = (deliver->settings.config->deliver.max_in_flight + 1) / 2;
+    const char *source;
+    json_t *pace;
+    json_object_foreach (deliver->paces, source, pace) {
+        size_t busy = attempt_count_to(&deliver->attempts, source);
+        json_put_int(pace, "room", busy < most ? (int64_t)(most - busy) : 0);
+    }
 }
 
 static void deliver_disconnect(struct deliver *deliver)
@@ -93,6 +107,9 @@ static bool deliver_connect(struct deliver *deliver)
     err_t err = pg_open(&settings, &deliver->pg, &error);
     if (err == ERR_NONE) {
         err = store_check_schema(deliver->pg, &error);
+    }
+    if (err == ERR_NONE) {
+        err = deliver_store_start_sender(deliver->pg, &deliver->sender, &error);
     }
     if (err == ERR_NONE) {
         if (deliver->connect_failures > 0) {
@@ -234,7 +251,8 @@ static void deliver_settle(struct deliver *deliver)
     deliver->next_settle = clock_steady() + SETTLE_CHECK_MS;
     int64_t settled = 0;
     struct error error;
-    if (deliver_store_settle(deliver->pg, deliver->settings.config->deliver.settle_ms, &settled, &error) != ERR_NONE) {
+    if (deliver_store_settle(deliver->pg, deliver->sender, deliver->settings.config->deliver.settle_ms, &settled,
+                             &error) != ERR_NONE) {
         if (error.code != ERR_CONFLICT) {
             deliver_database_trouble(deliver, "settling", &error);
         }
@@ -261,8 +279,9 @@ static void deliver_claim(struct deliver *deliver)
     struct error error;
     deliver->look = false;
     deliver->next_look = clock_steady() + config->deliver.poll_ms;
-    if (deliver_store_claim(deliver->pg, limit, config->deliver.timeout_ms + LEASE_MARGIN_MS, deliver->paces, &claimed,
-                            &next_due, &error) != ERR_NONE) {
+    note_rooms(deliver);
+    if (deliver_store_claim(deliver->pg, deliver->sender, limit, config->deliver.timeout_ms + LEASE_MARGIN_MS,
+                            deliver->paces, &claimed, &next_due, &error) != ERR_NONE) {
         if (error.code != ERR_CONFLICT) {
             deliver_database_trouble(deliver, "claiming", &error);
         }
@@ -357,7 +376,8 @@ void deliver_free(struct deliver *deliver)
 
 err_t deliver_start(const struct deliver_settings *settings, struct deliver **ret_deliver, struct error *reterr)
 {
-    const struct http_client_settings http = { .max_connections = settings->config->deliver.max_in_flight };
+    const struct http_client_settings http = { .max_connections = settings->config->deliver.max_in_flight,
+                                               .max_host_connections = settings->config->deliver.max_in_flight };
     struct deliver *deliver = memory_new(sizeof(*deliver));
     deliver->settings = *settings;
     deliver->client = http_client_new(&http);

@@ -1,7 +1,9 @@
 /* The deliver actor: makes the outgoing HTTP calls that the engine asked for.
  *
- * One thread with one database connection and one HTTP client. What it claims is leased: a process that dies in the
- * middle leaves an unknown outcome behind, which is settled later and never guessed. Outcomes are recorded in batches.
+ * One thread with one database connection and one HTTP client. What it claims is committed as such before it leaves: a
+ * process that dies in the middle leaves an unknown outcome behind, which is settled later and never guessed. Its death
+ * is seen by its connection, which holds a lock; a lease is there for processes that hang. So no more is claimed than
+ * can leave at once. Outcomes are recorded in batches.
  */
 #ifndef DELIVER_DELIVER_H
 #define DELIVER_DELIVER_H

@@ -19,18 +19,31 @@ static err_t run_again(struct pg *pg, const char *sql, const struct pg_value *va
     return err;
 }
 
-err_t deliver_store_claim(struct pg *pg, size_t limit, msec_t lease_ms, const json_t *paces, json_t **ret_deliveries,
-                          msec_t *ret_next_due, struct error *reterr)
+err_t deliver_store_start_sender(struct pg *pg, int64_t *sender, struct error *reterr)
+{
+    static const char sql[] = "SELECT deliver_start_sender(nullif($1::integer, 0))";
+    const struct pg_value values[] = { PG_VALUE_INT8(*sender) };
+    struct pg_result *result CLEANUP(pg_result_free) = NULL;
+    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    if (err == ERR_NONE) {
+        *sender = pg_int8(result, 0, 0);
+    }
+    return err;
+}
+
+err_t deliver_store_claim(struct pg *pg, int64_t sender, size_t limit, msec_t lease_ms, const json_t *paces,
+                          json_t **ret_deliveries, msec_t *ret_next_due, struct error *reterr)
 {
     static const char sql[] =
         "SELECT deliveries, CASE WHEN isfinite(next_due) THEN ceil(extract(epoch FROM next_due) * 1000)::bigint END"
-        " FROM deliver_claim($1::integer, $2::interval, $3::jsonb)";
+        " FROM deliver_claim($1::integer, $2::interval, $3::jsonb, nullif($4::integer, 0))";
     char lease[QUERY_INTERVAL_BYTES];
     char *paces_text = paces != NULL ? json_dump(paces) : NULL;
     const struct pg_value values[] = {
         PG_VALUE_INT8((int64_t)limit),
         PG_VALUE_TEXT(query_interval(lease_ms, lease)),
         PG_VALUE_TEXT(paces_text != NULL ? paces_text : "{}"),
+        PG_VALUE_INT8(sender),
     };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
     err_t err = run_again(pg, sql, values, ARRAY_LEN(values), &result, reterr);
@@ -57,11 +70,11 @@ err_t deliver_store_record(struct pg *pg, const json_t *outcomes, struct error *
     return err;
 }
 
-err_t deliver_store_settle(struct pg *pg, msec_t settle_ms, int64_t *ret_settled, struct error *reterr)
+err_t deliver_store_settle(struct pg *pg, int64_t sender, msec_t settle_ms, int64_t *ret_settled, struct error *reterr)
 {
-    static const char sql[] = "SELECT deliver_settle($1::interval)";
+    static const char sql[] = "SELECT deliver_settle($1::interval, nullif($2::integer, 0))";
     char settle[QUERY_INTERVAL_BYTES];
-    const struct pg_value values[] = { PG_VALUE_TEXT(query_interval(settle_ms, settle)) };
+    const struct pg_value values[] = { PG_VALUE_TEXT(query_interval(settle_ms, settle)), PG_VALUE_INT8(sender) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
     err_t err = run_again(pg, sql, values, ARRAY_LEN(values), &result, reterr);
     if (err == ERR_NONE) {

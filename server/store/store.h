@@ -87,18 +87,24 @@ err_t engine_store_raw(struct pg *pg, int64_t event_id, struct buf *ret_body, st
 
 /* --- deliver (blocking, short transactions) --- */
 
+/* Registers the connection as a sender for as long as it lives: when it ends, what the sender claimed and did not
+ * record counts as unknown at once. `*sender` is 0 at first; after a lost connection the same number is asked for
+ * again, and may become another one. */
+err_t deliver_store_start_sender(struct pg *pg, int64_t *sender, struct error *reterr) MUST_CHECK;
 /* Claims due deliveries, at most one per recipient, in order, with pace and outreach goals checked: array of objects
  * {id, created_at, kind, source, identity, address{last_inbound_at, unreachable_at}, contact{opted_out…}, request,
  *  attempts, first_attempt_at, message_id, …}. A claim is committed before it returns; one that is not recorded
  * within `lease_ms` counts as unknown. `paces` (may be NULL) is {source: {per_second, address_interval_ms,
- * address_burst}}. */
-err_t deliver_store_claim(struct pg *pg, size_t limit, msec_t lease_ms, const json_t *paces, json_t **ret_deliveries,
-                          msec_t *ret_next_due, struct error *reterr) MUST_CHECK;
+ * address_burst, room}}. `sender` is the connection's own number; with 0 only the lease tells that it died. */
+err_t deliver_store_claim(struct pg *pg, int64_t sender, size_t limit, msec_t lease_ms, const json_t *paces,
+                          json_t **ret_deliveries, msec_t *ret_next_due, struct error *reterr) MUST_CHECK;
 /* Records outcomes, an array of {id, created_at, number, outcome, …}; idempotent. The form is written above
  * deliver_record() in migrations/0009_outcomes.sql. */
 err_t deliver_store_record(struct pg *pg, const json_t *outcomes, struct error *reterr) MUST_CHECK;
-/* Marks sends whose process died as unknown, and settles unknown ones whose time is over by their policy. */
-err_t deliver_store_settle(struct pg *pg, msec_t settle_ms, int64_t *ret_settled, struct error *reterr) MUST_CHECK;
+/* Marks sends whose process died as unknown, and settles unknown ones whose time is over by their policy. `sender` as
+ * above: those of its own are never marked before their lease ends. */
+err_t deliver_store_settle(struct pg *pg, int64_t sender, msec_t settle_ms, int64_t *ret_settled,
+                           struct error *reterr) MUST_CHECK;
 
 /* --- upkeep --- */
 err_t store_make_partitions(struct pg *pg,

@@ -143,13 +143,15 @@ SELECT test.outcome(20001, '{"outcome": "unknown", "reason": "time-out"}'), test
 UPDATE outbox SET lease_until = now() - interval '1 second' WHERE message_id = 20301;
 SELECT test.same(deliver_settle('1 hour'), 1::bigint, 'the sender of the third died');
 SELECT test.same(test.state(20301), 'unknown unknown unknown', 'nobody knows');
-SELECT test.same(test.leave(10), '', 'nobody overtakes an unknown one at first');
+SELECT test.send(20211, 2000);
+SELECT test.same(test.leave(10), '20101', 'nobody waits for one that will not be sent again, but for one that may');
+SELECT test.same(test.state(20211), 'queued queued behind', 'it would come too early');
+SELECT test.same(test.state(20001), 'unknown unknown unknown', 'it is out of the line, not out of mind');
 SELECT test.same(deliver_settle('0'), 3::bigint, 'time is over for all');
 SELECT test.same(test.state(20001), 'unknown unknown', 'hold: it stays unknown');
 SELECT test.same(test.state(20201), 'retrying unknown waiting', 'resend: it waits to be sent again');
 SELECT test.same(test.state(20301), 'failed failed', 'give up: it failed');
-SELECT test.same((SELECT string_agg(x, ' ' ORDER BY x) FROM unnest(string_to_array(test.leave(10), ' ')) AS x),
-    '20101 20201', 'lines go on');
+SELECT test.same(test.leave(10), '20201', 'it leaves again, before what came after it');
 SELECT test.same(apply_message_state('whatsapp', 'wamid.held', (SELECT id FROM delivery WHERE message_id = 20001),
     'delivered', now()), true, 'the echo proves it');
 SELECT test.same(test.state(20001), 'sent delivered', 'no longer unknown');
@@ -157,6 +159,8 @@ SELECT test.outcome(20201, '{"outcome": "unknown"}');
 SELECT test.same(apply_message_state('whatsapp', 'wamid.proved', (SELECT id FROM delivery WHERE message_id = 20201),
     'sent', now()), true, 'proved while it is unknown');
 SELECT test.same(test.state(20201), 'sent sent', 'and not sent again');
+SELECT test.same(test.leave(10), '20211', 'the line goes on');
+SELECT test.outcome(20211, '{"outcome": "sent"}');
 SELECT test.outcome(20101, '{"outcome": "sent", "provider_message_id": "wamid.20101"}');
 
 -- The word of a sender whose lease ran out still counts when it says that the provider took it.
@@ -165,6 +169,79 @@ UPDATE outbox SET lease_until = now() - interval '1 second' WHERE message_id = 2
 SELECT deliver_settle('1 hour');
 SELECT test.outcome(21001, '{"outcome": "sent", "provider_message_id": "wamid.late"}');
 SELECT test.same(test.state(21001), 'sent sent', 'late, but true');
+
+-- A sender that dies is missed at once: its lock is free. One that lives is left alone, whatever it does.
+CREATE FUNCTION test.until_gone(sender text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    FOR i IN 1 .. 500 LOOP
+        PERFORM 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 4206 AND objid = sender::oid;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    RAISE EXCEPTION 'the lock of sender % is still held', sender;
+END
+$$;
+CREATE FUNCTION test.claim_as(session text, sender text) RETURNS text
+LANGUAGE sql
+AS $$ SELECT test.ask(session, format($q$SELECT coalesce((SELECT string_agg(d->>'message_id', ' ' ORDER BY d->>'message_id')
+    FROM json_array_elements(c.deliveries) AS d), '') FROM deliver_claim(10, '1 hour', '{}', %s) AS c$q$, sender)) $$;
+SELECT test.ask('a', 'SELECT deliver_start_sender()::text') AS a, test.ask('b', 'SELECT deliver_start_sender()::text') AS b \gset
+SELECT test.holds(:'a' <> :'b', 'each has a number of its own');
+SELECT test.send(21101, 1000), test.send(21111, 1000), test.send(21201, 2000, request => '{"on_unknown": "resend"}'),
+    test.send(21211, 2000), test.send(21301, 3000);
+SELECT test.same(test.claim_as('a', :'a'), '21101 21201 21301', 'one sender has three in hand');
+SELECT test.same(test.ask('b', format('SELECT deliver_settle(''1 hour'', %s)::text', :'b')), '0', 'it lives');
+SELECT test.same(test.ask('a', format('SELECT deliver_settle(''1 hour'', %s)::text', :'a')), '0',
+    'nor does it think that of itself');
+SELECT test.close('a'), test.until_gone(:'a');
+SELECT test.same(test.ask('b', format('SELECT deliver_settle(''1 hour'', %s)::text', :'b')), '3', 'it is gone');
+SELECT test.same(test.state(21101) || ', ' || test.state(21201), 'unknown unknown unknown, unknown unknown unknown',
+    'nobody knows what became of them');
+SELECT test.same(test.claim_as('b', :'b'), '21111', 'what comes after one that is not sent again leaves at once');
+SELECT test.outcome(21111, '{"outcome": "sent"}');
+
+-- It had only lost its connection: it takes its number again, and what it says late is the truth.
+SELECT test.open('a');
+SELECT test.same(test.ask('a', format('SELECT deliver_start_sender(%s)::text', :'a')), :'a', 'it keeps its number');
+SELECT test.outcome(21101, '{"outcome": "failed", "error_code": "131026", "reason": "not on WhatsApp"}');
+SELECT test.same(test.state(21101), 'failed failed', 'refused, it says');
+SELECT test.same((SELECT string_agg(outcome, ' ') FROM attempt AS t JOIN delivery AS d ON d.id = t.delivery_id
+    WHERE d.message_id = 21101), 'failed', 'that is what is kept of the attempt');
+SELECT test.outcome(21201, '{"outcome": "retry", "due_at": "2020-01-01T00:00:00Z", "reason": "busy"}');
+SELECT test.same(test.state(21201) || ', ' || test.state(21211), 'retrying sending waiting, queued queued behind',
+    'it did not leave, and keeps its place');
+SELECT test.same(test.claim_as('a', :'a'), '21201', 'it leaves, and is in hand again');
+SELECT test.same(test.ask('b', format('SELECT deliver_settle(''1 hour'', %s)::text', :'b')), '0', 'of one that lives');
+SELECT test.outcome(21201, '{"outcome": "sent"}'), test.claim_as('a', :'a'), test.outcome(21211, '{"outcome": "sent"}');
+-- Also when its time as unknown is over already.
+SELECT test.same(deliver_settle('0'), 1::bigint, 'nobody told of the third');
+SELECT test.same(test.state(21301), 'unknown unknown', 'it ended');
+SELECT test.outcome(21301, '{"outcome": "blocked", "error_code": "window_closed", "duration_ms": null}');
+SELECT test.same(test.state(21301), 'blocked blocked', 'it never left, says its sender');
+-- While others look whether it is dead, it cannot come back under its number and have its new claims taken for old ones.
+SELECT test.send(21401, 1000);
+SELECT test.same(test.claim_as('a', :'a'), '21401', 'one in hand');
+SELECT test.close('a'), test.until_gone(:'a'), test.open('a');
+SELECT test.run('b', 'BEGIN');
+SELECT test.same(test.ask('b', format('SELECT deliver_settle(''1 hour'', %s)::text', :'b')), '1', 'found dead');
+SELECT test.holds(test.ask('a', format('SELECT deliver_start_sender(%s)::text', :'a')) <> :'a', 'a new number');
+SELECT test.run('b', 'COMMIT');
+SELECT test.outcome(21401, '{"outcome": "sent"}');
+SELECT test.same(test.state(21401), 'sent sent', 'and still the truth');
+
+-- No more than there is room for.
+SELECT test.send(21501, 1000), test.send(21601, 2000), test.send(21701, 4000);
+SELECT test.same(test.leave(10, '{"whatsapp": {"room": 0}}'), '', 'no room');
+SELECT test.holds((SELECT next_due IS NULL FROM deliver_claim(10, '1 minute', '{"whatsapp": {"room": 0}}')),
+    'nothing to wait for but an answer');
+SELECT test.same(test.leave(10, '{"whatsapp": {"room": 2}}'), '21501 21601', 'room for two');
+SELECT test.outcome(21501, '{"outcome": "sent"}'), test.outcome(21601, '{"outcome": "sent"}');
+SELECT test.same(test.leave(10, '{"whatsapp": {"room": 2}}'), '21701', 'and then for the third');
+SELECT test.outcome(21701, '{"outcome": "sent"}');
 
 -- An outgoing webhook is at least once: its receiver knows a double by its id.
 SELECT engine_commit(jsonb_build_object('deliveries', jsonb_build_array(jsonb_build_object('id', 22002, 'created_at',

@@ -39,7 +39,7 @@ static void test_claim_and_record(void **state)
     struct pg *pg = database_open_migrated(SCHEMA);
     json_t *deliveries = NULL;
     msec_t next_due = -1;
-    SUCCEEDS(deliver_store_claim(pg, 10, 60000, NULL, &deliveries, &next_due, e));
+    SUCCEEDS(deliver_store_claim(pg, 0, 10, 60000, NULL, &deliveries, &next_due, e));
     assert_int_equal(json_array_size(deliveries), 0);
     assert_int_equal(next_due, 0);
     json_decref(deliveries);
@@ -47,7 +47,7 @@ static void test_claim_and_record(void **state)
     add_delivery(pg, "hold");
     json_t *paces CLEANUP(json_free) = document("{'whatsapp': {'per_second': 80, 'address_interval_ms': 6000, "
                                                 "'address_burst': 45}, 'telegram': {'per_second': 0}}");
-    SUCCEEDS(deliver_store_claim(pg, 10, 60000, paces, &deliveries, &next_due, e));
+    SUCCEEDS(deliver_store_claim(pg, 0, 10, 60000, paces, &deliveries, &next_due, e));
     assert_int_equal(json_array_size(deliveries), 1);
     const json_t *delivery = json_array_get(deliveries, 0);
     assert_int_equal(json_int(delivery, "id", 0), 12);
@@ -83,18 +83,57 @@ static void test_settle(void **state)
     json_t *deliveries = NULL;
     msec_t next_due = -1;
     int64_t settled = -1;
-    SUCCEEDS(deliver_store_claim(pg, 10, 0, NULL, &deliveries, &next_due, e));
+    SUCCEEDS(deliver_store_claim(pg, 0, 10, 0, NULL, &deliveries, &next_due, e));
     json_decref(deliveries);
-    SUCCEEDS(deliver_store_settle(pg, 60000, &settled, e));
+    SUCCEEDS(deliver_store_settle(pg, 0, 60000, &settled, e));
     assert_int_equal(settled, 1);
     assert_int_equal(database_number(pg, "SELECT count(*) FROM message WHERE state = 'unknown'"), 1);
-    SUCCEEDS(deliver_store_settle(pg, 60000, &settled, e));
+    SUCCEEDS(deliver_store_settle(pg, 0, 60000, &settled, e));
     assert_int_equal(settled, 0);
-    SUCCEEDS(deliver_store_settle(pg, 0, &settled, e));
+    SUCCEEDS(deliver_store_settle(pg, 0, 0, &settled, e));
     assert_int_equal(settled, 1);
     assert_int_equal(
         database_number(pg, "SELECT count(*) FROM delivery WHERE state = 'failed' AND error_code = 'unknown_outcome'"),
         1);
+    database_drop(pg, SCHEMA);
+}
+
+/* The number that `pg` sends under; `former` as a connection had it before. */
+static int64_t sender_of(struct pg *pg, int64_t former)
+{
+    int64_t sender = former;
+    SUCCEEDS(deliver_store_start_sender(pg, &sender, e));
+    return sender;
+}
+
+static void test_a_lost_connection_is_a_dead_sender(void **state)
+{
+    (void)state;
+    struct pg *pg = database_open_migrated(SCHEMA);
+    struct pg *other = database_open(SCHEMA);
+    int64_t mine = sender_of(pg, 0);
+    int64_t theirs = sender_of(other, 0);
+    assert_true(mine > 0 && theirs > 0 && mine != theirs);
+    add_delivery(pg, "hold");
+    json_t *deliveries = NULL;
+    msec_t next_due = -1;
+    int64_t settled = -1;
+    SUCCEEDS(deliver_store_claim(other, theirs, 10, 60000, NULL, &deliveries, &next_due, e));
+    SUCCEEDS(deliver_store_settle(pg, mine, 60000, &settled, e));
+    assert_int_equal(settled, 0);
+    pg_close(other);
+    for (int i = 0; i < 500 && settled == 0; i++) {
+        SUCCEEDS(deliver_store_settle(pg, mine, 60000, &settled, e)); /* the server notices in its own time */
+    }
+    assert_int_equal(settled, 1);
+
+    other = database_open(SCHEMA);
+    assert_int_equal(sender_of(other, theirs), theirs);
+    json_t *outcomes CLEANUP(json_free) = outcome_of(json_array_get(deliveries, 0), "failed");
+    json_decref(deliveries);
+    SUCCEEDS(deliver_store_record(other, outcomes, e));
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM message WHERE state = 'failed'"), 1);
+    pg_close(other);
     database_drop(pg, SCHEMA);
 }
 
@@ -105,19 +144,19 @@ static void test_a_retry_says_when(void **state)
     add_delivery(pg, "hold");
     json_t *deliveries = NULL;
     msec_t next_due = -1;
-    SUCCEEDS(deliver_store_claim(pg, 10, 60000, NULL, &deliveries, &next_due, e));
+    SUCCEEDS(deliver_store_claim(pg, 0, 10, 60000, NULL, &deliveries, &next_due, e));
     json_t *outcomes CLEANUP(json_free) = outcome_of(json_array_get(deliveries, 0), "retry");
     json_put_time(json_array_get(outcomes, 0), "due_at", clock_now() + 100000);
     json_decref(deliveries);
     SUCCEEDS(deliver_store_record(pg, outcomes, e));
-    SUCCEEDS(deliver_store_claim(pg, 10, 60000, NULL, &deliveries, &next_due, e));
+    SUCCEEDS(deliver_store_claim(pg, 0, 10, 60000, NULL, &deliveries, &next_due, e));
     assert_int_equal(json_array_size(deliveries), 0);
     assert_true(next_due > clock_now() + 90000 && next_due <= clock_now() + 100001);
     json_decref(deliveries);
 
     /* Paused for ever: there is no time to come back at. */
     SUCCEEDS(pg_script(pg, "UPDATE outbox SET due_at = now(); SELECT pause_source('whatsapp', 'infinity', 'gone')", e));
-    SUCCEEDS(deliver_store_claim(pg, 10, 60000, NULL, &deliveries, &next_due, e));
+    SUCCEEDS(deliver_store_claim(pg, 0, 10, 60000, NULL, &deliveries, &next_due, e));
     assert_int_equal(next_due, 0);
     json_decref(deliveries);
     database_drop(pg, SCHEMA);
@@ -128,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_claim_and_record),
         cmocka_unit_test(test_settle),
+        cmocka_unit_test(test_a_lost_connection_is_a_dead_sender),
         cmocka_unit_test(test_a_retry_says_when),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
