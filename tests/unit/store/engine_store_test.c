@@ -22,7 +22,7 @@ static void test_claim_and_commit(void **state)
 {
     (void)state;
     struct pg *pg = database_open_migrated(SCHEMA);
-    struct claim claim = { NULL, NULL };
+    struct claim claim = { .work = NULL };
     SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
     assert_int_equal(json_array_size(claim.work), 0);
     claim_done(&claim);
