@@ -221,6 +221,7 @@ function Effects:stop() end
 ---@field run fun(e: Event, fx: Effects)
 ---@field priority integer?
 ---@field enabled boolean?
+---@field budget { sends_per_hour: integer?, sends_per_minute: integer?, sends_per_contact_per_day: integer? }?
 
 ---@param declaration Rule
 function rule(declaration) end
@@ -238,7 +239,7 @@ function survey(name) end
 function endpoint(name) end
 
 ---@param name string
----@return fun(declaration: { schedule: string?, every: string?, timezone: string?, missed: "skip"|"once"|nil, doc: string? })
+---@return fun(declaration: { schedule: string?, every: string?, timezone: string?, missed: "skip"|"run_once"|"once"|nil, doc: string? })
 function cron(name) end
 
 ---@class Calendar

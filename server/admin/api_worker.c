@@ -135,6 +135,7 @@ static void show_gauges(struct api_worker *worker, const json_t *gauges)
         { "outbox_oldest_seconds", "answerd_outbox_oldest_seconds",
           "Time since the oldest due delivery could have left." },
         { "unknown", "answerd_deliveries_unknown", "Deliveries whose outcome is unknown." },
+        { "held", "answerd_deliveries_held", "Messages that are held beyond a budget of their rule." },
         { "timers_due", "answerd_timers_due", "Timers that are due." },
         { "quarantined_rules", "answerd_rules_quarantined", "Rules that rest because they failed too often." },
     };

@@ -266,6 +266,7 @@ err_t api_store_gauges(struct pg *pg, json_t **ret_gauges, struct error *reterr)
         " 'outbox_oldest_seconds', (SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM outbox"
         "    WHERE state = 'waiting' AND due_at <= now()),"
         " 'unknown', (SELECT count(*) FROM outbox WHERE state = 'unknown'),"
+        " 'held', (SELECT count(*) FROM held_delivery),"
         " 'timers_due', (SELECT count(*) FROM timer WHERE due_at <= now()),"
         " 'quarantined_rules', (SELECT count(*) FROM rule_health WHERE quarantined_until > now()),"
         " 'paused_sources', (SELECT coalesce(json_agg(source ORDER BY source), '[]') FROM source_pace WHERE "

@@ -39,7 +39,7 @@ err_t api_store_retry_delivery(struct pg *pg, int64_t delivery_id, struct error 
 err_t api_store_resume(struct pg *pg, const char *source, struct error *reterr) MUST_CHECK;
 
 /* Numbers for /metrics: {work, work_oldest_seconds, work_failing, parked_events, outbox_due, outbox_oldest_seconds,
- * unknown, timers_due, quarantined_rules, paused_sources: [...]}. Reads the hot tables only. */
+ * unknown, held, timers_due, quarantined_rules, paused_sources: [...]}. Reads the hot tables only. */
 err_t api_store_gauges(struct pg *pg, json_t **ret_gauges, struct error *reterr) MUST_CHECK;
 
 #endif
