@@ -27,3 +27,10 @@ test("other events of the support tool mean nothing to us", function(t)
   t:event("webhook.support", { body = { type = "ticket.created", data = {} }, contact = false })
   t:expect_conversation { state = "open" }
 end)
+
+test("a ticket of nobody we could know is no mistake", function(t)
+  for _, customer in ipairs { {}, { email = "" }, { phone = "unknown" } } do
+    t:event("webhook.support", ticket(customer))
+    t:expect_effect("emit", { refused = "the contact has no identity" })
+  end
+end)

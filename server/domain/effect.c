@@ -328,6 +328,13 @@ static json_t *event_for_other(const json_t *effect)
     return extra;
 }
 
+static bool names_nobody(const json_t *who)
+{
+    const json_t *identities = json_object_get(who, "identities");
+    return identities && json_array_size(identities) == 0 && json_object_size(identities) == 0 &&
+           !json_is_string(identities);
+}
+
 static err_t apply_emit(struct turn *turn, struct error *reterr)
 {
     struct scene *scene = turn->scene;
@@ -337,8 +344,13 @@ static err_t apply_emit(struct turn *turn, struct error *reterr)
     char type[160];
     if (snprintf(type, sizeof(type), "custom.%s", name) >= (int)sizeof(type))
         return fail(reterr, ERR_INVALID, "the name of the event is too long");
+    const json_t *who = json_object_get(turn->effect, "contact");
     json_t *extra = NULL;
-    if (json_object_get(turn->effect, "contact")) {
+    if (names_nobody(who)) { /* what another system sent did not say whom it is about: no mistake of the rule */
+        turn->refused = "the contact has no identity";
+        return ERR_NONE;
+    }
+    if (who) {
         extra = event_for_other(turn->effect);
         if (!extra)
             return fail(reterr, ERR_INVALID, "emit: 'contact' is an identity such as email:ada@example.com");

@@ -18,6 +18,10 @@ local identity_cleaners = {
     end,
 }
 
+local function cleaned(kind, value)
+    return identity_cleaners[kind] and identity_cleaners[kind](value) or value
+end
+
 -- "email:Ada@Example.com" as "email:ada@example.com".
 function identities.one(what, text)
     local kind, value = string.match(text, "^([%a][%w_]*):(.+)$")
@@ -25,14 +29,15 @@ function identities.one(what, text)
         fault("%s: '%s' is not an identity; write \"email:ada@example.com\" or \"whatsapp:15550100\"", what, text)
     end
     kind = string.lower(kind)
-    value = identity_cleaners[kind] and identity_cleaners[kind](value) or value
+    value = cleaned(kind, value)
     if value == "" or #value > 200 then
         fault("%s: '%s' is not an identity", what, text)
     end
     return kind .. ":" .. value
 end
 
--- "email:…", a list of such texts, or { email = …, whatsapp = …, name = …, language = … }.
+-- "email:…", a list of such texts, or { email = …, whatsapp = …, name = …, language = … }. Tables are made from what other
+-- systems send: a handle that is empty there is none, and somebody without any is nobody, which is no mistake of the rule.
 function identities.contact(what, value)
     value = unwrap(value)
     local result = { identities = {} }
@@ -58,10 +63,13 @@ function identities.contact(what, value)
             if type(item) == "number" and math.tointeger(item) then
                 item = tostring(math.tointeger(item))
             end
-            if key == "name" or key == "language" then
-                result[key] = argument(what, "contact." .. key, "text", item)
-            else
-                kinds[#kinds + 1] = { key = key, value = argument(what, "contact." .. key, "text", item) }
+            if item ~= "" then
+                item = argument(what, "contact." .. key, "text", item)
+                if key == "name" or key == "language" then
+                    result[key] = item
+                elseif string.find(cleaned(string.lower(key), item), "%S") then
+                    kinds[#kinds + 1] = { key = key, value = item }
+                end
             end
         end
     end
@@ -71,9 +79,6 @@ function identities.contact(what, value)
     end)
     for _, item in ipairs(kinds) do
         result.identities[#result.identities + 1] = identities.one(what, item.key .. ":" .. item.value)
-    end
-    if #result.identities == 0 then
-        fault("%s: 'contact' has no identity", what)
     end
     return result
 end
