@@ -1,4 +1,5 @@
-/* `answerd why EVENT`: what one event meant, for a person: which rules ran or did not, and what became of each effect. */
+/* `answerd why`: what one event meant, for a person: which rules ran or did not, and what became of each effect; or why
+ * one person got no message. */
 #include "commands/commands.h"
 
 #include "store/store.h"
@@ -8,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define USUAL_SINCE_MS ((msec_t)7 * 24 * 3600 * 1000)
 
 static void print_effects(const json_t *row)
 {
@@ -40,22 +43,15 @@ static void print_row(const json_t *row)
     }
 }
 
-static int tell(const struct command *command, struct pg *pg, const char *event, bool as_json)
+struct why_options {
+    const char *config;
+    const char *contact;
+    msec_t since;
+    bool json;
+};
+
+static void print_rows(const json_t *rows, bool as_json, void (*print)(const json_t *row))
 {
-    struct error error;
-    int64_t id = 0;
-    json_t *rows CLEANUP(json_free) = NULL;
-    err_t err = why_store_find(pg, event, &id, &error);
-    if (err == ERR_NONE) {
-        err = why_store_tell(pg, id, &rows, &error);
-    }
-    if (err == ERR_NOT_FOUND) {
-        fprintf(stderr, "answerd why: %s\n", error.text);
-        return EXIT_WRONG;
-    }
-    if (err != ERR_NONE) {
-        return command_failed(command, &error);
-    }
     size_t index;
     json_t *row;
     json_array_foreach (rows, index, row) {
@@ -64,52 +60,123 @@ static int tell(const struct command *command, struct pg *pg, const char *event,
             printf("%s\n", text);
             free(text);
         } else {
-            print_row(row);
+            print(row);
         }
     }
+}
+
+/* What nobody finds is no trouble of the database. */
+static int not_told(const struct command *command, const struct error *error)
+{
+    if (error->code == ERR_NOT_FOUND || error->code == ERR_CONFLICT) {
+        fprintf(stderr, "answerd why: %s\n", error->text);
+        return EXIT_WRONG;
+    }
+    return command_failed(command, error);
+}
+
+static int tell(const struct command *command, struct pg *pg, const char *event, const struct why_options *options)
+{
+    struct error error;
+    int64_t id = 0;
+    json_t *rows CLEANUP(json_free) = NULL;
+    err_t err = why_store_find(pg, event, &id, &error);
+    if (err == ERR_NONE) {
+        err = why_store_tell(pg, id, &rows, &error);
+    }
+    if (err != ERR_NONE) {
+        return not_told(command, &error);
+    }
+    print_rows(rows, options->json, print_row);
+    return EXIT_OK;
+}
+
+/* Rules are told under the event that they decided on. */
+static void print_silence(const json_t *row)
+{
+    const char *what = json_str_or(row, "what", ""), *place = json_str(row, "place"), *at = json_str(row, "at");
+    bool is_under = strcmp(what, "rule") == 0 && at && place;
+    printf("%s%-*s %s: %s", is_under ? "    " : "", is_under ? 6 : 10, what, json_str_or(row, "subject", "-"),
+           json_str_or(row, "outcome", "-"));
+    if (place) {
+        printf("  (%s)", place);
+    }
+    if (at && !is_under) {
+        printf("  %.19s", at);
+    }
+    printf("\n");
+    if (json_str(row, "detail")) {
+        printf("%s%s\n", is_under ? "               " : "           ", json_str(row, "detail"));
+    }
+}
+
+static int tell_silence(const struct command *command, struct pg *pg, const struct why_options *options)
+{
+    struct error error;
+    int64_t id = 0;
+    json_t *rows CLEANUP(json_free) = NULL;
+    err_t err = why_store_find_contact(pg, options->contact, &id, &error);
+    if (err == ERR_NONE) {
+        err = why_store_tell_nothing(pg, id, options->since, &rows, &error);
+    }
+    if (err != ERR_NONE) {
+        return not_told(command, &error);
+    }
+    print_rows(rows, options->json, print_silence);
     return EXIT_OK;
 }
 
 static int run_why(const struct command *command, int argc, char **argv)
 {
-    const char *config_path = NULL;
-    bool as_json = false;
-    void *const values[] = { &config_path, &as_json };
+    struct why_options options = { .since = -1 };
+    void *const values[] = { &options.config, &options.json, &options.contact, &options.since };
     int operands = 0;
     int exit_code = EXIT_OK;
     if (!options_parse(command, argc, argv, values, &operands, &exit_code)) {
         return exit_code;
     }
-    if (operands != 1) {
-        return command_usage_error(command, "takes one event, its id or the provider's key");
+    if (options.contact && operands > 0) {
+        return command_usage_error(command, "takes an event or --contact, not both");
+    }
+    if (!options.contact && (operands != 1 || options.since >= 0)) {
+        return command_usage_error(command, options.since >= 0 && operands == 1
+                                                ? "--since goes with --contact"
+                                                : "takes one event, its id or the provider's key, or --contact");
+    }
+    if (options.since < 0) {
+        options.since = USUAL_SINCE_MS;
     }
     struct config *config = NULL;
-    exit_code = command_load_config(command, config_path, false, &config);
+    exit_code = command_load_config(command, options.config, false, &config);
     if (exit_code != EXIT_OK) {
         return exit_code;
     }
     struct pg *pg = NULL;
     exit_code = command_open_database(command, config, "answerd why", &pg);
     if (exit_code == EXIT_OK) {
-        exit_code = tell(command, pg, argv[1], as_json);
+        exit_code = options.contact ? tell_silence(command, pg, &options) : tell(command, pg, argv[1], &options);
         pg_close(pg);
     }
     config_free(config);
     return exit_code;
 }
 
-static const struct command_option options[] = {
+static const struct command_option options_table[] = {
     { "config", OPTION_TEXT, "FILE", "the configuration file" },
     { "json", OPTION_FLAG, NULL, "one JSON object a line" },
+    { "contact", OPTION_TEXT, "WHO", "tell why this contact got no message: a number, or a handle such as whatsapp:15550100" },
+    { "since", OPTION_DURATION, "DURATION", "with --contact: how far to look back; 7d when it is not given" },
     { NULL, OPTION_FLAG, NULL, NULL },
 };
 
 const struct command command_why = {
     .name = "why",
-    .summary = "tell what one event meant: rules, effects, and what became of them",
-    .usage = "[--config FILE] [--json] EVENT",
+    .summary = "tell what one event meant, or why somebody got no message",
+    .usage = "[--config FILE] [--json] EVENT\n[--config FILE] [--json] --contact WHO [--since DURATION]",
     .details = "EVENT is an id from event_log, or the provider's own key, such as evt_1Nx… or wamid.HBg….\n"
-               "The same is to be had in SQL: SELECT * FROM why(EVENT).",
-    .options = options,
+               "With --contact it tells of one person: opt-outs, windows, what was held back, failed or refused, rules in\n"
+               "quarantine, and which rule decided what on their last events, by its `on` or its `when`.\n"
+               "The same is to be had in SQL: SELECT * FROM why(EVENT), SELECT * FROM why_nothing(CONTACT, '7 days').",
+    .options = options_table,
     .run = run_why,
 };
