@@ -11,7 +11,27 @@
 ---@field button { id: string, text: string }?
 ---@field reply_to string?
 ---@field referral table?
----@field emoji string?
+---@field emoji string? of a reaction
+---@field buttons table[]?
+---@field forwarded boolean?
+---@field thread string?
+---@field chat string?
+---@field edited boolean?
+---@field author string?
+---@field products table[]?
+---@field payload string?
+---@field attachment table?
+---@field metadata table?
+---@field quick_replies table[]?
+---@field direction string? "out" for what was sent with another tool
+---@field flow table?
+---@field error table? of a message of the kind unsupported
+---@field removed boolean? the reaction was taken back
+---@field album string?
+---@field callback_query_id string?
+---@field command string?
+---@field command_arguments string?
+---@field order table?
 
 ---@class Payment
 ---@field id string
@@ -29,6 +49,24 @@
 ---@field metadata table<string, string>?
 ---@field reference string? what is owed: the invoice, else the order or subscription, else the payment itself
 ---@field secondary boolean? repeats what another event says
+---@field method string?
+---@field code string?
+---@field message string?
+---@field due_at number?
+---@field number string?
+---@field billing_reason string?
+---@field card_brand string?
+---@field custom table?
+---@field collection_method string?
+---@field session string?
+---@field dunning_status string?
+---@field will_retry boolean?
+---@field order string?
+---@field dispute string?
+---@field intent string?
+---@field mandate string?
+---@field modification string?
+---@field refund string?
 
 ---@class Order
 ---@field id string
@@ -38,6 +76,13 @@
 ---@field reference string?
 ---@field payment_status string?
 ---@field metadata table<string, string>?
+---@field items table[]?
+---@field url string?
+---@field invoice string?
+---@field subscription string?
+---@field status string?
+---@field payment string?
+---@field mode string?
 
 ---@class Subscription
 ---@field id string
@@ -45,6 +90,21 @@
 ---@field previous_status string?
 ---@field cancel_at_period_end boolean?
 ---@field customer string?
+---@field plan string?
+---@field metadata table<string, string>?
+---@field cancel_at number?
+---@field canceled_at number?
+---@field ended_at number?
+---@field current_period_start number?
+---@field current_period_end number?
+---@field trial_end number?
+---@field next_billing_at number?
+---@field url string?
+---@field reason string?
+---@field feedback string?
+---@field currency string?
+---@field invoice string?
+---@field mandate string?
 
 ---@class Survey
 ---@field name string
@@ -54,6 +114,12 @@
 ---@field state "asked"|"answered"|"commented"|"expired"|"canceled"
 ---@field asked_at number
 ---@field answered_at number?
+---@field id integer
+---@field conversation_id integer
+---@field contact_id integer
+---@field episode integer
+---@field commented_at number?
+---@field expires_at number?
 
 ---@class Outreach
 ---@field topic string
@@ -62,6 +128,20 @@
 ---@field state "active"|"recovered"|"exhausted"|"canceled"
 ---@field step integer
 ---@field started_at number
+---@field id integer
+---@field goals string[]
+---@field steps table[]
+---@field vars table<string, string>
+---@field reached_at number?
+---@field next_attempt_at number?
+---@field ended_at number?
+---@field ended_by integer?
+---@field event_id integer?
+---@field rule string?
+---@field conversation_id integer?
+---@field contact_id integer
+---@field other_references string[]
+---@field payment table
 
 ---@class Contact
 ---@field id integer
@@ -74,6 +154,12 @@
 ---@field identities string[]
 ---@field channels string[]
 ---@field created_at number
+---@field opted_out_at number?
+---@field username string?
+---@field recipient string?
+---@field updated_at number
+---@field parent_user_id string?
+---@field phones string[]?
 local Contact = {}
 ---@param key string name, language, timezone, or an attribute
 function Contact:set(key, value) end
@@ -98,16 +184,27 @@ function Contact:can_reach(channel) end
 ---@return boolean
 function Contact:has_opted_out(topic) end
 
+---@class Media
+---@field kind "image"|"video"|"audio"|"document"|"sticker"
+---@field url string?
+---@field id string?
+---@field caption string?
+---@field file_name string?
+
 ---@class SendOptions
 ---@field text string?
 ---@field template string?
----@field media { kind: "image"|"video"|"audio"|"document"|"sticker", url: string?, id: string?, caption: string?, file_name: string? }?
+---@field media Media?
 ---@field vars table<string, string|number|boolean>?
 ---@field buttons (string|{ id: string?, text: string, url: string? })[]?
 ---@field language string?
 ---@field quiet "respect"|"ignore"|nil
 ---@field on_unknown "hold"|"resend"|"give_up"|nil
 ---@field reply_to string?
+
+---@class AfterOptions
+---@field unless string|string[]|nil "reply", or types of events that make it pointless
+---@field data table?
 
 ---@class Conversation
 ---@field id integer?
@@ -126,6 +223,12 @@ function Contact:has_opted_out(topic) end
 ---@field resolved_at number?
 ---@field episode integer
 ---@field is_new boolean? of fx:open_conversation: it was not there before
+---@field contact_id integer
+---@field source string?
+---@field identity string?
+---@field updated_at number
+---@field snoozed_until number?
+---@field previous_id integer?
 local Conversation = {}
 ---@param options SendOptions|string
 function Conversation:send(options) end
@@ -146,7 +249,7 @@ function Conversation:resolve() end
 function Conversation:survey(name) end
 ---@param delay string|number
 ---@param name string of the event timer.NAME
----@param options { unless: string|string[]|nil, data: table? }?
+---@param options AfterOptions?
 function Conversation:after(delay, name, options) end
 ---@param name string
 function Conversation:cancel(name) end
@@ -156,6 +259,39 @@ function Conversation:history(limit) end
 ---@param tag string
 ---@return boolean
 function Conversation:has_tag(tag) end
+
+---@class Status
+---@field message_id string
+---@field state "sent"|"delivered"|"read"|"played"|"failed"|"blocked"
+---@field echo string?
+---@field error { code: string, title: string?, detail: string? }?
+---@field pricing table?
+---@field recipient string?
+---@field participant string?
+---@field up_to number?
+
+---@class TemplateStatus
+---@field name string
+---@field language string
+---@field status string
+---@field reason string?
+---@field detail string?
+---@field category string?
+
+---@class Timer
+---@field id integer
+---@field name string
+---@field data table
+---@field unless string[]
+---@field due_at number
+---@field armed_at number
+---@field rule string?
+---@field rule_set string?
+
+---@class Cause
+---@field event integer
+---@field rule string?
+---@field depth integer
 
 ---@class Event
 ---@field id integer
@@ -173,13 +309,22 @@ function Conversation:has_tag(tag) end
 ---@field payment Payment
 ---@field order Order
 ---@field subscription Subscription
----@field status { message_id: string, state: string, error: { code: string, title: string?, detail: string? }? }
----@field template { name: string, language: string, status: string, reason: string? }
+---@field status Status
+---@field template TemplateStatus
 ---@field survey Survey
 ---@field outreach Outreach
----@field timer { name: string, data: table, due_at: number }
+---@field timer Timer
 ---@field body table
----@field cause { event: integer, rule: string?, depth: integer }
+---@field cause Cause
+---@field provider string?
+---@field contact_id integer?
+---@field conversation_id integer?
+---@field cron table
+---@field window table?
+---@field topic string? of contact.opted_out and contact.opted_in
+---@field account string? the provider's id of our side
+---@field provider_reason string?
+---@field agent string?
 local Event = {}
 ---@return table|string|nil
 function Event:raw() end
@@ -190,26 +335,50 @@ function Event:raw() end
 ---@field text string?
 ---@field note string?
 ---@field assign string?
----@field channel string?
+---@field channel string? or "other": one on which this outreach has not written
 ---@field quiet "respect"|"ignore"|nil
 ---@field language string?
 ---@field buttons table?
 ---@field vars table?
 
+---@class OutreachOptions
+---@field topic string
+---@field reference string?
+---@field goal string? the event that ends it
+---@field goals string[]? the events that end it, instead of goal
+---@field steps OutreachStep[]
+---@field vars table<string, string|number|boolean>?
+---@field next_attempt number?
+---@field grace string|number|nil how long it waits for its goal after the last step
+
+---@class OpenOptions
+---@field topic string?
+---@field channel string?
+---@field reference string?
+---@field tags string|string[]|nil
+---@field priority "low"|"normal"|"high"|"urgent"|nil
+---@field reopen string|number|nil
+
+---@class WebhookOptions
+---@field type string?
+
+---@class EmitOptions
+---@field contact string|table|nil
+
 ---@class Effects
 local Effects = {}
----@param options { topic: string?, channel: string?, reference: string?, tags: string[]?, priority: "low"|"normal"|"high"|"urgent"|nil, reopen: string|number|nil }?
+---@param options OpenOptions?
 ---@return Conversation
 function Effects:open_conversation(options) end
----@param options { topic: string, reference: string?, goal: string, steps: OutreachStep[], vars: table?, next_attempt: number?, grace: string|number|nil }
+---@param options OutreachOptions
 function Effects:outreach(options) end
 ---@param endpoint string
 ---@param body table?
----@param options { type: string? }?
+---@param options WebhookOptions?
 function Effects:webhook(endpoint, body, options) end
 ---@param name string of the event custom.NAME
 ---@param body table?
----@param options { contact: string|table|nil }?
+---@param options EmitOptions?
 function Effects:emit(name, body, options) end
 function Effects:stop() end
 
@@ -347,6 +516,9 @@ function Test:status(state, fields) end
 ---@param verb "reply"|"note"|"tag"|"untag"|"assign"|"resolve"|"survey"
 ---@param value string?
 function Test:agent(verb, value) end
+---@param state "works"|"down"|"refuses"
+---@param fields { channel: string?, code: string|integer|nil, reason: string?, count: integer? }?
+function Test:provider(state, fields) end
 ---@param duration string|number
 function Test:advance(duration) end
 ---@param time string|number
