@@ -48,8 +48,9 @@ END
 $$;
 
 -- Which rules of a set rest, for one engine worker, and which of these it may try once. A rule that failed `most_failures`
--- times in a row rests for `first_rest`; when that is over, one worker gets the trial; when the trial fails, too, the rule
--- rests twice as long as before, up to `longest_rest`.
+-- times in a row rests for `first_rest`; when that is over, one worker gets the trial, for three seconds; when no event came
+-- to it that the rule matches, the next worker gets it. When the trial fails, the rule rests twice as long as before, up to
+-- `longest_rest`.
 CREATE FUNCTION rest_rules(of_set text, most_failures integer, first_rest interval, longest_rest interval, worker bigint,
                            OUT resting jsonb, OUT trials jsonb)
 LANGUAGE plpgsql
@@ -81,10 +82,10 @@ BEGIN
         SELECT t.rule FROM rule_trouble AS t
          WHERE t.rule_set = of_set AND t.failures_in_row >= most_failures AND t.quarantined_until <= clock_timestamp()
            AND t.updated_at <= t.quarantined_until
-           AND (t.trial_until IS NULL OR t.trial_until < clock_timestamp() OR t.trial_by = worker)
+           AND (t.trial_until IS NULL OR t.trial_until < clock_timestamp() - CASE t.trial_by WHEN worker THEN interval '3 seconds' ELSE interval '0' END)
          ORDER BY t.rule FOR UPDATE SKIP LOCKED
     ), mine AS (
-        UPDATE rule_trouble AS t SET trial_by = worker, trial_until = clock_timestamp() + interval '30 seconds'
+        UPDATE rule_trouble AS t SET trial_by = worker, trial_until = clock_timestamp() + interval '3 seconds'
           FROM free WHERE t.rule = free.rule RETURNING t.rule
     )
     SELECT coalesce(jsonb_agg(m.rule ORDER BY m.rule), '[]') INTO trials FROM mine AS m;

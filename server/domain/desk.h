@@ -22,7 +22,9 @@ struct desk_settings {
     unsigned max_depth;               /* of causes; deeper events run no rules */
     /* May this rule run now (quarantine)? NULL: always. */
     bool (*may_run)(void *arg, const char *rule);
-    void *may_run_arg;
+    /* This rule has run, well or not; its `when` did not say no. May be NULL. */
+    void (*ran)(void *arg, const char *rule);
+    void *may_run_arg; /* of both */
 };
 
 /* A desk holds the facts of the contacts that one batch of events is about. */

@@ -141,6 +141,8 @@ static void finish(struct turn_state *turn, const struct rule_info *rule, json_t
         json_put_bytes(row, "error", bytes_of(error));
     if (strcmp(verdict, "skipped") != 0)
         note_health(scene->desk, rule->name, *error != '\0', *error ? error : NULL);
+    if (strcmp(verdict, "skipped") != 0 && scene->desk->settings.ran)
+        scene->desk->settings.ran(scene->desk->settings.may_run_arg, rule->name);
 }
 
 static void run_one(struct turn_state *turn, size_t index, const struct rule_info *rule)

@@ -49,6 +49,7 @@ static json_t *handle_events(const struct batch_context *context, struct claim *
         .sources = context->sources,
         .max_depth = context->max_depth,
         .may_run = context->may_run,
+        .ran = context->ran,
         .may_run_arg = context->may_run_arg,
     };
     struct desk *desk = desk_new(&settings, context->rules);

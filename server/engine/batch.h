@@ -24,7 +24,8 @@ struct batch_context {
     const json_t *sources;
     unsigned max_depth;
     bool (*may_run)(void *arg, const char *rule);
-    void *may_run_arg;
+    void (*ran)(void *arg, const char *rule);
+    void *may_run_arg; /* of both */
     struct log_throttle *rule_failures;
 };
 

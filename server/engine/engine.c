@@ -352,6 +352,7 @@ static bool engine_work(struct engine *engine)
         .sources = engine->sources,
         .max_depth = config->engine.max_depth,
         .may_run = rule_guard_may_run,
+        .ran = rule_guard_ran,
         .may_run_arg = engine->guard,
         .rule_failures = &engine->rule_failures,
     };

@@ -11,12 +11,15 @@
 #include "store/store.h"
 
 #define REFRESH_MS 1000
+/* Shorter than what the database gives, so that nobody else has it at the same time. */
+#define TRIAL_MS 2000
 
 struct rule_guard {
     struct quarantine quarantine;
     msec_t next_refresh; /* steady clock */
     char announced[32];  /* version of the rule set that the database knows from us */
     struct rule_rest rest;
+    msec_t trials_until; /* steady clock */
 };
 
 struct rule_guard *rule_guard_new(const struct quarantine *quarantine)
@@ -63,13 +66,18 @@ bool rule_guard_may_run(void *arg, const char *rule)
     if (!find_name(guard->rest.resting, rule, &index)) {
         return true;
     }
-    /* A trial is one run. When it told nothing, because `when` said no or the batch failed, the next refresh gives
-     * another. */
+    /* The trial belongs to somebody else after a while. */
+    return find_name(guard->rest.trials, rule, &index) && clock_steady() < guard->trials_until;
+}
+
+/* A trial is one run; that `when` says no is none. When the batch of the run fails, another trial comes. */
+void rule_guard_ran(void *arg, const char *rule)
+{
+    struct rule_guard *guard = arg;
+    size_t index;
     if (find_name(guard->rest.trials, rule, &index)) {
         json_array_remove(guard->rest.trials, index);
-        return true;
     }
-    return false;
 }
 
 /* What people may want to look up later under the version that a trace names. */
@@ -156,7 +164,13 @@ err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, int64_t worker
         report_rest(guard, &rest);
     }
     json_decref(guard->rest.resting);
-    json_decref(guard->rest.trials);
-    guard->rest = rest;
+    guard->rest.resting = rest.resting;
+    if (json_array_size(rest.trials) > 0) {
+        json_decref(guard->rest.trials);
+        guard->rest.trials = rest.trials;
+        guard->trials_until = now + TRIAL_MS;
+    } else {
+        json_decref(rest.trials);
+    }
     return ERR_NONE;
 }

@@ -25,5 +25,6 @@ void rule_guard_forget(struct rule_guard *guard); /* reads and registers again a
 
 /* For desk_settings; `arg` is the guard. */
 bool rule_guard_may_run(void *arg, const char *rule);
+void rule_guard_ran(void *arg, const char *rule);
 
 #endif

@@ -17,7 +17,7 @@ struct quarantine {
 };
 struct rule_rest {
     json_t *resting; /* names of all that rest or are on trial; new references, as the next */
-    json_t *trials;  /* those among them that this worker may run once, to see whether they run well again */
+    json_t *trials;  /* those among them that this worker may run once within two seconds, if not told so before */
 };
 /* Puts rules to rest that failed too often, gives this worker the trials that are due and nobody else has, and says
  * what rests now. */

@@ -190,7 +190,7 @@ test('a rule that fails rests, is tried on one event, and rests twice as long wh
   await until('the trial to be due', async () => (await health()).state === 'on trial')
   const failures = await system.value(`SELECT count(*)::int FROM trace WHERE rule = 'fails' AND verdict = 'failed'`)
   await until('the trial', async () => {
-    await Promise.all(urls.map((url) => say('fails', { url })))
+    await Promise.all(urls.flatMap((url) => [say('hello', { url }), say('fails', { url })]))
     await settled()
     return (await health()).rests === 2
   })
