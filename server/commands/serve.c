@@ -203,6 +203,7 @@ static void reload(struct serve_process *process)
     notify_manager("RELOADING=1");
     json_t *report = NULL;
     struct error error;
+    serve_process_reload_certificates(process);
     if (serve_process_reload(process, &report, &error) == ERR_NONE) {
         json_decref(report);
     }

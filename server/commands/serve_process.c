@@ -100,6 +100,19 @@ static err_t host_reload(void *arg, json_t **ret_report, struct error *reterr)
     return serve_process_reload(arg, ret_report, reterr);
 }
 
+void serve_process_reload_certificates(struct serve_process *process)
+{
+    struct error error;
+    if (process->ingest == NULL || json_array_size(process->config->http.tls_certificates) == 0) {
+        return;
+    }
+    if (ingest_reload_certificates(process->ingest, &error) == ERR_NONE) {
+        log_info("certificates loaded again", "");
+    } else {
+        log_error("certificates cannot be used, the former ones stay", "reason='%s'", error.text);
+    }
+}
+
 err_t serve_process_reload(struct serve_process *process, json_t **ret_report, struct error *reterr)
 {
     err_t err = serve_rules_reload(process->rules, ret_report, reterr);

@@ -20,6 +20,9 @@ err_t serve_process_start(const struct config *config, struct serve_roles roles,
 /* Starts the actors. */
 err_t serve_process_start_actors(struct serve_process *process, struct error *reterr) MUST_CHECK;
 
+/* Reads the TLS certificates again, for new connections; logs what came of it. */
+void serve_process_reload_certificates(struct serve_process *process);
+
 /* Reads the rules again, checks and tests them and puts them in force on all nodes; on failure the ones before stay.
  * `ret_report` (new reference, may be NULL): see struct rule_release. Any thread. */
 err_t serve_process_reload(struct serve_process *process, json_t **ret_report, struct error *reterr) MUST_CHECK;

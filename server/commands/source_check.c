@@ -13,6 +13,8 @@
 static const struct channel_setting common[] = {
     { "kind", SETTING_TEXT, true, "one of the kinds of this list" },
     { "per_second", SETTING_NUMBER, false, "sends in a second; default as the provider allows" },
+    { "rate_limit", SETTING_NUMBER, false, "genuine webhooks in a second, then 429; default no limit" },
+    { "rate_burst", SETTING_NUMBER, false, "how many may come at once; default twice the rate_limit" },
     { "unverified", SETTING_BOOL, false, "accept webhooks without any proof; only with serve --dev" },
     { NULL, SETTING_TEXT, false, NULL },
 };

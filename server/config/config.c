@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "config/loading.h"
 #include "config/settings.h"
+#include "io/crypto.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -151,6 +152,7 @@ static void run_file(struct loading *loading)
     static const struct vm_budget budget = { .max_instructions = 10000000, .max_wall_ms = 2000 };
     const struct vm_host host = { .print = script_print, .arg = loading };
     struct vm *vm = vm_new(SCRIPT_MEMORY, &host);
+    vm_wipe_memory(vm);
     struct vm_outcome outcome;
     struct error e;
     if (vm_protect(vm, config_add_functions, NULL, 0, &e) || vm_load(vm, CHUNK, buf_bytes(&loading->text), &e))
@@ -172,6 +174,58 @@ static void make_absolute(const struct loading *loading, char **path)
     *path = buf_take(&joined);
 }
 
+/* The same for a list of paths. */
+static void make_all_absolute(const struct loading *loading, json_t *paths)
+{
+    for (size_t i = 0; i < json_array_size(paths); i++) {
+        char *path = memory_text(json_string_value(json_array_get(paths, i)));
+        make_absolute(loading, &path);
+        json_array_set_new(paths, i, json_string(path));
+        free(path);
+    }
+}
+
+static void check_tls(struct loading *loading)
+{
+    const struct config *config = loading->config;
+    const char *minimum = config->http.tls_minimum;
+    size_t certificates = json_array_size(config->http.tls_certificates);
+    size_t keys = json_array_size(config->http.tls_keys);
+    if ((certificates == 0) != (keys == 0))
+        loading_problem(loading, loading_line_of_key(loading, "tls", 1), "http.tls needs both a certificate and a key");
+    else if (certificates != keys)
+        loading_problem(loading, loading_line_of_key(loading, "tls", 1),
+                        "http.tls has %zu certificates and %zu keys\nHINT: one key for each, in the same order",
+                        certificates, keys);
+    if (strcmp(minimum, "1.2") != 0 && strcmp(minimum, "1.3") != 0)
+        loading_problem(loading, loading_line_of_key(loading, "minimum", 1), "http.tls.minimum must be 1.2 or 1.3");
+    make_all_absolute(loading, config->http.tls_certificates);
+    make_all_absolute(loading, config->http.tls_keys);
+}
+
+static void check_proxies(struct loading *loading)
+{
+    struct config *config = loading->config;
+    size_t count = json_array_size(config->http.trusted_proxies);
+    config->http.proxies.list = memory_new((count + 1) * sizeof(*config->http.proxies.list));
+    for (size_t i = 0; i < count; i++) {
+        struct http_network *network = &config->http.proxies.list[config->http.proxies.count];
+        struct error e;
+        if (http_network_parse(bytes_of(json_string_value(json_array_get(config->http.trusted_proxies, i))), network,
+                               &e) == ERR_NONE) {
+            config->http.proxies.count++;
+        } else {
+            char text[400];
+            snprintf(text, sizeof(text), "http.trusted_proxies: %.300s", e.text);
+            loading_add_problem(loading, loading_line_of_key(loading, "trusted_proxies", 1), text);
+        }
+    }
+    if (config->http.require_https && count == 0 && json_array_size(config->http.tls_certificates) == 0)
+        loading_problem(loading, loading_line_of_key(loading, "require_https", 1),
+                        "http.require_https would refuse everything: there is neither TLS nor a trusted proxy\n"
+                        "HINT: set http.tls, or http.trusted_proxies to the proxy's address");
+}
+
 static void check_listen(struct loading *loading, const char *name, const char *address)
 {
     const char *colon = strrchr(address, ':');
@@ -187,8 +241,8 @@ static void check_together(struct loading *loading)
     loading_check_pending_source(loading);
     check_listen(loading, "listen", config->http.listen);
     check_listen(loading, "admin", config->http.admin_listen);
-    if ((config->http.tls_certificate[0] == '\0') != (config->http.tls_key[0] == '\0'))
-        loading_problem(loading, loading_line_of_key(loading, "tls", 1), "http.tls needs both a certificate and a key");
+    check_tls(loading);
+    check_proxies(loading);
     if (config->retention.months == 1 || config->retention.months == 2)
         loading_problem(
             loading, loading_line_of_key(loading, "months", 1),
@@ -199,8 +253,6 @@ static void check_together(struct loading *loading)
                         "http.public_url must begin with https://");
     make_absolute(loading, &config->rules.directory);
     make_absolute(loading, &config->rules.shadow);
-    make_absolute(loading, &config->http.tls_certificate);
-    make_absolute(loading, &config->http.tls_key);
 }
 
 static err_t find_file(const char *path, const char **ret_path, struct error *reterr)
@@ -280,16 +332,34 @@ err_t config_load(const char *path, bool dev, struct config **ret_config, struct
     return err;
 }
 
+/* What was a secret must not be found in memory that somebody gets later, or in a core file. */
+static void wipe_texts(const json_t *value)
+{
+    const char *key;
+    const json_t *member;
+    size_t index;
+    if (json_is_string(value))
+        crypto_wipe((char *)(uintptr_t)json_string_value(value), json_string_length(value));
+    json_array_foreach (value, index, member) {
+        wipe_texts(member);
+    }
+    json_object_foreach ((json_t *)(uintptr_t)value, key, member) {
+        wipe_texts(member);
+    }
+}
+
 void config_free(struct config *config)
 {
     if (!config)
         return;
     for (size_t i = 0; i < config->source_count; i++) {
+        wipe_texts(config->sources[i].settings);
         free(config->sources[i].name);
         free(config->sources[i].kind);
         json_decref(config->sources[i].settings);
     }
     free(config->sources);
+    free(config->http.proxies.list);
     settings_done(config);
     free(config->path);
     free(config);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "io/http_forwarded.h"
 #include "io/json.h"
 
 struct source_config {
@@ -35,10 +36,15 @@ struct config {
         size_t max_body_bytes;
         size_t max_header_bytes;
         size_t max_connections;
+        size_t max_receiving_bytes; /* of all requests that are not complete */
         msec_t read_deadline_ms;
         msec_t idle_ms;
-        char *tls_certificate; /* "" when TLS is off */
-        char *tls_key;
+        json_t *tls_certificates;     /* array of file names; empty when TLS is off */
+        json_t *tls_keys;             /* as many, in the same order */
+        char *tls_minimum;            /* "1.2" or "1.3" */
+        json_t *trusted_proxies;      /* array of networks as written */
+        struct http_networks proxies; /* the same, read */
+        bool require_https;
     } http;
 
     struct {
@@ -50,6 +56,7 @@ struct config {
         size_t batch_rows; /* most webhooks in one commit */
         size_t queue_rows; /* webhooks waiting for a commit before 503 */
         msec_t commit_deadline_ms;
+        unsigned refusals_per_minute; /* of one address, then 429 for the rest of the minute; 0: no such limit */
     } ingest;
 
     struct {
@@ -103,7 +110,7 @@ struct config {
 /* Loads and checks the file. `path` NULL searches ./answerd.lua and /etc/answerd/answerd.lua.
  * All problems found are joined in the error text, one a line, each with file:line and a HINT. */
 err_t config_load(const char *path, bool dev, struct config **ret_config, struct error *reterr) MUST_CHECK;
-void config_free(struct config *config);
+void config_free(struct config *config); /* wipes the secrets */
 
 /* The same; each problem is added to the array `problems` as an object {file, line, severity: "error", text, hint}. */
 err_t config_read(const char *path, bool dev, json_t *problems, struct config **ret_config,

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "config/loading.h"
 #include "config/settings.h"
+#include "io/crypto.h"
 #include "io/vm_json.h"
 
 #include <stdio.h>
@@ -67,8 +68,10 @@ static int script_file(lua_State *L)
     char text[MAX_FILE_BYTES];
     size_t length = content.len;
     memcpy(text, content.ptr, length);
+    crypto_wipe(content.ptr, content.len);
     buf_done(&content);
     lua_pushlstring(L, text, length);
+    crypto_wipe(text, length);
     return 1;
 }
 
@@ -95,8 +98,7 @@ static void set_members(struct loading *loading, const char *section, const char
     const char *key;
     json_t *value;
     /* jansson's iteration takes a plain pointer but changes nothing. */
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
         char name[128];
         const char *names[64];
         struct error e;

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "io/crypto.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -44,14 +45,22 @@ const struct setting settings[] = {
       "larger headers get 400" },
     { "http", "max_connections", CONFIG_COUNT, "4096", 1, 1000000, FIELD(http.max_connections),
       "open connections of one listener" },
+    { "http", "max_receiving", CONFIG_SIZE, "256MiB", MIB, 64 * GIB, FIELD(http.max_receiving_bytes),
+      "memory for requests that are not complete; beyond it the largest one is cut off" },
     { "http", "read_deadline", CONFIG_DURATION, "10s", 100, 5 * MINUTE, FIELD(http.read_deadline_ms),
       "time a client may take to send a whole request" },
     { "http", "idle", CONFIG_DURATION, "60s", 100, HOUR, FIELD(http.idle_ms),
       "time a connection may wait for its next request" },
-    { "http", "tls.certificate", CONFIG_TEXT, "", 0, 0, FIELD(http.tls_certificate),
-      "file with the certificate chain in PEM; empty: no TLS" },
-    { "http", "tls.key", CONFIG_TEXT, "", 0, 0, FIELD(http.tls_key),
-      "file with the private key in PEM" },
+    { "http", "tls.certificate", CONFIG_TEXTS, "", 0, 0, FIELD(http.tls_certificates),
+      "file with the certificate chain in PEM, or a list of files: the name that a client asks for chooses; empty: no TLS" },
+    { "http", "tls.key", CONFIG_TEXTS, "", 0, 0, FIELD(http.tls_keys),
+      "file with the private key in PEM, or a list, one for each certificate in the same order" },
+    { "http", "tls.minimum", CONFIG_TEXT, "1.2", 0, 0, FIELD(http.tls_minimum),
+      "oldest version of TLS that is spoken: 1.2 or 1.3" },
+    { "http", "trusted_proxies", CONFIG_TEXTS, "", 0, 0, FIELD(http.trusted_proxies),
+      "address or network of the proxy before us, or a list: its X-Forwarded-For and X-Forwarded-Proto are believed" },
+    { "http", "require_https", CONFIG_BOOL, "false", 0, 0, FIELD(http.require_https),
+      "refuse webhooks that did not come by HTTPS, to us or to a trusted proxy" },
 
     { "database", "url", CONFIG_TEXT, "", 0, 0, FIELD(database.url),
       "a libpq URL or keyword string; empty: the PG* environment variables" },
@@ -64,6 +73,8 @@ const struct setting settings[] = {
       "webhooks of one loop that may wait for a commit; the next ones get 503" },
     { "ingest", "commit_deadline", CONFIG_DURATION, "8s", 100, 5 * MINUTE, FIELD(ingest.commit_deadline_ms),
       "time a commit may take before its webhooks get 503" },
+    { "ingest", "refusals_per_minute", CONFIG_UNSIGNED, "0", 0, 1000000, FIELD(ingest.refusals_per_minute),
+      "webhooks of one address that may fail verification in a minute, then it gets 429; 0: any number" },
 
     { "engine", "threads", CONFIG_COUNT, "2", 1, 64, FIELD(engine.threads),
       "threads that run rules" },
@@ -252,6 +263,28 @@ static bool read_bool(const json_t *value, bool *ret_bool)
     return true;
 }
 
+#define MAX_TEXTS 64
+
+static err_t set_texts(const struct setting *setting, const json_t *value, json_t **field, struct error *reterr)
+{
+    json_t *texts = json_array();
+    size_t count = json_is_array(value) ? json_array_size(value) : 1;
+    bool correct = count <= MAX_TEXTS;
+    for (size_t i = 0; i < count && correct; i++) {
+        const json_t *one = json_is_array(value) ? json_array_get(value, i) : value;
+        correct = json_is_string(one) && (one == value || json_string_length(one) > 0);
+        if (correct && json_string_length(one) > 0)
+            json_array_append_new(texts, json_string(json_string_value(one)));
+    }
+    if (!correct) {
+        json_decref(texts);
+        return wrong_kind(setting, "a text, or a list of texts", reterr);
+    }
+    json_decref(*field);
+    *field = texts;
+    return ERR_NONE;
+}
+
 err_t setting_set(const struct setting *setting, const json_t *value, struct config *config, struct error *reterr)
 {
     void *field = field_of(setting, config);
@@ -263,6 +296,8 @@ err_t setting_set(const struct setting *setting, const json_t *value, struct con
         free(*(char **)field);
         *(char **)field = memory_text(json_string_value(value));
         return ERR_NONE;
+    case CONFIG_TEXTS:
+        return set_texts(setting, value, field, reterr);
     case CONFIG_BOOL:
         return read_bool(value, field) ? ERR_NONE : wrong_kind(setting, "true or false", reterr);
     case CONFIG_LEVEL:
@@ -302,9 +337,17 @@ void settings_set_standard(struct config *config)
 
 void settings_done(struct config *config)
 {
-    for (const struct setting *setting = settings; setting->section; setting++)
-        if (setting->kind == CONFIG_TEXT)
-            free(*(char **)field_of(setting, config));
+    for (const struct setting *setting = settings; setting->section; setting++) {
+        void *field = field_of(setting, config);
+        if (setting->kind == CONFIG_TEXTS) {
+            json_decref(*(json_t **)field);
+        } else if (setting->kind == CONFIG_TEXT) {
+            char *text = *(char **)field; /* the database's URL may hold a password */
+            if (text)
+                crypto_wipe(text, strlen(text));
+            free(text);
+        }
+    }
 }
 
 const struct setting *setting_find(const char *section, const char *name)
@@ -341,6 +384,8 @@ static const char *kind_name(enum setting_kind kind)
     switch (kind) {
     case CONFIG_TEXT:
         return "text";
+    case CONFIG_TEXTS:
+        return "text or list";
     case CONFIG_BOOL:
         return "true or false";
     case CONFIG_SIZE:
@@ -361,8 +406,9 @@ void config_print_manual(struct buf *out)
         for (const struct setting *setting = settings; setting->section; setting++) {
             if (strcmp(setting->section, section->name) != 0)
                 continue;
-            bool quoted = setting->kind == CONFIG_TEXT || setting->kind == CONFIG_SIZE ||
-                          setting->kind == CONFIG_DURATION || setting->kind == CONFIG_LEVEL;
+            bool quoted = setting->kind == CONFIG_TEXT || setting->kind == CONFIG_TEXTS ||
+                          setting->kind == CONFIG_SIZE || setting->kind == CONFIG_DURATION ||
+                          setting->kind == CONFIG_LEVEL;
             buf_addf(out, "  %-24s %s%s%s\n", setting->name, quoted ? "\"" : "", setting->standard, quoted ? "\"" : "");
             buf_addf(out, "      %s", setting->help);
             if (setting->most > 0) {

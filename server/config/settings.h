@@ -6,6 +6,7 @@
 
 enum setting_kind {
     CONFIG_TEXT,     /* char * */
+    CONFIG_TEXTS,    /* json_t *, array: from one text or a list; "" is an empty list */
     CONFIG_BOOL,     /* bool */
     CONFIG_COUNT,    /* size_t */
     CONFIG_UNSIGNED, /* unsigned */

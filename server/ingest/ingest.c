@@ -7,11 +7,14 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/metrics.h"
 #include "ingest/batcher.h"
+#include "ingest/refusals.h"
 #include "ingest/rejects.h"
 #include "ingest/webhook.h"
 #include "ingest/webhook_source.h"
 #include "io/http_server.h"
+#include "io/http_tls.h"
 #include "io/loop.h"
 
 /* Of the bodies that wait for their commit, for each loop. */
@@ -19,6 +22,8 @@
 
 /* How long requests that are on their way may take when the server stops. */
 #define DRAIN_MS 12000
+
+#define CERTIFICATE_WARNING_MS ((msec_t)14 * 86400 * 1000)
 
 struct ingest_loop {
     struct ingest *ingest;
@@ -41,6 +46,8 @@ struct ingest {
     void *arg;
     struct webhook_sources sources;
     struct rejects *rejects;
+    struct refusals *refusals; /* NULL when addresses have no such limit */
+    struct http_tls *tls;      /* NULL for plain HTTP */
     struct ingest_loop *loops;
     size_t loop_count;
     int port;
@@ -98,8 +105,13 @@ static void *run_loop(void *arg)
         .arg = l->ingest->arg,
     };
     l->batcher = batcher_new(l->loop, l->pg, &batcher_settings);
-    l->desk =
-        (struct webhook_desk){ .sources = &l->ingest->sources, .rejects = l->ingest->rejects, .batcher = l->batcher };
+    l->desk = (struct webhook_desk){
+        .sources = &l->ingest->sources,
+        .rejects = l->ingest->rejects,
+        .refusals = l->ingest->refusals,
+        .batcher = l->batcher,
+        .require_https = config->http.require_https,
+    };
     l->drain_deadline = loop_timer_new(l->loop, drain_late, l);
     l->pulse = loop_timer_new(l->loop, pulse, l);
     loop_on_nudge(l->loop, nudged, l);
@@ -118,6 +130,26 @@ static void *run_loop(void *arg)
 
 /* --- on the owner's thread -------------------------------------------------------------------------------------- */
 
+static void show_expiry(struct ingest *ingest)
+{
+    const char *file;
+    msec_t at;
+    for (size_t i = 0; http_tls_expires_at(ingest->tls, i, &file, &at); i++) {
+        struct buf labels CLEANUP(buf_done);
+        buf_init(&labels, 5000);
+        buf_add_text(&labels, "certificate=\"");
+        for (const char *c = file; *c; c++)
+            buf_add_char(&labels, *c == '"' || *c == '\\' || *c == '\n' ? '_' : *c);
+        buf_add_char(&labels, '"');
+        metric_set(metric_gauge("answerd_tls_certificate_expires_seconds",
+                                "When the certificate ends to be valid, as unix time.", labels.ptr),
+                   (double)at / 1000);
+        if (at < clock_now() + CERTIFICATE_WARNING_MS)
+            log_warn("a certificate ends to be valid soon", "file='%s' days=%lld", file,
+                     (long long)((at - clock_now()) / 86400000));
+    }
+}
+
 static err_t loop_open(struct ingest *ingest, struct ingest_loop *l, bool first, struct error *reterr)
 {
     const struct config *config = ingest->config;
@@ -127,16 +159,14 @@ static err_t loop_open(struct ingest *ingest, struct ingest_loop *l, bool first,
         .read_deadline_ms = config->http.read_deadline_ms,
         .idle_ms = config->http.idle_ms,
         .max_connections = config->http.max_connections / ingest->loop_count + 1,
+        .max_receiving_bytes = config->http.max_receiving_bytes / ingest->loop_count,
     };
     l->ingest = ingest;
     l->loop = loop_new();
     l->server = http_server_new(l->loop, &limits, webhook_handle, &l->desk);
-    const char *certificate = config->http.tls_certificate;
-    if (certificate && certificate[0]) {
-        err_t result = http_server_use_tls(l->server, certificate, config->http.tls_key, reterr);
-        if (result != ERR_NONE)
-            return result;
-    }
+    if (ingest->tls)
+        http_server_use_tls(l->server, ingest->tls);
+    http_server_trust_proxies(l->server, &config->http.proxies);
     if (first)
         return http_server_listen(l->server, config->http.listen, &ingest->port, reterr);
     /* The port may have been chosen by the system for the first one. */
@@ -146,6 +176,24 @@ static err_t loop_open(struct ingest *ingest, struct ingest_loop *l, bool first,
     buf_add(&address, config->http.listen, colon ? (size_t)(colon - config->http.listen) : 0);
     buf_addf(&address, ":%d", ingest->port);
     return http_server_listen_shared(l->server, address.ptr, reterr);
+}
+
+static err_t open_tls(struct ingest *ingest, struct error *reterr)
+{
+    const struct config *config = ingest->config;
+    struct http_tls_files files[HTTP_TLS_MAX_CERTIFICATES];
+    size_t count = json_array_size(config->http.tls_certificates);
+    if (count == 0)
+        return ERR_NONE;
+    for (size_t i = 0; i < count && i < HTTP_TLS_MAX_CERTIFICATES; i++)
+        files[i] = (struct http_tls_files){
+            .certificate = json_string_value(json_array_get(config->http.tls_certificates, i)),
+            .key = json_string_value(json_array_get(config->http.tls_keys, i)),
+        };
+    err_t result = http_tls_new(files, count, strcmp(config->http.tls_minimum, "1.3") == 0, &ingest->tls, reterr);
+    if (result == ERR_NONE)
+        show_expiry(ingest);
+    return result;
 }
 
 /* Starts the thread with all signals blocked: they are for the main thread. */
@@ -171,7 +219,9 @@ err_t ingest_new(const struct config *config, void (*stored)(void *arg), void *a
     ingest->loops = memory_new(ingest->loop_count * sizeof(*ingest->loops));
     ingest->rejects = rejects_new();
     webhook_sources_init(&ingest->sources, config);
-    err_t result = ERR_NONE;
+    if (config->ingest.refusals_per_minute > 0)
+        ingest->refusals = refusals_new(config->ingest.refusals_per_minute);
+    err_t result = open_tls(ingest, reterr);
     for (size_t i = 0; i < ingest->loop_count && result == ERR_NONE; i++)
         result = loop_open(ingest, &ingest->loops[i], i == 0, reterr);
     for (size_t i = 0; i < ingest->loop_count && result == ERR_NONE; i++)
@@ -182,8 +232,7 @@ err_t ingest_new(const struct config *config, void (*stored)(void *arg), void *a
         return result;
     }
     log_info("ingest listens", "address=%s port=%d threads=%zu sources=%zu tls=%s", config->http.listen, ingest->port,
-             ingest->loop_count, ingest->sources.count,
-             config->http.tls_certificate && config->http.tls_certificate[0] ? "yes" : "no");
+             ingest->loop_count, ingest->sources.count, ingest->tls ? "yes" : "no");
     *ret_ingest = ingest;
     return ERR_NONE;
 }
@@ -191,6 +240,16 @@ err_t ingest_new(const struct config *config, void (*stored)(void *arg), void *a
 int ingest_port(const struct ingest *ingest)
 {
     return ingest->port;
+}
+
+err_t ingest_reload_certificates(struct ingest *ingest, struct error *reterr)
+{
+    if (!ingest->tls)
+        return ERR_NONE;
+    err_t result = http_tls_reload(ingest->tls, reterr);
+    if (result == ERR_NONE)
+        show_expiry(ingest);
+    return result;
 }
 
 bool ingest_is_healthy(const struct ingest *ingest)
@@ -223,7 +282,8 @@ void ingest_drain(struct ingest *ingest)
             pthread_join(l->thread, NULL);
         else
             http_server_free(l->server);
-        loop_free(l->loop); /* here, because we nudged it from here */
+        if (l->loop)
+            loop_free(l->loop); /* here, because we nudged it from here */
     }
 }
 
@@ -234,6 +294,8 @@ void ingest_free(struct ingest *ingest)
     ingest_drain(ingest);
     webhook_sources_done(&ingest->sources);
     rejects_free(ingest->rejects);
+    refusals_free(ingest->refusals);
+    http_tls_free(ingest->tls);
     free(ingest->loops);
     free(ingest);
 }

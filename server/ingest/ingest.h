@@ -19,6 +19,9 @@ err_t ingest_new(const struct config *config, void (*stored)(void *arg), void *a
 /* The port that it listens on, which the system chose when the configuration says 0. */
 int ingest_port(const struct ingest *ingest);
 
+/* Reads the certificates again, for the connections to come; when one cannot be used, all stay. Any thread. */
+err_t ingest_reload_certificates(struct ingest *ingest, struct error *reterr) MUST_CHECK;
+
 /* Does every loop run, with a database connection? For readiness; any thread. */
 bool ingest_is_healthy(const struct ingest *ingest);
 

@@ -1,5 +1,6 @@
 #include "ingest/webhook.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -53,10 +54,20 @@ static void answer_denied(struct webhook_desk *desk, struct http_request *reques
     static struct log_throttle throttle;
     unsigned swallowed;
     rejects_add(desk->rejects, source, reason);
+    refusals_add(desk->refusals, http_peer(request), clock_steady());
     if (log_allowed(&throttle, 5000, &swallowed))
         log_warn("webhook refused", "source=%s peer=%s reason='%s' swallowed=%u", source, http_peer(request), reason,
                  swallowed);
     answer_text(request, 401, "unauthorized\n", NULL);
+}
+
+/* 429: the sender is to come again, in so many whole seconds. */
+static void answer_later(struct http_request *request, msec_t wait_ms)
+{
+    char seconds[24];
+    const char *const headers[] = { "Retry-After", seconds, NULL };
+    snprintf(seconds, sizeof(seconds), "%lld", (long long)(wait_ms / 1000 + 1));
+    answer_text(request, 429, "too many requests\n", headers);
 }
 
 static void answer_method(struct http_request *request, const struct webhook_source *source)
@@ -78,6 +89,7 @@ static void handle_handshake(struct webhook_desk *desk, struct http_request *req
     metric_add(source->handshakes, 1);
     if (result != ERR_NONE || answer.overflowed) {
         rejects_add(desk->rejects, source->name, "the handshake does not match");
+        refusals_add(desk->refusals, http_peer(request), clock_steady());
         answer_text(request, 403, "forbidden\n", NULL);
         return;
     }
@@ -207,6 +219,13 @@ static void handle_post(struct webhook_desk *desk, struct http_request *request,
         answer_denied(desk, request, source->name, e.text);
         return;
     }
+    /* Only what is genuine counts: otherwise whoever floods us with forgeries would use up the sender's share. */
+    msec_t wait_ms = rate_limit_take(source->rate, clock_steady_us());
+    if (wait_ms > 0) {
+        metric_add(source->limited, 1);
+        answer_later(request, wait_ms);
+        return;
+    }
     struct pending *p = memory_new(sizeof(*p));
     p->request = request;
     p->source = source;
@@ -241,6 +260,17 @@ void webhook_handle(struct http_request *request, void *arg)
         return;
     }
     const struct webhook_source *source = webhook_sources_find(desk->sources, path + prefix);
+    if (desk->require_https && !http_is_https(request)) {
+        rejects_add(desk->rejects, source ? source->name : "(unknown)", "not by HTTPS");
+        answer_text(request, 403, "only by HTTPS\n", NULL);
+        return;
+    }
+    msec_t wait_ms = refusals_wait(desk->refusals, http_peer(request), clock_steady());
+    if (wait_ms > 0) {
+        rejects_add(desk->rejects, source ? source->name : "(unknown)", "too many refusals of one address");
+        answer_later(request, wait_ms);
+        return;
+    }
     bool get = strcmp(method, "GET") == 0;
     if (get && source && source->kind->handshake)
         handle_handshake(desk, request, source);

@@ -3,6 +3,7 @@
 #define INGEST_WEBHOOK_H
 
 #include "ingest/batcher.h"
+#include "ingest/refusals.h"
 #include "ingest/rejects.h"
 #include "ingest/webhook_source.h"
 #include "io/http_server.h"
@@ -11,7 +12,9 @@
 struct webhook_desk {
     const struct webhook_sources *sources;
     struct rejects *rejects;
+    struct refusals *refusals; /* NULL: addresses have no such limit */
     struct batcher *batcher;
+    bool require_https;
 };
 
 /* An http_handler; `arg` is the struct webhook_desk. */

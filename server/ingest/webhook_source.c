@@ -7,6 +7,7 @@
 #include "base/macros.h"
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "base/text.h"
 
 static struct metric *counter_of(const char *source, const char *result)
 {
@@ -14,6 +15,16 @@ static struct metric *counter_of(const char *source, const char *result)
     buf_init(&labels, 512);
     buf_addf(&labels, "source=\"%s\",result=\"%s\"", source, result);
     return metric_counter("answerd_webhooks_total", "Requests to /webhooks/SOURCE by result", labels.ptr);
+}
+
+/* A number, or the text of one as env() gives it. */
+static double number_of(const json_t *settings, const char *name, double otherwise)
+{
+    const json_t *value = json_object_get(settings, name);
+    int64_t number;
+    if (json_is_number(value))
+        return json_number_value(value);
+    return text_to_i64(bytes_of(json_string_value(value)), &number) ? (double)number : otherwise;
 }
 
 void webhook_sources_init(struct webhook_sources *sources, const struct config *config)
@@ -46,13 +57,19 @@ void webhook_sources_init(struct webhook_sources *sources, const struct config *
         source->busy = counter_of(given->name, "busy");
         source->failed = counter_of(given->name, "failed");
         source->handshakes = counter_of(given->name, "handshake");
+        source->limited = counter_of(given->name, "limited");
+        double per_second = number_of(given->settings, "rate_limit", 0);
+        source->rate = memory_new(sizeof(*source->rate));
+        rate_limit_init(source->rate, per_second, number_of(given->settings, "rate_burst", 2 * per_second));
     }
 }
 
 void webhook_sources_done(struct webhook_sources *sources)
 {
-    for (size_t i = 0; i < sources->count; i++)
+    for (size_t i = 0; i < sources->count; i++) {
         free(sources->list[i].url);
+        free(sources->list[i].rate);
+    }
     free(sources->list);
     *sources = (struct webhook_sources){ 0 };
 }

@@ -4,6 +4,7 @@
 
 #include "channel/channel.h"
 #include "config/config.h"
+#include "ingest/rate_limit.h"
 
 struct webhook_source {
     const char *name;
@@ -17,9 +18,11 @@ struct webhook_source {
     struct metric *busy;
     struct metric *failed;
     struct metric *handshakes;
+    struct metric *limited;
+    struct rate_limit *rate;
 };
 
-/* Read-only once made; shared by the threads. */
+/* Read-only once made, but for the rates, which all threads take from. */
 struct webhook_sources {
     struct webhook_source *list;
     size_t count;

@@ -6,8 +6,8 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <openssl/ssl.h>
 
+#include "io/http_forwarded.h"
 #include "io/http_server.h"
 #include "io/loop.h"
 
@@ -26,6 +26,7 @@ struct connection {
     struct bufferevent *bufferevent; /* we hold a reference */
     enum connection_state state;
     msec_t deadline;              /* on the steady clock; 0 for none */
+    size_t received;              /* bytes in its input, counted in the server's sum */
     struct http_request *request; /* while with the handler */
     struct connection *previous;
     struct connection *next;
@@ -40,11 +41,13 @@ struct http_server {
     struct evhttp *evhttp;
     struct evhttp_bound_socket *listeners[HTTP_MAX_LISTENERS];
     size_t listener_count;
-    bool paused; /* listeners are off because there are too many connections */
-    SSL_CTX *tls;
+    bool paused;                         /* listeners are off because there are too many connections */
+    struct http_tls *tls;                /* borrowed; NULL for plain HTTP */
+    const struct http_networks *proxies; /* borrowed; may be NULL */
     struct loop_timer *sweep;
     struct connection *connections; /* newest first */
     size_t connection_count;
+    size_t receiving_bytes;      /* in the input of all connections */
     struct connection **buckets; /* by bufferevent */
     size_t bucket_count;         /* a power of two */
     bool draining;
@@ -56,7 +59,8 @@ struct http_request {
     struct connection *connection; /* NULL when it closed before the answer */
     struct evhttp_request *evhttp;
     char *path;
-    char *peer;
+    char peer[HTTP_ADDRESS_TEXT_SIZE];
+    bool https;
     struct {
         char *name;
         char *value;

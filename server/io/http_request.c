@@ -2,7 +2,9 @@
 #include "io/http_internal.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
@@ -19,7 +21,6 @@ void http_request_free(struct http_request *r)
     }
     free(r->query);
     free(r->path);
-    free(r->peer);
     free(r);
 }
 
@@ -97,6 +98,43 @@ static int guard(struct evhttp_request *request, const char **ret_reason)
     return http_guard_verdict(&guard, ret_reason);
 }
 
+/* All lines of a header as one list. */
+static void join_header(struct evhttp_request *request, const char *name, struct buf *out)
+{
+    const struct evkeyval *header;
+    for (header = evhttp_request_get_input_headers(request)->tqh_first; header; header = header->next.tqe_next) {
+        if (strcasecmp(header->key, name) != 0)
+            continue;
+        if (out->len > 0)
+            buf_add_char(out, ',');
+        buf_add_text(out, header->value);
+    }
+}
+
+/* Who sent this, and by what way? */
+static void find_client(const struct http_server *server, struct http_request *r, struct evhttp_connection *evcon)
+{
+    char *text = NULL;
+    ev_uint16_t port;
+    struct http_address peer;
+    evhttp_connection_get_peer(evcon, &text, &port);
+    r->https = server->tls != NULL;
+    if (!text || !http_address_parse(bytes_of(text), &peer)) {
+        snprintf(r->peer, sizeof(r->peer), "%s", "?");
+        return;
+    }
+    if (http_networks_have(server->proxies, &peer)) {
+        struct buf list CLEANUP(buf_done);
+        buf_init(&list, server->limits.max_header_bytes);
+        join_header(r->evhttp, "X-Forwarded-Proto", &list);
+        r->https = list.len > 0 ? http_forwarded_is_https(buf_bytes(&list)) : r->https;
+        buf_clear(&list);
+        join_header(r->evhttp, "X-Forwarded-For", &list);
+        peer = http_forwarded_client(server->proxies, &peer, buf_bytes(&list));
+    }
+    http_address_print(&peer, r->peer);
+}
+
 /* The whole request is here. */
 void http_request_received(struct evhttp_request *request, void *arg)
 {
@@ -112,10 +150,7 @@ void http_request_received(struct evhttp_request *request, void *arg)
     r->connection = c;
     r->evhttp = request;
     c->request = r;
-    char *peer = NULL;
-    ev_uint16_t port;
-    evhttp_connection_get_peer(evcon, &peer, &port);
-    r->peer = memory_text(peer ? peer : "");
+    find_client(server, r, evcon);
     r->path = decoded_path(request);
 
     static const char *const close_headers[] = { "Connection", "close", NULL };
@@ -282,4 +317,9 @@ struct bytes http_body(const struct http_request *request)
 const char *http_peer(const struct http_request *request)
 {
     return request->peer;
+}
+
+bool http_is_https(const struct http_request *request)
+{
+    return request->https;
 }

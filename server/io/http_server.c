@@ -16,10 +16,10 @@
 
 #include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
-#include <openssl/err.h>
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "io/http_tls_internal.h"
 
 #define SWEEP_MS 250
 #define SWEEP_WHEN_PRESSED_MS 25 /* somebody waits for a connection to go */
@@ -70,6 +70,7 @@ static void connection_release(struct connection *c)
     if (c->next)
         c->next->previous = c->previous;
     server->connection_count--;
+    server->receiving_bytes -= c->received;
     evbuffer_remove_cb(bufferevent_get_input(c->bufferevent), input_changed, c);
     bufferevent_decref(c->bufferevent);
     free(c);
@@ -83,17 +84,32 @@ static void connection_close(struct connection *c)
     bufferevent_trigger_event(c->bufferevent, BEV_EVENT_READING | BEV_EVENT_TIMEOUT, BEV_TRIG_DEFER_CALLBACKS);
 }
 
+/* Bodies that nobody has verified yet take memory: when they are too much together, the largest one goes. */
+static void close_largest(struct http_server *server)
+{
+    struct connection *largest = NULL;
+    for (struct connection *c = server->connections; c; c = c->next)
+        if (c->state == CONNECTION_RECEIVING && c->deadline != 0 && (!largest || c->received > largest->received))
+            largest = c;
+    if (largest)
+        connection_close(largest);
+}
+
 /* The clock of a request starts with its first byte, the one of a connection when it is accepted. */
 static void input_changed(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     (void)input;
     struct connection *c = arg;
+    c->received += info->n_added - info->n_deleted;
+    c->server->receiving_bytes += info->n_added - info->n_deleted;
     if (info->n_added == 0)
         return;
     if (c->state == CONNECTION_IDLE)
         c->deadline = clock_steady() + c->server->limits.read_deadline_ms;
     if (c->state == CONNECTION_IDLE || c->state == CONNECTION_NEW)
         c->state = CONNECTION_RECEIVING;
+    if (c->server->receiving_bytes > c->server->limits.max_receiving_bytes)
+        close_largest(c->server);
 }
 
 /* Makes room by closing the connection that is idle for the longest time. */
@@ -112,10 +128,8 @@ static struct bufferevent *connection_accepted(struct event_base *base, void *ar
     struct http_server *server = arg;
     struct bufferevent *bufferevent;
     if (server->tls) {
-        SSL *ssl = SSL_new(server->tls);
-        bufferevent =
-            ssl ? bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE)
-                : NULL;
+        bufferevent = bufferevent_openssl_socket_new(base, -1, http_tls_accept(server->tls), BUFFEREVENT_SSL_ACCEPTING,
+                                                     BEV_OPT_CLOSE_ON_FREE);
         /* Many clients close without saying so in TLS; nothing depends on it, because lengths are explicit. */
         if (bufferevent)
             bufferevent_openssl_set_allow_dirty_shutdown(bufferevent, 1);
@@ -227,6 +241,11 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
         l->idle_ms = 60000;
     if (l->max_connections == 0)
         l->max_connections = 4096;
+    if (l->max_receiving_bytes == 0)
+        l->max_receiving_bytes = (size_t)256 * 1024 * 1024;
+    /* One request alone must always fit. */
+    if (l->max_receiving_bytes < l->max_body_bytes + l->max_header_bytes)
+        l->max_receiving_bytes = l->max_body_bytes + l->max_header_bytes;
     server->bucket_count = 64;
     while (server->bucket_count < l->max_connections && server->bucket_count < 65536)
         server->bucket_count *= 2;
@@ -248,31 +267,14 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
     return server;
 }
 
-err_t http_server_use_tls(struct http_server *server, const char *certificate_file, const char *key_file,
-                          struct error *reterr)
+void http_server_use_tls(struct http_server *server, struct http_tls *tls)
 {
-    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
-    if (!tls)
-        abort();
-    SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
-    SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
-    const char *problem = NULL;
-    ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(tls, certificate_file) != 1)
-        problem = certificate_file;
-    else if (SSL_CTX_use_PrivateKey_file(tls, key_file, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(tls) != 1)
-        problem = key_file;
-    if (problem) {
-        unsigned long code = ERR_get_error();
-        const char *reason = ERR_reason_error_string(code);
-        ERR_clear_error();
-        SSL_CTX_free(tls);
-        return fail(reterr, ERR_INVALID, "cannot use '%s' for TLS: %s", problem, reason ? reason : "unknown reason");
-    }
-    SSL_CTX_free(server->tls);
     server->tls = tls;
-    return ERR_NONE;
+}
+
+void http_server_trust_proxies(struct http_server *server, const struct http_networks *proxies)
+{
+    server->proxies = proxies;
 }
 
 /* Cuts "host:port" or "[host]:port". */
@@ -385,7 +387,6 @@ void http_server_free(struct http_server *server)
     while (server->connections)
         connection_release(server->connections);
     loop_timer_free(server->sweep);
-    SSL_CTX_free(server->tls);
     free(server->buckets);
     free(server);
 }

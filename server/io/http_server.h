@@ -12,15 +12,18 @@
 #include "base/error.h"
 
 struct loop;
+struct http_networks;
 struct http_server;
 struct http_request;
+struct http_tls;
 
 struct http_limits {
-    size_t max_header_bytes; /* default 16 KiB */
-    size_t max_body_bytes;   /* default 4 MiB */
-    msec_t read_deadline_ms; /* for a whole request, from its first byte or accept; default 10 s */
-    msec_t idle_ms;          /* between requests of a connection; default 60 s */
-    size_t max_connections;  /* default 4096 */
+    size_t max_header_bytes;    /* default 16 KiB */
+    size_t max_body_bytes;      /* default 4 MiB */
+    msec_t read_deadline_ms;    /* for a whole request, from its first byte or accept; default 10 s */
+    msec_t idle_ms;             /* between requests of a connection; default 60 s */
+    size_t max_connections;     /* default 4096 */
+    size_t max_receiving_bytes; /* of requests that are not complete, together; the largest one goes; default 256 MiB */
 };
 
 /* Must answer the request exactly once, now or later, with http_answer(). Requests whose framing is ambiguous, and
@@ -29,10 +32,11 @@ typedef void http_handler(struct http_request *request, void *arg);
 
 struct http_server *http_server_new(struct loop *loop, const struct http_limits *limits, http_handler *handler,
                                     void *arg);
-/* Speaks TLS on the addresses that are listened on afterwards. Files in PEM form; the certificate file holds the chain.
- */
-err_t http_server_use_tls(struct http_server *server, const char *certificate_file, const char *key_file,
-                          struct error *reterr) MUST_CHECK;
+/* Speaks TLS on the addresses that are listened on afterwards; `tls` is borrowed and may be shared. Plain HTTP there is
+ * told so (400) and closed. */
+void http_server_use_tls(struct http_server *server, struct http_tls *tls);
+/* Believes X-Forwarded-For and X-Forwarded-Proto of these peers (borrowed), and of no others. */
+void http_server_trust_proxies(struct http_server *server, const struct http_networks *proxies);
 /* `address` is "host:port", "[::1]:port" or "host:0"; `ret_port` may be NULL. */
 err_t http_server_listen(struct http_server *server, const char *address, int *ret_port,
                          struct error *reterr) MUST_CHECK;
@@ -53,7 +57,10 @@ const char *http_header(const struct http_request *request, const char *name); /
 void http_each_header(const struct http_request *request, void (*each)(const char *name, const char *value, void *arg),
                       void *arg);
 struct bytes http_body(const struct http_request *request);
-const char *http_peer(const struct http_request *request); /* address of the TCP peer */
+/* Address of the client: of the TCP peer, or what proxies that are trusted say. */
+const char *http_peer(const struct http_request *request);
+/* Did the client come by HTTPS: by TLS to us, or to a proxy that is trusted? */
+bool http_is_https(const struct http_request *request);
 
 /* `headers` is NULL or pairs of name and value ending with NULL. The body is copied. */
 void http_answer(struct http_request *request, int status, const char *content_type, struct bytes body,

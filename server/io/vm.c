@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "io/crypto.h"
 #include "io/vm_internal.h"
 
 #include <inttypes.h>
@@ -49,6 +50,8 @@ static void *allocate(void *arg, void *ptr, size_t old_size, size_t size)
     size_t old = ptr ? old_size : 0;
     if (size == 0) {
         vm->memory_bytes -= old;
+        if (vm->wipes)
+            crypto_wipe(ptr, old);
         free(ptr);
         return NULL;
     }
@@ -65,7 +68,13 @@ static void *allocate(void *arg, void *ptr, size_t old_size, size_t size)
         }
     }
     vm->memory_bytes = vm->memory_bytes - old + size;
-    return memory_resize(ptr, size);
+    if (!vm->wipes || !ptr)
+        return memory_resize(ptr, size);
+    void *moved = memory_new(size);
+    memcpy(moved, ptr, old < size ? old : size);
+    crypto_wipe(ptr, old);
+    free(ptr);
+    return moved;
 }
 
 size_t vm_memory_bytes(const struct vm *vm)
@@ -385,6 +394,11 @@ struct vm *vm_new(size_t max_memory_bytes, const struct vm_host *host)
     }
     vm_settle(vm);
     return vm;
+}
+
+void vm_wipe_memory(struct vm *vm)
+{
+    vm->wipes = true;
 }
 
 void vm_free(struct vm *vm)

@@ -65,6 +65,7 @@ struct vm_outcome {
  * copied and may be NULL. Never NULL. */
 struct vm *vm_new(size_t max_memory_bytes, const struct vm_host *host);
 void vm_free(struct vm *vm); /* NULL is fine */
+void vm_wipe_memory(struct vm *vm); /* from now on memory is overwritten when it is freed: scripts that hold secrets */
 
 lua_State *vm_lua(struct vm *vm);
 struct vm *vm_of(lua_State *L);  /* in a C function that Lua called */

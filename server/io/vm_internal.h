@@ -24,6 +24,7 @@ struct vm {
     lua_State *lua;
     struct vm_host host;
 
+    bool wipes; /* vm_wipe_memory() */
     size_t memory_bytes;
     size_t memory_max;
     size_t memory_settled;

@@ -68,7 +68,8 @@ export async function run(args, { input, env, cwd } = {}) {
 
 export class System {
   // options: rules (folder; default the shipped rules), files (more rule files: { name: text }), config (Lua appended to
-  // the configuration), ruleSettings (Lua inside its rules { … }), threads
+  // the configuration), ruleSettings, httpSettings, ingestSettings (Lua inside its rules { … }, http { … }, ingest { … }),
+  // supportSettings (inside the source "support"), allowPrivateAddresses (of outgoing webhooks), threads
   static async start(options = {}) {
     const system = new System()
     system.options = options
@@ -101,18 +102,18 @@ export class System {
   configuration() {
     const threads = this.options.threads ?? Number(process.env.ANSWERD_THREADS ?? 1)
     return `
-http { listen = env "ANSWERD_LISTEN", admin = env "ANSWERD_ADMIN_LISTEN" }
+http { listen = env "ANSWERD_LISTEN", admin = env "ANSWERD_ADMIN_LISTEN"${this.options.httpSettings ? ', ' + this.options.httpSettings : ''} }
 database { url = "" }
 rules { directory = env "ANSWERD_RULES"${this.options.ruleSettings ? ', ' + this.options.ruleSettings : ''} }
-ingest { threads = ${threads} }
+ingest { threads = ${threads}${this.options.ingestSettings ? ', ' + this.options.ingestSettings : ''} }
 engine { threads = ${threads} }
-deliver { allow_private_addresses = true }
+deliver { allow_private_addresses = ${this.options.allowPrivateAddresses ?? true} }
 source "whatsapp" { kind = "whatsapp", phone_number_id = env "WHATSAPP_PHONE_NUMBER_ID", app_secret = env "WHATSAPP_APP_SECRET",
   verify_token = env "WHATSAPP_VERIFY_TOKEN", access_token = env "WHATSAPP_ACCESS_TOKEN", api_url = "${this.simulateUrl}" }
 source "telegram" { kind = "telegram", bot_token = env "TELEGRAM_BOT_TOKEN", secret_token = env "TELEGRAM_SECRET_TOKEN",
   api_url = "${this.simulateUrl}" }
 source "stripe" { kind = "stripe", signing_secrets = { env "STRIPE_SIGNING_SECRET" } }
-source "support" { kind = "standard_webhooks", signing_secrets = { env "SUPPORT_SIGNING_SECRET" } }
+source "support" { kind = "standard_webhooks", signing_secrets = { env "SUPPORT_SIGNING_SECRET" }${this.options.supportSettings ? ', ' + this.options.supportSettings : ''} }
 ${this.options.config ?? ''}
 `
   }

@@ -128,8 +128,8 @@ static void all_kinds_of_values(void **state)
     assert_int_equal(config->http.max_header_bytes, 2048);
     assert_int_equal(config->http.idle_ms, 90000);
     assert_int_equal(config->http.max_connections, 7);
-    assert_string_equal(config->http.tls_key, "/b.pem");
-    assert_string_equal(strrchr(config->http.tls_certificate, '/'), "/a.pem");
+    assert_string_equal(json_string_value(json_at(config->http.tls_keys, "0")), "/b.pem");
+    assert_string_equal(strrchr(json_string_value(json_at(config->http.tls_certificates, "0")), '/'), "/a.pem");
     assert_string_equal(config->database.url, "postgres:///x");
     assert_int_equal(config->engine.threads, 3);
     assert_true(config->deliver.allow_private_addresses);
@@ -147,6 +147,33 @@ static void all_kinds_of_values(void **state)
     assert_non_null(config_source(config, "b-2"));
     assert_null(config_source(config, "c"));
     config_free(config);
+}
+
+static void certificates_and_proxies(void **state)
+{
+    (void)state;
+    struct config *config = load("http { tls = { certificate = { '/a.pem', '/b.pem' }, key = { '/a.key', '/b.key' },\n"
+                                 "       minimum = '1.3' }, trusted_proxies = { '10.0.0.0/8', '::1' },\n"
+                                 "       require_https = true }\n");
+    assert_int_equal(json_array_size(config->http.tls_certificates), 2);
+    assert_string_equal(json_string_value(json_at(config->http.tls_keys, "1")), "/b.key");
+    assert_string_equal(config->http.tls_minimum, "1.3");
+    assert_int_equal(config->http.proxies.count, 2);
+    struct http_address address;
+    assert_true(http_address_parse(bytes_of("10.1.2.3"), &address));
+    assert_true(http_networks_have(&config->http.proxies, &address));
+    assert_true(config->http.require_https);
+    config_free(config);
+    config = load("http { trusted_proxies = '192.0.2.7' }");
+    assert_int_equal(config->http.proxies.count, 1);
+    config_free(config);
+
+    expect_problem("http { tls = { certificate = { 'a', 'b' }, key = 'x' } }", 1, "2 certificates and 1 keys");
+    expect_problem("http { tls = { certificate = { 'a', 7 }, key = 'x' } }", 1, "a text, or a list of texts");
+    expect_problem("http { tls = { minimum = '1.1' } }", 1, "http.tls.minimum must be 1.2 or 1.3");
+    expect_problem("http {\n trusted_proxies = { '10.0.0.1/8' } }", 2, "bits after its prefix");
+    expect_problem("http {\n trusted_proxies = { 'localhost' } }", 2, "no address or network");
+    expect_problem("http { require_https = true }", 1, "would refuse everything");
 }
 
 static void problems_have_places(void **state)
@@ -263,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(standard_values),
         cmocka_unit_test(all_kinds_of_values),
+        cmocka_unit_test(certificates_and_proxies),
         cmocka_unit_test(problems_have_places),
         cmocka_unit_test(all_problems_are_told),
         cmocka_unit_test(missing_files),

@@ -90,8 +90,6 @@ static int start_ingest(void **state)
     config.http.max_connections = 500;
     config.http.read_deadline_ms = 3000;
     config.http.idle_ms = 5000;
-    config.http.tls_certificate = memory_text("");
-    config.http.tls_key = memory_text("");
     config.database.url = memory_text(conninfo);
     config.ingest.threads = 2;
     config.ingest.batch_rows = 64;
@@ -127,8 +125,6 @@ static int stop_ingest(void **state)
     free(config.sources);
     free(config.http.listen);
     free(config.http.public_url);
-    free(config.http.tls_certificate);
-    free(config.http.tls_key);
     free(config.database.url);
     return 0;
 }

@@ -1,0 +1,12 @@
+/* For http_server.c alone. */
+#ifndef IO_HTTP_TLS_INTERNAL_H
+#define IO_HTTP_TLS_INTERNAL_H
+
+#include <openssl/ssl.h>
+
+#include "io/http_tls.h"
+
+/* The server's side of a new connection, with the certificates of this moment. */
+SSL *http_tls_accept(struct http_tls *tls);
+
+#endif
