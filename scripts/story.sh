@@ -17,15 +17,26 @@ sql() { psql -qAtX -v ON_ERROR_STOP=1 -c "$1"; }
 sql_is_true() { [ "$(sql "SELECT ($1)")" = t ]; }
 # Waits for a condition in the database: what it means, then the SQL.
 story_await() {
-    wait_until "${STORY_PATIENCE:-20}" sql_is_true "$2" || story_fail "waited for $1"
+    wait_until "${STORY_PATIENCE:-20}" sql_is_true "$2" && return
+    if [ "$(sql "SELECT count(*) FROM message WHERE state = 'unknown' AND queued_at > now() - interval '1 minute'")" -gt 0 ]; then
+        story_saw "A message was on its way when answerd was killed: nobody knows whether it left, so it is not sent again."
+    fi
+    story_fail "waited for $1"
 }
 
-# Posts a body to a source, signed as its provider signs: source, kind, secret, body. Prints the status.
+# Posts a body to a source, signed as its provider signs: source, kind, secret, body. Prints the status. Like a provider it
+# tries again when nobody answers, or 503.
 story_post() {
-    local headers
+    local headers status end=$((SECONDS + ${STORY_PATIENCE:-20}))
     headers=$(printf '%s' "$4" | "$answerd" webhook sign "$2" --secret "$3")
-    printf '%s' "$4" | curl -sS -o /dev/null -w '%{http_code}' -H "Content-Type: application/json" -H @<(printf '%s\n' "$headers") \
-        --data-binary @- "$story_url/webhooks/$1"
+    while :; do
+        status=$(printf '%s' "$4" | curl -s -m 10 -o /dev/null -w '%{http_code}' -H "Content-Type: application/json" \
+            -H @<(printf '%s\n' "$headers") --data-binary @- "$story_url/webhooks/$1") || true
+        case $status in 000 | 503) ;; *) break ;; esac
+        [ $SECONDS -lt $end ] || break
+        sleep 0.2
+    done
+    printf '%s' "$status"
 }
 story_post_ok() {
     local status
