@@ -37,10 +37,21 @@ AS $$
         UNION ALL
         SELECT 3, t.handled_at, t.number, 'rule', t.rule, t.verdict, t.file || ':' || t.line, t.rule_set,
             t.instructions, t.micros,
-               coalesce(t.error, jsonb_array_length(CASE jsonb_typeof(t.effects) WHEN 'array' THEN t.effects
-                   ELSE '[]' END)
-                                 || ' effects'), t.effects
-          FROM trace AS t WHERE t.event_id = of_event
+               coalesce(t.error, concat_ws(', ', asked.count || CASE asked.count WHEN 1 THEN ' effect' ELSE ' effects' END,
+                                           asked.refusals)), t.effects
+          FROM trace AS t
+         CROSS JOIN LATERAL (
+             SELECT count(*) AS count,
+                    string_agg((x.effect ->> 'do') || ' refused: ' || refusal.reason, ', ' ORDER BY x.number)
+                        AS refusals
+               FROM jsonb_array_elements(CASE jsonb_typeof(t.effects) WHEN 'array' THEN t.effects ELSE '[]' END)
+                    WITH ORDINALITY AS x (effect, number)
+              CROSS JOIN LATERAL (
+                  -- An outreach tells of its steps what they came to.
+                  SELECT coalesce(x.effect ->> 'refused',
+                                  jsonb_path_query_first(x.effect, '$.made.steps[*].refused') #>> '{}') AS reason)
+                    AS refusal) AS asked
+         WHERE t.event_id = of_event
         UNION ALL
         SELECT 4, d.created_at, d.id, d.kind, coalesce('endpoint ' || d.endpoint, d.identity),
                CASE WHEN m.id IS NULL THEN d.state ELSE m.state END, NULL, NULL, NULL, NULL,

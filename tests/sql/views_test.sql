@@ -70,6 +70,11 @@ SELECT test.same((SELECT place || ' ' || rule_set || ' ' || instructions || ' ' 
     'inbox.lua:7 abc 99 5 send', 'why tells about rules');
 SELECT test.holds((SELECT detail LIKE '%by rule inbox, as free, 1 attempts%read 20%'
     FROM why((SELECT event_id FROM handling)) WHERE what = 'message'), 'and about messages');
+UPDATE trace SET effects = '[{"do": "send", "refused": "the contact has opted out"}, {"do": "note"}, {"do": "outreach",
+    "made": {"steps": [{"step": 1, "refused": "the contact has no address to write to"}]}}]' WHERE event_id <> 16;
+SELECT test.same((SELECT detail FROM why((SELECT event_id FROM handling)) WHERE what = 'rule'),
+    '3 effects, send refused: the contact has opted out, outreach refused: the contact has no address to write to',
+    'and what was refused');
 
 -- A body that is no text does not fail the query.
 INSERT INTO webhook (id, source, headers, body, event_count, new_events, parser) VALUES (999, 'x', '{}', '\x00ff41', 0,
