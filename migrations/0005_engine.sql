@@ -304,6 +304,23 @@ $$;
 COMMENT ON FUNCTION engine_claim(integer, bigint) IS
     'Claims the next events for this transaction; locks and reads everything known about the people they are about.';
 
+-- A timer that has fired is an event in the queue, and not a row that others can cancel. What was handled since then may
+-- be what it was not to outlive: the types of those events, about its conversation or about the person as such.
+CREATE FUNCTION happened_since_firing(timer_event jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+SET enable_seqscan = off
+SET jit = off
+AS $$
+    SELECT coalesce(jsonb_agg(DISTINCT e.type ORDER BY e.type), '[]')
+      FROM (SELECT h.event_id, h.conversation_id FROM handling AS h
+             WHERE h.contact_id = document_id(timer_event->'contact_id')
+               AND h.handled_at >= (timer_event #>> '{timer,due_at}')::timestamptz
+             ORDER BY h.handled_at DESC LIMIT 200) AS h
+      JOIN event AS e ON e.id = h.event_id
+     WHERE h.conversation_id IS NOT DISTINCT FROM document_id(timer_event->'conversation_id')
+        OR NOT (e.doc ? 'conversation_id' OR e.type LIKE 'message.%')
+$$;
+
 CREATE FUNCTION claimed_work(positions bigint[]) RETURNS json
 LANGUAGE plpgsql STABLE
 SET enable_seqscan = off
@@ -317,7 +334,9 @@ BEGIN
                                                     'lane', e.lane, 'received_at', e.received_at, 'occurred_at',
                                                         e.occurred_at)
                              || CASE WHEN w.replay_id IS NULL THEN '{}'
-                                     ELSE jsonb_build_object('replay', replay_of(w.replay_id, w.event_id)) END)
+                                     ELSE jsonb_build_object('replay', replay_of(w.replay_id, w.event_id)) END
+                             || CASE WHEN e.type LIKE 'timer.%' AND e.doc #> '{timer,unless}' <> '[]'
+                                     THEN jsonb_build_object('happened', happened_since_firing(e.doc)) ELSE '{}' END)
                ORDER BY w.position), '[]')
       FROM work AS w
       JOIN event AS e ON e.id = w.event_id AND e.received_at = w.event_received_at
@@ -380,10 +399,17 @@ BEGIN
                            count(*) FILTER (WHERE x.state = 'resolved') OVER (ORDER BY x.updated_at DESC) AS nth
                       FROM conversation AS x WHERE x.contact_id = c.id) AS v
              WHERE v.state <> 'resolved' OR (v.nth <= 5 AND v.updated_at > now() - interval '30 days')
-                OR v.id IN (SELECT named.id FROM named)), '[]'),
+                OR v.id IN (SELECT named.id FROM named)
+                -- A late answer belongs to the conversation that was asked about, however many came after it.
+                OR v.id IN (SELECT s.conversation_id FROM survey AS s WHERE s.contact_id = c.id
+                                AND s.asked_at > now() - interval '30 days' AND s.state <> 'canceled')), '[]'),
         'surveys', coalesce((
             SELECT json_agg(s ORDER BY s.id) FROM survey AS s
-             WHERE s.contact_id = c.id AND s.asked_at > now() - interval '30 days' AND s.state <> 'canceled'), '[]'),
+             WHERE s.contact_id = c.id AND s.state <> 'canceled'
+               AND (s.asked_at > now() - interval '30 days'
+                    -- The last one of each name, for cooldowns of any length.
+                    OR NOT EXISTS (SELECT 1 FROM survey AS n WHERE n.contact_id = c.id AND n.name = s.name
+                                       AND n.state <> 'canceled' AND (n.asked_at, n.id) > (s.asked_at, s.id)))), '[]'),
         'outreaches', coalesce((
             SELECT json_agg(o ORDER BY o.id)
               FROM (SELECT a.* FROM outreach AS a WHERE a.contact_id = c.id AND a.state = 'active'

@@ -26,6 +26,7 @@ struct desk *desk_new(const struct desk_settings *settings, struct rule_set *rul
     desk->rows = rows_new();
     for (int i = 0; i < LOG_COUNT; i++)
         desk->logs[i] = json_array();
+    desk->happened = json_array();
     return desk;
 }
 
@@ -36,6 +37,7 @@ void desk_free(struct desk *desk)
     rows_free(desk->rows);
     for (int i = 0; i < LOG_COUNT; i++)
         json_decref(desk->logs[i]);
+    json_decref(desk->happened);
     free(desk);
 }
 
@@ -60,6 +62,7 @@ void desk_add_case(struct desk *desk, json_t *contact_case)
 json_t *desk_take_changes(struct desk *desk)
 {
     json_t *changes = rows_take_changed(desk->rows);
+    json_array_clear(desk->happened); /* the store tells of it from now on */
     for (int i = 0; i < LOG_COUNT; i++) {
         if (json_array_size(desk->logs[i]) == 0)
             continue;
@@ -225,6 +228,7 @@ void desk_handle(struct desk *desk, const json_t *event, msec_t now)
         conversation_find(&scene);
         incoming_handle(&scene);
         timer_cancel_pointless(&scene);
+        timer_note_happened(&scene);
     }
     rule_turn_run(&scene);
 

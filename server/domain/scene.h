@@ -24,6 +24,7 @@ struct desk {
     struct rule_set *rules;
     struct rows *rows;
     json_t *logs[LOG_COUNT];
+    json_t *happened; /* array: {type, contact_id, conversation_id?} of each event that was handled */
     size_t marks[LOG_COUNT]; /* how long each was when the running rule's effects began */
 };
 

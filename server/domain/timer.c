@@ -206,6 +206,46 @@ void timer_cancel_pointless(struct scene *scene)
         cancel_matching(scene, row_id(scene->contact), 0, scene->type); /* a payment is about the person */
 }
 
+void timer_note_happened(struct scene *scene)
+{
+    if (!scene->contact || strncmp(scene->type, "timer.", 6) == 0)
+        return;
+    json_t *entry = json_object();
+    json_put_str(entry, "type", scene->type);
+    json_put_int(entry, "contact_id", row_id(scene->contact));
+    if (scene->about_conversation && scene->conversation)
+        json_put_int(entry, "conversation_id", row_id(scene->conversation));
+    json_array_append_new(scene->desk->happened, entry);
+}
+
+static bool names_what_happened(const json_t *timer, const char *type)
+{
+    return unless_names(timer, type) || (is_reply(type) && unless_names(timer, "reply"));
+}
+
+/* Was there one of its conditions after the timer had fired, so that nothing could cancel it? The store tells of earlier
+ * batches (`happened`), the desk knows its own. */
+static bool happened_meanwhile(const struct scene *scene, const json_t *timer)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach(json_array_at(scene->event, "happened"), index, entry)
+    {
+        if (json_is_string(entry) && names_what_happened(timer, json_string_value(entry)))
+            return true;
+    }
+    json_array_foreach(scene->desk->happened, index, entry)
+    {
+        int64_t conversation = json_int(entry, "conversation_id", 0);
+        const char *type = json_str_or(entry, "type", "");
+        bool about_it = conversation > 0 ? conversation == row_id(scene->conversation) : !is_reply(type);
+        if (json_int(entry, "contact_id", 0) == json_int(scene->conversation, "contact_id", -1) && about_it &&
+            names_what_happened(timer, type))
+            return true;
+    }
+    return false;
+}
+
 const char *timer_pointless(const struct scene *scene)
 {
     const json_t *timer = json_object_at(scene->event, "timer");
@@ -220,5 +260,7 @@ const char *timer_pointless(const struct scene *scene)
         return "an agent has replied since it was set";
     if (json_time(conversation, "resolved_at", 0) > armed && unless_names(timer, "conversation.resolved"))
         return "the conversation was resolved since it was set";
+    if (happened_meanwhile(scene, timer))
+        return "what it was not to outlive has happened";
     return NULL;
 }

@@ -28,6 +28,9 @@ void timer_cancel_answered(struct scene *scene, int64_t conversation_id, const c
 /* The same for everything that the scene's event is. */
 void timer_cancel_pointless(struct scene *scene);
 
+/* Remembers the scene's event for timers that have fired already and wait behind it. */
+void timer_note_happened(struct scene *scene);
+
 /* For a timer's own event: why it came too late to matter, or NULL. */
 const char *timer_pointless(const struct scene *scene);
 

@@ -117,3 +117,22 @@ INSERT INTO work (event_id, event_received_at, lane) VALUES (424242, now(), 3);
 SELECT test.same(test.claim(10), '', 'there is nothing to handle');
 SELECT test.same((SELECT count(*) FROM work), 0::bigint, 'and nothing stays');
 SELECT test.same((SELECT problem FROM parked_event WHERE event_id = 424242), 'the event is gone', 'but it can be seen');
+
+-- Surveys: the last of each name for its cooldown, and the conversation of a question that may still be answered.
+SELECT test.contact(5000, 'whatsapp:50');
+INSERT INTO conversation (id, contact_id, source, identity, reference, state, updated_at)
+SELECT 5010 + n, 5000, 'whatsapp', 'whatsapp:50', n::text, 'resolved', now() - interval '1 hour' * n
+  FROM generate_series(1, 8) AS n;
+INSERT INTO survey (id, name, conversation_id, contact_id, episode, state, asked_at)
+VALUES (5101, 'yearly', 5011, 5000, 1, 'expired', now() - interval '100 days'),
+       (5102, 'yearly', 5012, 5000, 1, 'expired', now() - interval '90 days'),
+       (5103, 'csat', 5018, 5000, 1, 'asked', now() - interval '1 day');
+DELETE FROM work;
+SELECT test.event('s1', 50, '{"contact": {"identities": ["whatsapp:50"]}}');
+BEGIN;
+CREATE TEMPORARY TABLE facts AS SELECT (cases->0)::jsonb AS facts FROM engine_claim(10);
+SELECT test.same((SELECT string_agg(s->>'id', ' ') FROM facts, jsonb_array_elements(facts->'surveys') AS s), '5102 5103',
+    'the last of each survey');
+SELECT test.holds((SELECT count(*) = 1 FROM facts, jsonb_array_elements(facts->'conversations') AS v
+    WHERE v->>'id' = '5018'), 'the conversation of an open question, behind five newer ones');
+ROLLBACK;

@@ -49,3 +49,22 @@ SELECT test.run('a', 'BEGIN'), test.ask('a', $$SELECT engine_commit('{"timer_can
 SELECT test.same((SELECT fired FROM fire_timers(10)), 0::bigint, 'it is being canceled');
 SELECT test.run('a', 'COMMIT');
 SELECT test.same((SELECT count(*) FROM event WHERE type = 'timer.y'), 0::bigint, 'it never fired');
+
+-- A timer that has fired, and what was handled before its turn came: told with its event, by conversation or by person.
+DELETE FROM work;
+SELECT test.contact(700, 'whatsapp:7');
+INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id, unless, armed_at)
+VALUES (6, 'nudge', now() - interval '1 second', 7, 700, 701, '["payment.succeeded"]', now() - interval '1 hour');
+SELECT test.same((SELECT fired FROM fire_timers(10)), 1::bigint, 'it fires');
+CREATE FUNCTION pg_temp.handled(of_event bigint, of_conversation bigint) RETURNS void LANGUAGE sql AS $$
+    SELECT engine_commit(jsonb_build_object('handlings', jsonb_build_array(jsonb_build_object('event_id', of_event,
+        'handled_at', clock_timestamp(), 'contact_id', 700, 'conversation_id', of_conversation))),
+        (SELECT array_agg(position) FROM work WHERE event_id = of_event)) $$;
+SELECT pg_temp.handled(test.event('p1', 8, '{"payment": {"id": "p1"}}', 'payment.succeeded', 'stripe'), NULL);
+SELECT pg_temp.handled(test.event('m1', 8, '{}', 'message.edited'), 701);
+SELECT pg_temp.handled(test.event('m2', 8, '{}', 'message.deleted'), 702);
+SELECT pg_temp.handled(test.event('c1', 8, '{"conversation_id": 702}', 'conversation.tagged', 'answerd'), 702);
+BEGIN;
+SELECT test.same((SELECT w #>> '{event,happened}' FROM engine_claim(10), json_array_elements(work) AS w),
+    '["message.edited", "payment.succeeded"]', 'what happened since it fired');
+ROLLBACK;

@@ -121,6 +121,55 @@ static void a_reply_that_is_handled_before_the_fired_timer_stops_it(void **state
                    "{'rule':'answerd.timer','effects':[{'refused':'the customer has written since it was set'}]}", 1);
 }
 
+/* The timer has fired: its row is gone, its event waits behind what makes it pointless. */
+static void what_happens_between_firing_and_handling_counts(void **state)
+{
+    static const struct {
+        const char *unless;
+        const char *before;   /* in the same batch */
+        const char *happened; /* as the store tells of earlier batches */
+        int fires;
+    } rows[] = {
+        { "['payment.succeeded']", OF_ADA("payment.succeeded"), "[]", 0 },
+        { "['payment.*']", OF_ADA("payment.refunded"), "[]", 0 },
+        { "['payment.succeeded']", OF_ADA("payment.failed"), "[]", 1 },
+        { "['payment.succeeded']",
+          "{'type':'payment.succeeded','source':'stripe','contact':{'identities':['whatsapp:2']}}", "[]", 1 },
+        { "['conversation.tagged']", OF_ADA("custom.y"), "['conversation.tagged']", 0 },
+        { "['survey.*']", OF_ADA("custom.y"), "['payment.failed','survey.answered']", 0 },
+        { "['reply']", OF_ADA("custom.y"), "['message.sent_elsewhere']", 0 },
+        { "['reply']", OF_ADA("custom.y"), "['message.status']", 1 },
+        { "[]", OF_ADA("custom.y"), "['payment.succeeded']", 1 },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        stage_tear_down(state);
+        stage_set_up(state);
+        struct stage *s = *state;
+        stage_rule(s, "inbox", "message.received", "[" OPEN "]");
+        stage_rule(s, "fire", "timer.nudge", "[]");
+        stage_message(s, "whatsapp:1", "hi");
+        stage_message(s, "whatsapp:2", "hi");
+        long long conversation = 0;
+        const char *key;
+        json_t *row;
+        json_object_foreach(rows_all(memory_store_rows(s->store), ROWS_CONVERSATION), key, row)
+        {
+            if (strcmp(json_str_or(row, "identity", ""), "whatsapp:1") == 0)
+                conversation = json_int(row, "id", 0);
+        }
+        char timer[500];
+        snprintf(timer, sizeof(timer),
+                 "{'type':'timer.nudge','source':'answerd','conversation_id':%lld,'happened':%s,'timer':{'name':'nudge',"
+                 "'unless':%s,'armed_at':'2026-01-05T12:00:00.000Z'}}",
+                 conversation, rows[i].happened, rows[i].unless);
+        const char *const batch[] = { rows[i].before, timer };
+        stage_batch(s, batch, 2);
+        if (stage_runs(s, "fire") != rows[i].fires)
+            fail_msg("unless %s, after %s and %s: fired %d times", rows[i].unless, rows[i].before, rows[i].happened,
+                     stage_runs(s, "fire"));
+    }
+}
+
 static void the_window_tells_before_it_closes(void **state)
 {
     struct stage *s = *state;
@@ -168,6 +217,7 @@ int main(void)
         T(arming_it_again_moves_it),
         T(conditions_make_it_pointless),
         T(a_reply_that_is_handled_before_the_fired_timer_stops_it),
+        T(what_happens_between_firing_and_handling_counts),
         T(the_window_tells_before_it_closes),
         T(names_of_the_desk_are_taken),
         T(quick_timers_count_as_causes_and_slow_ones_do_not),
