@@ -14,8 +14,8 @@
 #include "base/metrics.h"
 #include "engine/batch.h"
 #include "engine/crons.h"
+#include "engine/engine_rules.h"
 #include "engine/rule_guard.h"
-#include "engine/shadow.h"
 #include "io/crypto.h"
 #include "store/store.h"
 
@@ -47,11 +47,7 @@ struct engine {
     struct pg *note_pg;
     int64_t worker_id;
     unsigned connect_failures;
-    struct rule_set *rules;
-    uint64_t rules_generation;
-    int64_t rules_pointer;
-    struct rule_budget budget; /* of rules that declare none */
-    struct shadow *shadow;
+    struct engine_rules rules;
     struct rule_guard *guard;
     struct id_pool ids;
     size_t singles_left;     /* events to handle one by one because the batch they came in failed */
@@ -157,47 +153,6 @@ static bool engine_connect(struct engine *engine)
     engine_pause(engine,
                  backoff_delay(engine->connect_failures, CONNECT_RETRY_MS, CONNECT_RETRY_MAX_MS, crypto_random_u32()));
     return false;
-}
-
-/* Switches to newly published rules. A set that does not load here leaves the old one in force. */
-static void engine_load_rules(struct engine *engine)
-{
-    const struct config *config = engine->settings.config;
-    struct rule_limits limits = rule_limits_default();
-    limits.max_instructions = config->rules.max_instructions;
-    limits.max_memory_bytes = config->rules.max_memory_bytes;
-    limits.max_effects = config->rules.max_effects;
-    limits.max_wall_ms = config->rules.max_wall_ms;
-    struct rule_set *fresh = NULL;
-    struct error error;
-    if (rule_feed_load(engine->settings.rules, &limits, &engine->rules_generation, &fresh, &error) != ERR_NONE) {
-        log_error("rules did not load in this thread, the ones before stay", "reason='%s'", error.text);
-    } else {
-        rule_set_free(engine->rules);
-        engine->rules = fresh;
-        log_info("rules in force", "version=%s rules=%zu", rule_set_version(fresh), rule_set_count(fresh));
-    }
-    struct rule_set *shadow = NULL;
-    if (rule_feed_load_shadow(engine->settings.rules, &limits, &shadow, &error) != ERR_NONE) {
-        log_error("the shadow rules did not load in this thread", "reason='%s'", error.text);
-    }
-    if (shadow != NULL) {
-        log_info("shadow rules are tried", "version=%s rules=%zu", rule_set_version(shadow), rule_set_count(shadow));
-    }
-    shadow_set_rules(engine->shadow, shadow);
-}
-
-/* False while nobody knows which rules are in force. */
-static bool engine_follow_rules(struct engine *engine)
-{
-    engine->rules_pointer = rule_feed_pointer(engine->settings.rules);
-    if (engine->rules_pointer == 0) {
-        return false;
-    }
-    if (engine->rules == NULL || engine->rules_generation != rule_feed_generation(engine->settings.rules)) {
-        engine_load_rules(engine);
-    }
-    return engine->rules != NULL;
 }
 
 /* Something in the database said no; decides whether the connection is still worth anything. */
@@ -324,7 +279,7 @@ static void engine_committed(void *arg)
 static void engine_look_for_rules(struct engine *engine)
 {
     struct error error;
-    err_t err = rule_feed_follow(engine->settings.rules, engine->pg, NULL, &error);
+    err_t err = rule_feed_follow(engine->rules.feed, engine->pg, NULL, &error);
     if (err == ERR_NONE) {
         return;
     }
@@ -342,10 +297,10 @@ static bool engine_work(struct engine *engine)
         .pg = engine->pg,
         .note_pg = engine->note_pg,
         .worker_id = engine->worker_id,
-        .rules = engine->rules,
-        .rules_pointer = engine->rules_pointer,
-        .budget = &engine->budget,
-        .shadow = engine->shadow,
+        .rules = engine->rules.set,
+        .rules_pointer = engine->rules.pointer,
+        .budget = &engine->rules.budget,
+        .shadow = engine->rules.shadow,
         .committed = engine_committed,
         .committed_arg = engine,
         .ids = &engine->ids,
@@ -407,12 +362,12 @@ static void *engine_main(void *arg)
         if (!engine_connect(engine)) {
             continue;
         }
-        if (!engine_follow_rules(engine)) {
+        if (!engine_rules_follow(&engine->rules)) {
             engine_sleep(engine, RULES_RETRY_MS);
             continue;
         }
         struct error error;
-        if (rule_guard_refresh(engine->guard, engine->pg, engine->worker_id, engine->rules, &error) != ERR_NONE) {
+        if (rule_guard_refresh(engine->guard, engine->pg, engine->worker_id, engine->rules.set, &error) != ERR_NONE) {
             engine_database_trouble(engine, "rule health", &error);
             continue;
         }
@@ -432,9 +387,6 @@ static void *engine_main(void *arg)
         }
     }
     engine_disconnect(engine);
-    rule_set_free(engine->rules);
-    engine->rules = NULL;
-    shadow_set_rules(engine->shadow, NULL);
     return NULL;
 }
 
@@ -444,7 +396,7 @@ void engine_free(struct engine *engine)
         return;
     }
     rule_guard_free(engine->guard);
-    shadow_free(engine->shadow);
+    engine_rules_done(&engine->rules);
     json_decref(engine->sources);
     close(engine->nudge_fd);
     free(engine);
@@ -466,13 +418,7 @@ err_t engine_start(const struct engine_settings *settings, struct engine **ret_e
         .longest_ms = settings->config->rules.quarantine_longest_ms,
     };
     engine->guard = rule_guard_new(&quarantine);
-    engine->budget = (struct rule_budget){
-        .sends_per_hour = (int64_t)settings->config->rules.sends_per_hour,
-        .sends_per_minute = (int64_t)settings->config->rules.sends_per_minute,
-        .sends_per_contact_per_day = (int64_t)settings->config->rules.sends_per_contact_per_day,
-    };
-    engine->shadow =
-        shadow_new(settings->config->rules.shadow_percent, engine->sources, settings->config->engine.max_depth);
+    engine_rules_init(&engine->rules, settings->rules, settings->config, engine->sources);
     id_pool_init(&engine->ids);
     engine->handled = metric_counter("answerd_events_handled_total", "Events that were handled.", "");
     engine->batches = metric_counter("answerd_engine_batches_total", "Transactions of the engine.", "");
