@@ -9,6 +9,7 @@
 #include "admin/api_worker.h"
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "base/process_metrics.h"
 #include "io/http_server.h"
 #include "io/loop.h"
 
@@ -64,6 +65,7 @@ static void answer_metrics(struct http_request *request)
 {
     struct buf text;
     buf_init(&text, MAX_METRICS_BYTES);
+    process_metrics_update();
     metrics_print(&text);
     http_answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_bytes(&text), NULL);
     buf_done(&text);
@@ -209,6 +211,7 @@ err_t admin_start(const struct config *config, const struct admin_host *host, st
         .idle_ms = config->http.idle_ms,
         .max_connections = MAX_CONNECTIONS,
     };
+    process_metrics_update();
     struct admin *admin = memory_new(sizeof(*admin));
     admin->host = *host;
     pthread_mutex_init(&admin->lock, NULL);

@@ -76,8 +76,16 @@ static struct api_call *list_take(struct call_list *list)
     return call;
 }
 
+static void show_database(bool up)
+{
+    metric_set(
+        metric_gauge("answerd_database_up", "1 while the database answers; else the gauges from it are old.", ""),
+        up ? 1 : 0);
+}
+
 static void worker_disconnect(struct api_worker *worker)
 {
+    show_database(false);
     pg_close(worker->pg);
     worker->pg = NULL;
     atomic_store(&worker->database_seen, 0);
@@ -151,6 +159,10 @@ static void show_gauges(struct api_worker *worker, const json_t *gauges)
         snprintf(labels, sizeof(labels), "source=\"%.120s\"", json_string_value(source));
         set_gauge(paused_name, paused_help, labels, 0);
     }
+    for (size_t i = 0; i < worker->config->source_count; i++) {
+        snprintf(labels, sizeof(labels), "source=\"%.120s\"", worker->config->sources[i].name);
+        set_gauge(paused_name, paused_help, labels, 0);
+    }
     json_decref(worker->paused);
     worker->paused = json_incref(json_array_at(gauges, "paused_sources"));
     json_array_foreach (worker->paused, index, source) {
@@ -173,6 +185,7 @@ static void worker_watch(struct api_worker *worker)
         return;
     }
     atomic_store(&worker->database_seen, clock_steady());
+    show_database(true);
     show_gauges(worker, gauges);
     json_decref(gauges);
 }

@@ -14,7 +14,7 @@ struct metric *metric_gauge(const char *name, const char *help, const char *labe
 struct metric *metric_histogram(const char *name, const char *help, const char *labels); /* seconds */
 
 void metric_add(struct metric *m, double value); /* counters and gauges */
-void metric_set(struct metric *m, double value); /* gauges */
+void metric_set(struct metric *m, double value); /* gauges, and counters that somebody else counts */
 void metric_observe(struct metric *m, double seconds);
 double metric_value(const struct metric *m);
 

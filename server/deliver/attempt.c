@@ -64,6 +64,32 @@ static void count_outcome(const json_t *delivery, const json_t *outcome)
         metric_counter("answerd_delivery_attempts_total", "Attempts at deliveries by target and outcome.", labels), 1);
 }
 
+/* What went wrong at the other side, by the class of its answer and by what we make of it. */
+static void count_error(const struct attempt *attempt, const struct http_exchange *exchange, enum send_verdict verdict)
+{
+    static const char *const names[] = {
+        [SEND_ACCEPTED] = "accepted",       [SEND_RETRY] = "retry",
+        [SEND_REFUSED] = "refused",         [SEND_CHANNEL_DOWN] = "channel_down",
+        [SEND_UNREACHABLE] = "unreachable", [SEND_OPTED_OUT] = "opted_out",
+        [SEND_UNKNOWN] = "unknown",
+    };
+    static const char *const classes[] = { "other", "1xx", "2xx", "3xx", "4xx", "5xx" };
+    if (verdict == SEND_ACCEPTED)
+        return;
+    const char *status = "none";
+    if (exchange->outcome == HTTP_ANSWERED)
+        status = exchange->status == 429                             ? "429"
+                 : exchange->status >= 100 && exchange->status < 600 ? classes[exchange->status / 100]
+                                                                     : classes[0];
+    char labels[200];
+    snprintf(labels, sizeof(labels), "target=\"%.80s\",status=\"%s\",verdict=\"%s\"",
+             json_str_or(attempt->delivery, "source", json_str_or(attempt->delivery, "endpoint", "")), status,
+             names[verdict]);
+    metric_add(metric_counter("answerd_provider_errors_total",
+                              "Calls that were not accepted, by target, class of the HTTP status and verdict.", labels),
+               1);
+}
+
 static void outcome_done(struct attempt *attempt, json_t *outcome)
 {
     count_outcome(attempt->delivery, outcome);
@@ -171,6 +197,9 @@ static void attempt_ended(const struct http_exchange *exchange, void *arg)
     } else {
         classify_message(attempt, exchange, &result);
     }
+    count_error(attempt, exchange, result.verdict);
+    metric_observe(metric_histogram("answerd_delivery_seconds", "Time that calls to providers and endpoints took.", ""),
+                   (double)exchange->duration_ms / 1000);
     json_t *outcome = outcome_new(attempt);
     json_put_int(outcome, "duration_ms", exchange->duration_ms);
     if (exchange->outcome == HTTP_ANSWERED) {

@@ -34,6 +34,10 @@ struct ingest_loop {
     struct webhook_desk desk;
     struct loop_timer *drain_deadline;
     struct loop_timer *pulse;
+    struct metric *connections;
+    struct metric *receiving;
+    double shown_connections;
+    double shown_receiving;
     pthread_t thread;
     bool started;
     atomic_bool drain; /* set by others, together with a nudge */
@@ -56,10 +60,19 @@ struct ingest {
 
 /* --- on the loop's thread --------------------------------------------------------------------------------------- */
 
+/* Of a gauge that is the sum over all loops: what this one has more or less than the last time. */
+static void show_sum(struct metric *metric, double *shown, size_t value)
+{
+    metric_add(metric, (double)value - *shown);
+    *shown = (double)value;
+}
+
 static void pulse(void *arg)
 {
     struct ingest_loop *l = arg;
     atomic_store(&l->connected, pg_async_is_connected(l->pg));
+    show_sum(l->connections, &l->shown_connections, http_server_connections(l->server));
+    show_sum(l->receiving, &l->shown_receiving, http_server_receiving_bytes(l->server));
     loop_timer_set(l->pulse, 100);
 }
 
@@ -112,6 +125,8 @@ static void *run_loop(void *arg)
         .batcher = l->batcher,
         .require_https = config->http.require_https,
     };
+    l->connections = metric_gauge("answerd_http_connections", "Open connections of the webhook listener.", "");
+    l->receiving = metric_gauge("answerd_http_receiving_bytes", "Memory of requests that are not complete.", "");
     l->drain_deadline = loop_timer_new(l->loop, drain_late, l);
     l->pulse = loop_timer_new(l->loop, pulse, l);
     loop_on_nudge(l->loop, nudged, l);

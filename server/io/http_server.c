@@ -395,3 +395,8 @@ size_t http_server_connections(const struct http_server *server)
 {
     return server->connection_count;
 }
+
+size_t http_server_receiving_bytes(const struct http_server *server)
+{
+    return server->receiving_bytes;
+}

@@ -47,6 +47,7 @@ err_t http_server_listen_shared(struct http_server *server, const char *address,
 void http_server_drain(struct http_server *server, void (*drained)(void *arg), void *arg);
 void http_server_free(struct http_server *server); /* requests that were not answered are dropped */
 size_t http_server_connections(const struct http_server *server);
+size_t http_server_receiving_bytes(const struct http_server *server); /* of requests that are not complete */
 
 /* What the request says; borrowed until it is answered. */
 const char *http_method(const struct http_request *request);                   /* "GET", "POST", … */
