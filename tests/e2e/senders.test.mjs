@@ -1,0 +1,136 @@
+// What becomes of messages when the process that sends them dies, loses its database, or is told to stop.
+
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import { once } from 'node:events'
+import { after, before, test } from 'node:test'
+import { whatsapp } from './support/providers.mjs'
+import { freePort, System, until } from './support/system.mjs'
+
+const endpointSecret = 'whsec_' + Buffer.from('the secret of an endpoint that is gone').toString('base64')
+let system
+let receiver
+let called = 0
+
+before(async () => {
+  receiver = createServer((request, response) => {
+    called++
+    request.resume().on('end', () => response.writeHead(410).end())
+  })
+  receiver.listen(0, '127.0.0.1')
+  await once(receiver, 'listening')
+  system = await System.start({
+    rules: null,
+    deliverSettings: 'timeout = "8s"',
+    files: {
+      'echo.lua': `
+endpoint "gone" { url = "http://127.0.0.1:${receiver.address().port}/hook", secrets = { "${endpointSecret}" } }
+rule {
+  name = "echo", doc = "Says back what was said.", on = { "message.received" },
+  run = function(e, fx)
+    local conversation = fx:open_conversation { topic = "support" }
+    if e.message.text == "tell" then
+      fx:webhook("gone", { said = e.message.text })
+    else
+      conversation:send { text = "echo " .. e.message.text, on_unknown = e.message.text:match("resend") or "hold" }
+    end
+  end,
+}
+rule {
+  name = "alarm", doc = "Notes what a person must look at.", on = { "custom.system_alert" },
+  run = function(e, fx) end,
+}
+`,
+    },
+  })
+})
+after(async () => {
+  await system?.stop()
+  receiver?.close()
+})
+
+const say = (person, text) => system.post('whatsapp', whatsapp.message(person, text))
+const sentTo = async (person) => (await system.sent()).filter((entry) => entry.to === '+' + person).map((entry) => entry.body.text.body)
+const state = (text) => system.value(`SELECT d.state || ' ' || m.state FROM delivery d JOIN message m ON m.id = d.message_id WHERE m.text = $1`, [text])
+const untilState = (text, wanted, patience) => until(`${text} to be ${wanted}`, async () => (await state(text)) === wanted, patience)
+
+// A send that the provider takes and keeps us waiting for; its statuses come to nobody.
+async function hang(person, text, ms) {
+  await system.faults({ source: 'whatsapp', kind: 'slow', ms, times: 1 })
+  await system.faults({ source: 'whatsapp', kind: 'no_status', times: 1 })
+  await say(person, text)
+  await until(`the provider to have ${text}`, async () => (await sentTo(person)).includes(`echo ${text}`))
+  assert.equal(await state(`echo ${text}`), 'sending sending')
+}
+const another = async () => system.serve({ port: await freePort(), adminPort: await freePort(), args: ['--roles', 'deliver'] })
+
+test('a killed sender is missed at once by the other nodes, and nobody waits behind what it left', async () => {
+  await hang('15558000001', 'before the kill', 60000)
+  await say('15558000001', 'behind it')
+  await untilState('echo behind it', 'queued queued')
+  const survivor = await another()
+  await system.stopNode(system.nodes[0], 'SIGKILL')
+  await untilState('echo before the kill', 'unknown unknown', 4000)
+  await untilState('echo behind it', 'sent sent', 4000)
+  assert.deepEqual(await sentTo('15558000001'), ['echo before the kill', 'echo behind it'])
+  await system.stopNode(survivor)
+  await system.serve()
+})
+
+test('the node that comes back after a kill knows at its start', async () => {
+  await hang('15558000002', 'alone', 60000)
+  await say('15558000002', 'behind alone')
+  await system.stopNode(system.nodes[0], 'SIGKILL')
+  await system.serve()
+  await untilState('echo alone', 'unknown unknown', 4000)
+  await untilState('echo behind alone', 'sent sent', 4000)
+  assert.deepEqual(await sentTo('15558000002'), ['echo alone', 'echo behind alone'])
+})
+
+test('what may be sent again keeps its place until it is settled', async () => {
+  await hang('15558000003', 'resend it', 60000)
+  await say('15558000003', 'behind resend')
+  await system.stopNode(system.nodes[0], 'SIGKILL')
+  await system.serve()
+  await untilState('echo resend it', 'unknown unknown', 4000)
+  await say('15558000004', 'somebody else')
+  await untilState('echo somebody else', 'sent sent')
+  assert.equal(await state('echo behind resend'), 'queued queued')
+})
+
+test('a sender that only lost its connection tells the truth when it is back', async () => {
+  const witness = await another()
+  await hang('15558000005', 'long answer', 5000)
+  // Only one of the two nodes has it in hand; whichever it is, the other one takes it for dead.
+  await system.rows(`SELECT pg_terminate_backend(a.pid) FROM outbox o
+    JOIN pg_locks l ON l.locktype = 'advisory' AND l.classid = 4206 AND l.objid = o.claimed_by::oid
+    JOIN pg_stat_activity a ON a.pid = l.pid
+    JOIN message m ON m.id = o.message_id WHERE m.text = 'echo long answer'`)
+  await untilState('echo long answer', 'sent sent')
+  assert.deepEqual(await sentTo('15558000005'), ['echo long answer'])
+  const attempts = await system.rows(`SELECT a.outcome FROM attempt a JOIN delivery d ON d.id = a.delivery_id JOIN message m ON m.id = d.message_id WHERE m.text = 'echo long answer'`)
+  assert.deepEqual(attempts, [{ outcome: 'sent' }])
+  await system.stopNode(witness)
+})
+
+test('a send that hangs while the server stops is recorded as unknown within the time of a call', async () => {
+  await hang('15558000006', 'at the stop', 60000)
+  const began = Date.now()
+  assert.equal(await system.stopNode(system.nodes[0]), 0)
+  assert.ok(Date.now() - began < 12000, 'it stops within the time-out of a call')
+  assert.equal(await state('echo at the stop'), 'unknown unknown')
+  await system.serve()
+})
+
+test('an endpoint that is gone is disabled, and one alert says so', async () => {
+  await say('15558000007', 'tell')
+  await system.untilSql('the endpoint to be disabled', `SELECT 1 FROM source_pace WHERE source = 'endpoint gone' AND paused_until = 'infinity'`)
+  await say('15558000007', 'tell')
+  await say('15558000008', 'tell')
+  await system.untilSql('the work to be done', 'SELECT count(*) = 3 AND NOT EXISTS (SELECT FROM work) FROM delivery WHERE kind = $1', ['webhook'])
+  await say('15558000008', 'something else')
+  await untilState('echo something else', 'sent sent')
+  assert.equal(called, 1, 'nothing is sent to it any more')
+  assert.deepEqual(await system.rows(`SELECT doc->'body'->>'problem' AS problem, doc->'body'->>'source' AS source FROM event WHERE type = 'custom.system_alert'`), [{ problem: 'endpoint_gone', source: 'gone' }])
+  assert.deepEqual(await system.rows(`SELECT state, count(*)::int FROM delivery WHERE kind = 'webhook' GROUP BY 1 ORDER BY 1`), [{ state: 'failed', count: 1 }, { state: 'queued', count: 2 }])
+})
