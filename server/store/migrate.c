@@ -239,6 +239,10 @@ err_t store_migrate(struct pg *pg, migration_applied *applied, void *arg, size_t
             }
         }
     } while (name != NULL);
-    *ret_count = count;
-    return ERR_NONE;
+    /* Every time: somebody may have made the roles since, and a migration may have brought tables. */
+    err_t err = query_run(pg, "SELECT grant_roles()", NULL, 0, reterr);
+    if (err == ERR_NONE) {
+        *ret_count = count;
+    }
+    return err;
 }
