@@ -123,6 +123,19 @@ SELECT test.event('evt_intent', 1, '{"payment": {"id": "pi_3"}}', 'payment.succe
 SELECT test.leave(10), test.leave(10);
 SELECT test.same(test.state(18101) || ', ' || test.state(18201), 'canceled canceled, canceled canceled',
     'paid by what is owed, or by another name of it');
+INSERT INTO outreach (id, contact_id, topic, reference, goal, goals, steps) VALUES
+    (74, 1000, 'billing', 'in_4', 'subscription.canceled', '{subscription.canceled, payment.succeeded}', '[]'),
+    (75, 1000, 'billing', 'in_5', 'payment.*', '{payment.*}', '[]'),
+    (76, 1000, 'billing', 'in_6', 'subscription.canceled', '{subscription.canceled, order.completed}', '[]');
+SELECT test.send(18301, 1000, '{"outreach_id": 74}'), test.send(18401, 1000, '{"outreach_id": 75}'),
+    test.send(18501, 1000, '{"outreach_id": 76}');
+SELECT test.event('evt_' || n, 1, jsonb_build_object('payment', jsonb_build_object('invoice', 'in_' || n)),
+    'payment.succeeded', 'stripe') FROM generate_series(4, 6) AS n;
+SELECT test.same(btrim(concat_ws(' ', test.leave(10), test.leave(10), test.leave(10))), '18501',
+    'one whose goals are others leaves');
+SELECT test.same(test.state(18301) || ', ' || test.state(18401), 'canceled canceled, canceled canceled',
+    'any of several goals, or of a family, is enough');
+SELECT test.outcome(18501, '{"outcome": "sent"}');
 SELECT test.send(19001, 2000, '{"outreach_id": 71}');
 SELECT engine_commit('{"cancel_deliveries": [{"outreach_id": 71}]}', '{}');
 SELECT test.same(test.state(19001), 'canceled canceled', 'the engine cancels what waits');
