@@ -189,7 +189,8 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     FOR i IN 1 .. 500 LOOP
-        PERFORM 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 4206 AND objid = sender::oid;
+        PERFORM 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 4206 AND objid = sender::oid
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
         IF NOT FOUND THEN
             RETURN;
         END IF;
