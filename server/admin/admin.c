@@ -48,7 +48,7 @@ static const char *not_ready(const struct admin *admin, char *text, size_t size)
         return "the database is away or has another schema\n";
     }
     if (!admin->host.actors_healthy(admin->host.arg, &who)) {
-        snprintf(text, size, "%s is not at work\n", who);
+        snprintf(text, size, "%s is not at work, or has no connection to the database\n", who);
         return text;
     }
     return NULL;

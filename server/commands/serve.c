@@ -23,9 +23,9 @@
 #include "io/http_client.h"
 #include "store/store.h"
 
-#define DATABASE_WAIT_MS 60000
+#define DATABASE_PATIENCE_MS 60000
 #define DATABASE_RETRY_MS 250
-#define DATABASE_RETRY_MAX_MS 3000
+#define DATABASE_RETRY_MAX_MS 1000
 #define DATABASE_STATEMENT_MS 60000
 #define UPKEEP_EVERY_MS 1000
 #define SPARE_DESCRIPTORS 128
@@ -167,11 +167,24 @@ static err_t try_database(const struct config *config, struct error *reterr)
     return err;
 }
 
-/* Waits a while for a database that is still starting. Goes on without one after that: the actors connect when it
- * comes. A database that answers and has another schema is an error. */
-static int wait_for_database(const struct config *config, const sigset_t *signals, bool *ret_stop)
+static void reload(struct serve_process *process)
 {
-    msec_t deadline = clock_steady() + DATABASE_WAIT_MS;
+    notify_manager("RELOADING=1");
+    json_t *report = NULL;
+    struct error error;
+    serve_process_reload_certificates(process);
+    if (serve_process_reload(process, &report, &error) == ERR_NONE) {
+        json_decref(report);
+    }
+    notify_manager("READY=1");
+}
+
+/* Waits for the database, as long as it takes; meanwhile webhooks are answered 503 and /readyz says why. A database
+ * that answers and has another schema is an error. */
+static int wait_for_database(struct serve_process *process, const struct config *config, const sigset_t *signals,
+                             bool *ret_stop)
+{
+    msec_t next_word = clock_steady() + DATABASE_PATIENCE_MS;
     struct error error;
     for (unsigned attempt = 1;; attempt++) {
         err_t err = try_database(config, &error);
@@ -183,11 +196,12 @@ static int wait_for_database(const struct config *config, const sigset_t *signal
             return EXIT_DATABASE;
         }
         if (attempt == 1) {
-            log_warn("waiting for the database", "for_ms=%d reason='%s'", DATABASE_WAIT_MS, error.text);
+            log_warn("waiting for the database", "reason='%s'", error.text);
         }
-        if (clock_steady() >= deadline) {
-            log_error("going on without a database, not ready until it comes", "reason='%s'", error.text);
-            return EXIT_OK;
+        if (clock_steady() >= next_word) {
+            log_error("still waiting for the database", "reason='%s'", error.text);
+            notify_manager("READY=1"); /* as far as it goes: started again, it would wait as well */
+            next_word = clock_steady() + DATABASE_PATIENCE_MS;
         }
         int received =
             next_signal(signals, backoff_delay(attempt, DATABASE_RETRY_MS, DATABASE_RETRY_MAX_MS, crypto_random_u32()));
@@ -195,19 +209,10 @@ static int wait_for_database(const struct config *config, const sigset_t *signal
             *ret_stop = true;
             return EXIT_OK;
         }
+        if (received == SIGHUP) {
+            reload(process);
+        }
     }
-}
-
-static void reload(struct serve_process *process)
-{
-    notify_manager("RELOADING=1");
-    json_t *report = NULL;
-    struct error error;
-    serve_process_reload_certificates(process);
-    if (serve_process_reload(process, &report, &error) == ERR_NONE) {
-        json_decref(report);
-    }
-    notify_manager("READY=1");
 }
 
 /* Until a signal says stop. */
@@ -237,7 +242,7 @@ static int serve(const struct config *config, struct serve_roles roles, struct r
         return EXIT_INTERNAL;
     }
     bool stop = false;
-    int exit_code = wait_for_database(config, &signals, &stop);
+    int exit_code = wait_for_database(process, config, &signals, &stop);
     if (exit_code == EXIT_OK && !stop) {
         if (serve_process_start_actors(process, &error) != ERR_NONE) {
             log_error("cannot start", "reason='%s'", error.text);
@@ -314,8 +319,8 @@ const struct command command_serve = {
     .summary = "run the server",
     .usage = "[--config FILE] [--rules DIR] [--roles LIST] [--dev]",
     .details = "Receives webhooks, runs the rules over them, and sends what they ask for. Any number of processes may\n"
-               "serve one database. It waits a minute for a database that is not there yet, and refuses one whose\n"
-               "schema is older or newer than the program (`answerd migrate`).\n"
+               "serve one database. While that is away, webhooks are answered 503 and their senders try again. It\n"
+               "refuses a database whose schema is older or newer than the program (`answerd migrate`).\n"
                "\n"
                "SIGTERM and SIGINT stop it without losing anything; a second one stops it at once. SIGHUP loads the\n"
                "rules again, as `answerd reload` does: when they are wrong or their tests fail, the running ones stay\n"

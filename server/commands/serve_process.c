@@ -78,7 +78,7 @@ static bool actors_healthy(void *arg, const char **ret_who)
     return true;
 }
 
-/* The API's worker starts before the actors and ends after them. */
+/* The listeners are there before the actors that they nudge, and the API's worker also after them. */
 static void host_work_added(void *arg)
 {
     struct serve_process *process = arg;
@@ -139,11 +139,16 @@ err_t serve_process_start(const struct config *config, struct serve_roles roles,
     };
     int port = 0;
     err_t err = admin_start(config, &host, &process->admin, &port, reterr);
+    if (err == ERR_NONE) {
+        log_info("admin is listening", "address=%s port=%d", config->http.admin_listen, port);
+    }
+    if (err == ERR_NONE && roles.ingest) {
+        err = ingest_new(config, host_work_added, process, &process->ingest, reterr);
+    }
     if (err != ERR_NONE) {
         serve_process_stop(process);
         return err;
     }
-    log_info("admin is listening", "address=%s port=%d", config->http.admin_listen, port);
     *ret_process = process;
     return ERR_NONE;
 }
@@ -171,7 +176,7 @@ static err_t start_engines(struct serve_process *process, struct error *reterr)
 err_t serve_process_start_actors(struct serve_process *process, struct error *reterr)
 {
     err_t err = ERR_NONE;
-    serve_process_upkeep(process); /* settles which rules are in force; when there is no database yet, later */
+    serve_process_upkeep(process); /* settles which rules are in force; when the database is away again, later */
     if (process->roles.deliver) {
         const struct deliver_settings settings = { .config = process->config,
                                                    .rules = serve_rules_feed(process->rules) };
@@ -180,11 +185,11 @@ err_t serve_process_start_actors(struct serve_process *process, struct error *re
     if (err == ERR_NONE && process->roles.engine) {
         err = start_engines(process, reterr);
     }
-    if (err == ERR_NONE && process->roles.ingest) {
-        err = ingest_new(process->config, nudge_engines, process, &process->ingest, reterr);
-    }
     if (err == ERR_NONE) {
         atomic_store(&process->actors_started, true);
+        if (process->ingest != NULL) {
+            ingest_admit(process->ingest);
+        }
         log_info("serving", "ingest=%d engines=%zu deliver=%d rules=%s dev=%d", process->roles.ingest,
                  process->engine_count, process->roles.deliver, process->config->rules.directory, process->config->dev);
     }

@@ -13,11 +13,12 @@ struct serve_roles {
     bool deliver;
 };
 
-/* Takes over `sources`; `config` outlives the process. Starts the admin listener only: health answers from now on. */
+/* Takes over `sources`; `config` outlives the process. Starts the listeners only: from now on health is told, and
+ * webhooks are asked to come again. */
 err_t serve_process_start(const struct config *config, struct serve_roles roles, struct rule_sources *sources,
                           struct serve_process **ret_process, struct error *reterr) MUST_CHECK;
 
-/* Starts the actors. */
+/* Starts the rest, once the database is there. */
 err_t serve_process_start_actors(struct serve_process *process, struct error *reterr) MUST_CHECK;
 
 /* Reads the TLS certificates again, for new connections; logs what came of it. */

@@ -54,6 +54,7 @@ struct ingest {
     struct http_tls *tls;      /* NULL for plain HTTP */
     struct ingest_loop *loops;
     size_t loop_count;
+    atomic_bool admits;
     int port;
     bool drained;
 };
@@ -123,6 +124,7 @@ static void *run_loop(void *arg)
         .rejects = l->ingest->rejects,
         .refusals = l->ingest->refusals,
         .batcher = l->batcher,
+        .admits = &l->ingest->admits,
         .require_https = config->http.require_https,
     };
     l->connections = metric_gauge("answerd_http_connections", "Open connections of the webhook listener.", "");
@@ -250,6 +252,11 @@ err_t ingest_new(const struct config *config, void (*stored)(void *arg), void *a
              ingest->loop_count, ingest->sources.count, ingest->tls ? "yes" : "no");
     *ret_ingest = ingest;
     return ERR_NONE;
+}
+
+void ingest_admit(struct ingest *ingest)
+{
+    atomic_store(&ingest->admits, true);
 }
 
 int ingest_port(const struct ingest *ingest)

@@ -12,9 +12,13 @@
 struct ingest;
 
 /* Listens on config->http.listen and starts the threads; `config` outlives the actor. `stored` (may be NULL) is called
- * on an ingest thread after each commit that brought new events. The database may come later: until then 503. */
+ * on an ingest thread after each commit that brought new events. Until ingest_admit() everything genuine is answered
+ * 503, and later whenever the database is away. */
 err_t ingest_new(const struct config *config, void (*stored)(void *arg), void *arg, struct ingest **ret_ingest,
                  struct error *reterr) MUST_CHECK;
+
+/* From now on webhooks are stored: the database is there and has the schema that they are written for. Any thread. */
+void ingest_admit(struct ingest *ingest);
 
 /* The port that it listens on, which the system chose when the configuration says 0. */
 int ingest_port(const struct ingest *ingest);

@@ -226,6 +226,11 @@ static void handle_post(struct webhook_desk *desk, struct http_request *request,
         answer_later(request, wait_ms);
         return;
     }
+    if (!atomic_load(desk->admits)) {
+        metric_add(source->busy, 1);
+        answer_busy(request);
+        return;
+    }
     struct pending *p = memory_new(sizeof(*p));
     p->request = request;
     p->source = source;

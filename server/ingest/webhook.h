@@ -2,6 +2,8 @@
 #ifndef INGEST_WEBHOOK_H
 #define INGEST_WEBHOOK_H
 
+#include <stdatomic.h>
+
 #include "ingest/batcher.h"
 #include "ingest/refusals.h"
 #include "ingest/rejects.h"
@@ -14,6 +16,7 @@ struct webhook_desk {
     struct rejects *rejects;
     struct refusals *refusals; /* NULL: addresses have no such limit */
     struct batcher *batcher;
+    const atomic_bool *admits; /* false: nothing can be stored yet */
     bool require_https;
 };
 

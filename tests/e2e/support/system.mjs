@@ -135,12 +135,14 @@ ${this.options.config ?? ''}
   }
 
   // Starts a node of answerd and waits until it says that it is ready. Further nodes get ports of their own.
-  async serve({ port, adminPort, args = [] } = {}) {
-    const environment = this.environment(port ? { ANSWERD_LISTEN: `127.0.0.1:${port}`, ANSWERD_ADMIN_LISTEN: `127.0.0.1:${adminPort}` } : {})
+  // `ready: false` does not wait; `environment` is put over the usual one.
+  async serve({ port, adminPort, args = [], environment: over = {}, ready = true } = {}) {
+    const environment = this.environment({ ...(port ? { ANSWERD_LISTEN: `127.0.0.1:${port}`, ANSWERD_ADMIN_LISTEN: `127.0.0.1:${adminPort}` } : {}), ...over })
     const admin = port ? `http://127.0.0.1:${adminPort}` : this.admin
     const node = this.#spawn('serve', ['serve', '--config', this.config, ...args], environment)
     node.admin = admin
     this.nodes.push(node)
+    if (!ready) return node
     await until('answerd to be ready', async () => {
       if (node.exitCode !== null || node.signalCode !== null) throw new Error(`answerd ended: ${node.log}`)
       return (await fetch(`${admin}/readyz`)).ok

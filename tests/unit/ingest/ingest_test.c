@@ -106,6 +106,7 @@ static int start_ingest(void **state)
         print_error("%s\n", e.text);
         return -1;
     }
+    ingest_admit(ingest);
     for (int i = 0; i < 200 && !ingest_is_healthy(ingest); i++)
         usleep(20 * 1000);
     return ingest_is_healthy(ingest) ? 0 : -1;
