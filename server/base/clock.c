@@ -53,6 +53,14 @@ static int days_in_month(int64_t year, int month)
 #define MSEC_OF_YEAR_1 (-62135596800000LL)
 #define MSEC_OF_YEAR_10000 253402300800000LL
 
+static void put_digits(char *target, int count, int number)
+{
+    for (int i = count - 1; i >= 0; i--) {
+        target[i] = (char)('0' + number % 10);
+        number /= 10;
+    }
+}
+
 void clock_add_iso(struct buf *out, msec_t at)
 {
     if (at < MSEC_OF_YEAR_1)
@@ -67,8 +75,16 @@ void clock_add_iso(struct buf *out, msec_t at)
     }
     struct tm utc;
     gmtime_r(&seconds, &utc);
-    buf_addf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
-             utc.tm_min, utc.tm_sec, (int)in_second);
+    /* Without a format string, because every row of every event has times. */
+    char text[] = "0000-00-00T00:00:00.000Z";
+    put_digits(text, 4, utc.tm_year + 1900);
+    put_digits(text + 5, 2, utc.tm_mon + 1);
+    put_digits(text + 8, 2, utc.tm_mday);
+    put_digits(text + 11, 2, utc.tm_hour);
+    put_digits(text + 14, 2, utc.tm_min);
+    put_digits(text + 17, 2, utc.tm_sec);
+    put_digits(text + 20, 3, (int)in_second);
+    buf_add(out, text, sizeof(text) - 1);
 }
 
 /* Reads exactly `count` digits at the front of `*rest`. */

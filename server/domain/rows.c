@@ -1,11 +1,12 @@
 #include "domain/rows.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 
 #define KEY_MAX 512
+#define ID_KEY_BYTES 24
 
 struct table {
     json_t *by_key;     /* object: key -> row */
@@ -39,14 +40,42 @@ const char *rows_table_name(enum rows_table table)
     return names[table];
 }
 
+/* Without a format string, because every look at a row makes a key. */
+static const char *id_key(int64_t id, char space[ID_KEY_BYTES])
+{
+    char *at = space + ID_KEY_BYTES - 1;
+    uint64_t rest = id < 0 ? 0 - (uint64_t)id : (uint64_t)id;
+    *at = '\0';
+    do {
+        *--at = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (id < 0)
+        *--at = '-';
+    return at;
+}
+
+/* Writes the text at `length` of a key, cut to what fits, and returns the length then. */
+static size_t add_text(char *space, size_t length, const char *text)
+{
+    size_t more = strnlen(text, KEY_MAX - 1 - length);
+    memcpy(space + length, text, more);
+    space[length + more] = '\0';
+    return length + more;
+}
+
 static const char *row_key(enum rows_table table, const json_t *row, char *space)
 {
-    if (table == ROWS_IDENTITY)
-        snprintf(space, KEY_MAX, "%s", json_str_or(row, "identity", ""));
-    else if (table == ROWS_ADDRESS)
-        snprintf(space, KEY_MAX, "%s %s", json_str_or(row, "source", ""), json_str_or(row, "identity", ""));
-    else
-        snprintf(space, KEY_MAX, "%lld", (long long)json_int(row, "id", 0));
+    if (table == ROWS_IDENTITY) {
+        add_text(space, 0, json_str_or(row, "identity", ""));
+    } else if (table == ROWS_ADDRESS) {
+        size_t length = add_text(space, 0, json_str_or(row, "source", ""));
+        length = add_text(space, length, " ");
+        add_text(space, length, json_str_or(row, "identity", ""));
+    } else {
+        char number[ID_KEY_BYTES];
+        add_text(space, 0, id_key(json_int(row, "id", 0), number));
+    }
     return space;
 }
 
@@ -107,8 +136,8 @@ void rows_clear(struct rows *rows)
 
 static void index_add(struct table *t, int64_t contact_id, json_t *row)
 {
-    char key[32];
-    snprintf(key, sizeof(key), "%lld", (long long)contact_id);
+    char space[ID_KEY_BYTES];
+    const char *key = id_key(contact_id, space);
     json_t *list = json_object_get(t->by_contact, key);
     if (!list) {
         list = json_array();
@@ -119,8 +148,8 @@ static void index_add(struct table *t, int64_t contact_id, json_t *row)
 
 static void index_remove(struct table *t, int64_t contact_id, const json_t *row)
 {
-    char key[32];
-    snprintf(key, sizeof(key), "%lld", (long long)contact_id);
+    char space[ID_KEY_BYTES];
+    const char *key = id_key(contact_id, space);
     json_t *list = json_object_get(t->by_contact, key);
     for (size_t i = 0; i < json_array_size(list); i++) {
         if (json_array_get(list, i) == row) {
@@ -236,15 +265,15 @@ json_t *rows_by_key(const struct rows *rows, enum rows_table table, const char *
 
 json_t *rows_by_id(const struct rows *rows, enum rows_table table, int64_t id)
 {
-    char key[32];
-    snprintf(key, sizeof(key), "%lld", (long long)id);
+    char space[ID_KEY_BYTES];
+    const char *key = id_key(id, space);
     return json_object_get(rows->tables[table].by_key, key);
 }
 
 json_t *rows_of_contact(const struct rows *rows, enum rows_table table, int64_t contact_id)
 {
-    char key[32];
-    snprintf(key, sizeof(key), "%lld", (long long)contact_id);
+    char space[ID_KEY_BYTES];
+    const char *key = id_key(contact_id, space);
     return json_object_get(rows->tables[table].by_contact, key);
 }
 
