@@ -12,6 +12,7 @@ struct turn_state {
     struct scene *scene;
     int number;
     bool stopped;
+    json_t *facts; /* for the next rule; NULL when they must be made, because an effect may have changed them */
 };
 
 static json_t *trace_row(struct turn_state *turn, const char *rule, const char *verdict)
@@ -72,6 +73,12 @@ static json_t *make_facts(const struct scene *scene)
         json_object_set(facts, "outreach", scene->outreach);
     json_put_str(facts, "channel", scene->source);
     return facts;
+}
+
+static void forget_facts(struct turn_state *turn)
+{
+    json_decref(turn->facts);
+    turn->facts = NULL;
 }
 
 /* Chance that is the same whenever this rule runs on this event. */
@@ -155,12 +162,14 @@ static void run_one(struct turn_state *turn, size_t index, const struct rule_inf
     if (!turn->stopped && desk->settings.may_run && !desk->settings.may_run(desk->settings.may_run_arg, rule->name)) {
         json_put_str(row, "verdict", "quarantined");
     } else if (!turn->stopped) {
-        json_t *facts = make_facts(scene);
+        if (!turn->facts)
+            turn->facts = make_facts(scene);
         struct rule_outcome outcome;
         memset(&outcome, 0, sizeof(outcome));
-        rule_run(desk->rules, index, scene->event, facts, desk->settings.reader, scene->now,
+        rule_run(desk->rules, index, scene->event, turn->facts, desk->settings.reader, scene->now,
                  seed_of(scene->event_id, rule->name), &outcome);
-        json_decref(facts);
+        if (json_array_size(outcome.effects) > 0)
+            forget_facts(turn);
         json_put_int(row, "instructions", (int64_t)outcome.instructions);
         json_put_int(row, "micros", outcome.micros);
         if (outcome.line > 0)
@@ -216,4 +225,5 @@ void rule_turn_run(struct scene *scene)
         else
             run_one(&turn, i, rule);
     }
+    forget_facts(&turn);
 }

@@ -111,6 +111,11 @@ void vm_freeze(lua_State *L);
 /* When the value at `index` is a view, pushes the table behind it and returns true (for readers in C). */
 bool vm_push_frozen_content(lua_State *L, int index);
 
+/* For a view whose content is made when it is asked for: the function on top of the stack, which is popped, is called
+ * once before the table behind the view below it is read as a whole (pairs, conversion to JSON). Single fields are the
+ * business of the view's __index. Raises when memory runs out. */
+void vm_fill_later(lua_State *L);
+
 /* Makes the function on top of the stack, or those in the table there (it stays), pure and returns a number for
  * vm_restore(): tables that it and the functions it uses can reach through local variables outside of them become
  * read-only views, and what those variables hold is remembered. Without it a script could keep state, and memory, from

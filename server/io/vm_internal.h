@@ -63,8 +63,13 @@ extern char vm_key_environment; /* the metatable of all environments */
 extern char vm_key_loaded;      /* libraries by name; false while one loads */
 extern char vm_key_views;       /* weak: table -> its view */
 extern char vm_key_content;     /* in a view's metatable: the table behind it */
+extern char vm_key_fill;        /* in a view's metatable: makes the rest of that table */
 extern char vm_key_sealed;      /* list: function, value, function, value, … */
 extern char vm_key_array;       /* the metatable of JSON arrays */
+
+/* vm_push_frozen_content() for callers that hold something: pushes the table, or the error instead of raising it. */
+enum vm_content { VM_NO_VIEW, VM_CONTENT, VM_CONTENT_FAILED };
+enum vm_content vm_try_push_content(lua_State *L, int index);
 
 /* Compiles a chunk and gives it an environment; pushes the function. Raises on errors. */
 void vm_load_chunk(lua_State *L, const char *file, struct bytes text);

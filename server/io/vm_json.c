@@ -43,6 +43,7 @@ static void push_value(lua_State *L, const json_t *json, int depth)
     if (depth > VM_JSON_MAX_DEPTH)
         luaL_error(L, "the document is nested deeper than %d levels", VM_JSON_MAX_DEPTH);
     luaL_checkstack(L, 6, NULL);
+    vm_charge(L, 1); /* also ends a call that is out of memory: each further allocation would collect all garbage */
     switch (json ? json_typeof(json) : JSON_NULL) {
     case JSON_OBJECT: {
         const char *key;
@@ -264,7 +265,12 @@ static err_t take_table(struct taker *t, int index, const struct place *place, i
         return refuse(t, ERR_INVALID, place, "it is nested too deep, or contains itself");
     if (!lua_checkstack(L, 12))
         return refuse(t, ERR_INVALID, place, "it is nested too deep");
-    int table = vm_push_frozen_content(L, index) ? lua_gettop(L) : index;
+    enum vm_content content = vm_try_push_content(L, index);
+    if (content == VM_CONTENT_FAILED) {
+        lua_settop(L, top);
+        return refuse(t, ERR_INVALID, place, "it cannot be read");
+    }
+    int table = content == VM_CONTENT ? lua_gettop(L) : index;
     lua_Integer length = 0;
     err_t err = ERR_NONE;
     if (is_array(L, table, &length)) {

@@ -13,18 +13,58 @@
 
 char vm_key_views;
 char vm_key_content;
+char vm_key_fill;
 char vm_key_sealed;
+
+/* Calls what vm_fill_later() was given, once. False: it raised, and its error is on top of the stack. */
+static bool fill(lua_State *L, int metatable)
+{
+    metatable = lua_absindex(L, metatable);
+    if (lua_rawgetp(L, metatable, &vm_key_fill) != LUA_TFUNCTION) {
+        lua_pop(L, 1);
+        return true;
+    }
+    lua_pushvalue(L, -1);
+    if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+        lua_remove(L, -2);
+        return false;
+    }
+    lua_pop(L, 1);
+    lua_pushnil(L);
+    lua_rawsetp(L, metatable, &vm_key_fill); /* the key is there: nothing is allocated */
+    return true;
+}
+
+enum vm_content vm_try_push_content(lua_State *L, int index)
+{
+    if (lua_type(L, index) != LUA_TTABLE || !lua_getmetatable(L, index))
+        return VM_NO_VIEW;
+    if (lua_rawgetp(L, -1, &vm_key_content) != LUA_TTABLE) {
+        lua_pop(L, 2);
+        return VM_NO_VIEW;
+    }
+    bool filled = fill(L, -2);
+    if (!filled)
+        lua_remove(L, -2); /* the error takes the place of the content */
+    lua_remove(L, -2);
+    return filled ? VM_CONTENT : VM_CONTENT_FAILED;
+}
 
 bool vm_push_frozen_content(lua_State *L, int index)
 {
-    if (lua_type(L, index) != LUA_TTABLE || !lua_getmetatable(L, index))
-        return false;
-    lua_rawgetp(L, -1, &vm_key_content);
-    lua_remove(L, -2);
-    if (lua_istable(L, -1))
-        return true;
+    enum vm_content content = vm_try_push_content(L, index);
+    if (content == VM_CONTENT_FAILED)
+        lua_error(L);
+    return content == VM_CONTENT;
+}
+
+void vm_fill_later(lua_State *L)
+{
+    if (lua_getmetatable(L, -2)) {
+        lua_insert(L, -2);
+        lua_rawsetp(L, -2, &vm_key_fill);
+    }
     lua_pop(L, 1);
-    return false;
 }
 
 static int refuse_write(lua_State *L)
@@ -226,10 +266,32 @@ static void walk_all(lua_State *L, int group)
     lua_settop(L, value);
 }
 
+/* Most tables are rows: nothing in them is left to walk to. */
+static bool holds_tables(lua_State *L, int table)
+{
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+        if (lua_type(L, -1) == LUA_TTABLE) {
+            lua_pop(L, 2);
+            return true;
+        }
+    }
+    return false;
+}
+
 void vm_freeze(lua_State *L)
 {
-    if (lua_type(L, -1) == LUA_TTABLE)
+    if (lua_type(L, -1) != LUA_TTABLE)
+        return;
+    luaL_checkstack(L, 16, NULL);
+    int value = lua_gettop(L);
+    if (vm_push_frozen_content(L, value) || holds_tables(L, value)) {
+        lua_settop(L, value);
         walk_all(L, 0);
+        return;
+    }
+    bool is_new = false;
+    push_view(L, value, &is_new);
+    lua_replace(L, value);
 }
 
 int vm_seal(lua_State *L)

@@ -379,12 +379,57 @@ static int host_frozen_content(lua_State *L)
     return vm_push_frozen_content(L, 1) ? 1 : 0;
 }
 
+/* fill_later(view, function) */
+static int host_fill_later(lua_State *L)
+{
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_settop(L, 2);
+    vm_fill_later(L);
+    return 1;
+}
+
 static int host_metatable(lua_State *L)
 {
     return lua_getmetatable(L, 1) ? 1 : 0;
 }
 
 /* --- facts -------------------------------------------------------------------------------------------------------- */
+
+/* event_field(name), fact(name): a copy of what the event and the facts have there; nil when there is nothing. */
+static int push_member(lua_State *L, const json_t *object)
+{
+    const json_t *value = object != NULL ? json_object_get(object, lua_tostring(L, 1)) : NULL;
+    if (value == NULL) {
+        return 0;
+    }
+    vm_json_push(L, value);
+    return 1;
+}
+
+static int host_event_field(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TSTRING);
+    return push_member(L, set_of(L)->shown_event);
+}
+
+static int host_fact(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TSTRING);
+    return push_member(L, set_of(L)->shown_facts);
+}
+
+/* event_names(): the list of the event's fields. */
+static int host_event_names(lua_State *L)
+{
+    json_t *event = set_of(L)->shown_event;
+    lua_createtable(L, (int)json_object_size(event), 0);
+    lua_Integer count = 0;
+    for (void *at = json_object_iter(event); at != NULL; at = json_object_iter_next(event, at)) {
+        lua_pushlstring(L, json_object_iter_key(at), json_object_iter_key_len(at));
+        lua_rawseti(L, -2, ++count);
+    }
+    return 1;
+}
 
 static int host_history(lua_State *L)
 {
@@ -521,7 +566,11 @@ static const luaL_Reg host_functions[] = {
     { "is_array", host_is_array },
     { "freeze", host_freeze },
     { "frozen_content", host_frozen_content },
+    { "fill_later", host_fill_later },
     { "metatable", host_metatable },
+    { "event_field", host_event_field },
+    { "event_names", host_event_names },
+    { "fact", host_fact },
     { "history", host_history },
     { "conversations", host_conversations },
     { "raw", host_raw },

@@ -64,8 +64,8 @@ struct rule_set {
     json_t *declarations; /* object by kind of objects by name */
     json_t *none;         /* an empty object */
 
-    /* What the last run was shown, which the next one can use again; NULL when it must be made anew. The event is held,
-     * so that no other one can have its address; the facts are a copy, because the desk works on its rows in place. */
+    /* What the last run was shown, which the next one can use again; NULL when it must be made anew. Both are held, so
+     * that no others can have their addresses. */
     json_t *shown_event;
     json_t *shown_facts;
 

@@ -102,24 +102,16 @@ static void forget_shown(struct rule_set *set)
     set->shown_event = set->shown_facts = NULL;
 }
 
-/* Pushes the event and the facts, or twice nil when they are those of the run before. */
-static err_t push_what_is_shown(struct rule_set *set, const json_t *event, const json_t *facts, struct error *reterr)
+/* The prelude reads of both what the rule asks for. True when they are others than those of the run before. */
+static bool show(struct rule_set *set, const json_t *event, const json_t *facts)
 {
-    if (set->shown_event == event && json_equal(set->shown_facts, facts)) {
-        lua_pushnil(vm_lua(set->vm));
-        lua_pushnil(vm_lua(set->vm));
-        return ERR_NONE;
+    if (set->shown_event == event && set->shown_facts == facts) {
+        return false;
     }
     forget_shown(set);
-    err_t err = vm_json_push_protected(set->vm, event, reterr);
-    if (err == ERR_NONE) {
-        err = vm_json_push_protected(set->vm, facts, reterr);
-    }
-    if (err == ERR_NONE) {
-        set->shown_event = json_incref((json_t *)(uintptr_t)event);
-        set->shown_facts = json_deep_copy(facts);
-    }
-    return err;
+    set->shown_event = json_incref((json_t *)(uintptr_t)event);
+    set->shown_facts = json_incref((json_t *)(uintptr_t)facts);
+    return true;
 }
 
 static void run(struct rule_set *set, size_t index, const json_t *event, const json_t *facts,
@@ -129,24 +121,13 @@ static void run(struct rule_set *set, size_t index, const json_t *event, const j
     const struct rule_info *rule = &entry->info;
     lua_State *L = vm_lua(set->vm);
     int top = lua_gettop(L);
-    struct error e;
 
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rule_key_run);
     lua_pushinteger(L, (lua_Integer)index + 1);
-    if (push_what_is_shown(set, event, facts != NULL ? facts : set->none, &e) != ERR_NONE) {
-        lua_settop(L, top);
-        outcome->line = rule->line;
-        char text[400];
-        snprintf(text, sizeof(text), "%s:%d: the event cannot be shown to the rule: %.250s", rule->file, rule->line,
-                 e.text);
-        set_error(outcome, e.code == ERR_LIMIT ? RULE_OVER_BUDGET : RULE_FAILED, text);
-        set->worn = e.code == ERR_LIMIT;
-        return;
-    }
-
+    lua_pushboolean(L, show(set, event, facts != NULL ? facts : set->none));
     const struct vm_budget budget = { set->limits.max_instructions, set->limits.max_wall_ms };
     struct vm_outcome vm_outcome;
-    enum vm_verdict verdict = vm_call(set->vm, 3, 3, &budget, &vm_outcome);
+    enum vm_verdict verdict = vm_call(set->vm, 2, 3, &budget, &vm_outcome);
     outcome->instructions = vm_outcome.instructions;
     outcome->micros = vm_outcome.micros;
     if (verdict == VM_DONE) {

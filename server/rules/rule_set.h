@@ -102,7 +102,8 @@ struct rule_outcome {
 };
 
 /* Runs one rule on one event. `event` is the canonical event, which stays as it is while its rules run; `facts` is
- * {contact, conversation, survey, outreach, conversations} as they are now (any may be missing); `now` and `seed` are
+ * {contact, conversation, survey, outreach, conversations} as they are now (any may be missing). The same object as in
+ * the run before says that nothing in it has changed since; changed facts come as another object. `now` and `seed` are
  * all the time and chance it sees. Never fails as a call: what went wrong is in the outcome. */
 void rule_run(struct rule_set *set, size_t index, const json_t *event, const json_t *facts,
               const struct fact_reader *reader, msec_t now, uint64_t seed, struct rule_outcome *ret_outcome);

@@ -372,7 +372,7 @@ local open_fields = {
 -- The conversation that the desk will continue for these options, and whether it must be opened again for that.
 local function continued(run, topic, reference, reopen_ms)
     local best
-    for _, row in ipairs(run.conversations) do
+    for _, row in ipairs(run.conversations()) do
         if (row.topic or "support") == topic and (row.reference or "") == reference then
             if row.state ~= "resolved" then
                 return row

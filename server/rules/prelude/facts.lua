@@ -180,32 +180,28 @@ end
 
 local known_fields = support.set_of(event_types.fields)
 
--- `conversations` are the rows of the contact's open and latest conversations; they are shown when asked for.
-local function event_missing(event, conversations)
-    local shown
-    return function(key)
-        if key == "conversations" then
-            if not shown then
-                shown = {}
-                for position, row in ipairs(conversations) do
-                    shown[position] = facts.conversation_view(support.plain(row, "a conversation"), row.id)
-                end
-                shown = host.freeze(shown)
-            end
-            return shown
-        end
-        if known_fields[key] or event[key] ~= nil then
-            return nil
-        end
-        fault("unknown field 'e.%s'%s", tostring(key), did_you_mean(key, event_types.fields))
+-- The rows of the contact's open and latest conversations, read when they are asked for.
+function facts.conversation_rows()
+    local rows
+    return function()
+        rows = rows or host.fact("conversations") or {}
+        return rows
     end
+end
+
+local function conversation_views()
+    local list = host.fact("conversations") or {}
+    for position, row in ipairs(list) do
+        list[position] = facts.conversation_view(row, row.id)
+    end
+    return host.freeze(list)
 end
 
 local event_methods = {}
 
 -- What the provider sent: a table when it is JSON, else the text; nil when it is not kept.
 function event_methods.raw(e)
-    return host.raw(unwrap(e).id)
+    return host.raw(e.id)
 end
 
 local part_names = {}
@@ -215,34 +211,91 @@ for part in next, event_types.part_fields do
     end
 end
 
--- The event for one run. Takes over both tables.
-function facts.event(event, given)
-    with_times(event)
-    event.channel = given.channel or event.channel or event.source
-    event.contact = complete_contact(given.contact, event.contact)
-    event.conversation = given.conversation and complete_conversation(given.conversation) or nil
-    event.conversations = nil
-    event.survey = given.survey or event.survey
-    event.outreach = given.outreach or event.outreach
-    for part in next, part_names do
-        if type(event[part]) == "table" then
-            with_times(event[part])
+-- Fields of the event that are not simply its own.
+local made = {
+    channel = function()
+        return host.fact("channel") or host.event_field("channel") or host.event_field("source")
+    end,
+    contact = function()
+        return complete_contact(host.fact("contact"), host.event_field("contact"))
+    end,
+    conversation = function()
+        local row = host.fact("conversation")
+        return row and complete_conversation(row)
+    end,
+    survey = function()
+        return host.fact("survey") or host.event_field("survey")
+    end,
+    outreach = function()
+        return host.fact("outreach") or host.event_field("outreach")
+    end,
+}
+
+-- One field as rules see it; nil when the event does not have it.
+local function read_field(key)
+    local make = made[key]
+    local value = nil
+    if make then
+        value = make()
+    else
+        value = host.event_field(key)
+    end
+    if type(value) == "string" and is_time[key] then
+        return host.parse_time(value) or value
+    elseif type(value) ~= "table" then
+        return value
+    elseif part_names[key] then
+        with_times(value)
+        return support.decorate_content(host.freeze(value), value, nil, part_names[key], part_missing[key])
+    elseif key == "contact" then
+        return support.decorate_content(host.freeze(value), value, effects.contact_methods, "the contact",
+            part_missing.contact)
+    elseif key == "conversation" then
+        return decorate_conversation(host.freeze(value), "@")
+    end
+    return host.freeze(value)
+end
+
+-- The event for one run. Rules read few of its fields, so each is made when it is asked for the first time.
+function facts.event()
+    local data, conversations = {}, nil
+    local view = host.freeze(data)
+    local function field(key)
+        local value = data[key]
+        if value == nil and key ~= "conversations" then
+            value = read_field(key)
+            data[key] = value
         end
+        return value
     end
-    -- Everything is frozen at once; then the parts get their methods and messages.
-    local view = host.freeze(event)
-    for part, what in next, part_names do
-        if type(event[part]) == "table" then
-            support.decorate(event[part], nil, what, part_missing[part])
+    local meta = host.metatable(view)
+    meta.__index = function(_, key)
+        local value = data[key]
+        if value ~= nil then
+            return value
+        elseif event_methods[key] then
+            return event_methods[key]
+        elseif key == "conversations" then
+            conversations = conversations or conversation_views()
+            return conversations
+        elseif type(key) == "string" then
+            value = field(key)
+            if value ~= nil or known_fields[key] then
+                return value
+            end
         end
+        fault("unknown field 'e.%s'%s", tostring(key), did_you_mean(key, event_types.fields))
     end
-    if event.contact then
-        support.decorate(event.contact, effects.contact_methods, "the contact", part_missing.contact)
-    end
-    if event.conversation then
-        decorate_conversation(event.conversation, "@")
-    end
-    return support.decorate(view, event_methods, "the event", event_missing(event, given.conversations or {}))
+    meta.__newindex = support.refusals["the event"]
+    host.fill_later(view, function()
+        for _, key in ipairs(host.event_names()) do
+            field(key)
+        end
+        for key in next, made do
+            field(key)
+        end
+    end)
+    return view
 end
 
 return facts

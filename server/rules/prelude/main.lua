@@ -204,15 +204,15 @@ end
 local shown
 
 -- Runs rule number `index`. Returns "ran" with the effects and whether to stop, or "skipped" with the line of `when`.
--- Anything wrong is an error. `event` nil: the same event and facts as in the run before, which came to its end.
-function main.run(index, event, given)
+-- Anything wrong is an error. `is_new` false: the event and the facts of the run before, which came to its end.
+function main.run(index, is_new)
     local rule = declarations.rules[index]
     local run = {
         mode = "when", list = host.array {}, opened = {}, opened_count = 0, file = rule.file, line = rule.line,
     }
     effects.begin(run)
-    if event then
-        shown = { event = facts.event(event, given), conversations = given.conversations or {} }
+    if is_new then
+        shown = { event = facts.event(), conversations = facts.conversation_rows() }
     end
     local e = shown.event
     run.event, run.conversations = e, shown.conversations

@@ -98,7 +98,24 @@ end
 -- Gives a read-only view of the sandbox `methods`, and better errors: a field that neither has is nil, but for a name
 -- that is surely meant otherwise: then `missing(key)` may raise an error. `call` makes the view callable.
 function support.decorate(view, methods, what, missing, call)
-    local data = host.frozen_content(view)
+    return support.decorate_content(view, host.frozen_content(view), methods, what, missing, call)
+end
+
+-- How writes to a view are refused, by what it is called; there are few of them, and many views.
+local refusals = setmetatable({}, {
+    __index = function(cache, what)
+        local function refuse(_, key)
+            fault("%s cannot be changed: '%s' was assigned to", what, tostring(key))
+        end
+        cache[what] = refuse
+        return refuse
+    end,
+})
+
+support.refusals = refusals
+
+-- The same where the table behind the view is at hand.
+function support.decorate_content(view, data, methods, what, missing, call)
     local meta = host.metatable(view)
     meta.__index = function(_, key)
         local value = data[key]
@@ -110,9 +127,7 @@ function support.decorate(view, methods, what, missing, call)
         end
         return value
     end
-    meta.__newindex = function(_, key)
-        fault("%s cannot be changed: '%s' was assigned to", what, tostring(key))
-    end
+    meta.__newindex = refusals[what]
     meta.__call = call
     return view
 end
