@@ -20,7 +20,6 @@ const struct command *const commands[] = {
     &command_test,
     &command_backtest,
     &command_capture,
-    &command_capture,
     &command_reload,
     &command_shadow,
     &command_promote,

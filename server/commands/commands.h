@@ -32,7 +32,6 @@ struct command {
 
 extern const struct command command_backtest;
 extern const struct command command_capture;
-extern const struct command command_capture;
 extern const struct command command_check;
 extern const struct command command_health;
 extern const struct command command_held;
