@@ -18,8 +18,9 @@ struct vm_json_limits {
     size_t max_bytes;  /* of all texts and keys; default 256 KiB */
 };
 
-/* Pushes the value. Raises when memory runs out or the document is deeper than VM_JSON_MAX_DEPTH; so it is for C
- * functions that Lua called, and bodies of vm_protect(). */
+/* Pushes the value. Raises when memory runs out, the budget of the running call is spent (each value takes one unit of
+ * it) or the document is deeper than VM_JSON_MAX_DEPTH; so it is for C functions that Lua called, and bodies of
+ * vm_protect(). */
 void vm_json_push(lua_State *L, const json_t *json);
 /* The same for host code outside of Lua: nothing is pushed when it fails. */
 err_t vm_json_push_protected(struct vm *vm, const json_t *json, struct error *reterr) MUST_CHECK;
