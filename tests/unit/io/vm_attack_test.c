@@ -21,6 +21,9 @@
 #endif
 
 static const struct vm_budget budget = { .max_instructions = 1000000, .max_wall_ms = 200 };
+/* For what must come to its own end: a busy machine may leave the process aside for longer than its time. What it costs
+ * is measured in CPU time. */
+static const struct vm_budget unhurried = { .max_instructions = 1000000 };
 
 struct attack {
     const char *name;
@@ -225,7 +228,7 @@ static void check_neighbour(struct vm *vm, int function, const char *after)
     lua_State *L = vm_lua(vm);
     struct vm_outcome outcome;
     lua_rawgeti(L, LUA_REGISTRYINDEX, function);
-    if (vm_call(vm, 0, 1, &budget, &outcome) != VM_DONE)
+    if (vm_call(vm, 0, 1, &unhurried, &outcome) != VM_DONE)
         fail_msg("after '%s', another script: %s", after, outcome.error);
     assert_int_equal(lua_tointeger(L, -1), 42);
     lua_pop(L, 1);
@@ -245,7 +248,7 @@ static void run_attack(struct vm *vm, const struct attack *attack, const char *s
     struct vm_outcome outcome;
     load(vm, "attack.lua", script);
     double before = cpu_ms();
-    enum vm_verdict verdict = vm_call(vm, 0, 0, &budget, &outcome);
+    enum vm_verdict verdict = vm_call(vm, 0, 0, attack->verdict == VM_DONE ? &unhurried : &budget, &outcome);
     double took = cpu_ms() - before;
     if (getenv("VM_ATTACK_TIMES"))
         printf("%8.1f ms %9llu %d %s: %.90s\n", took, (unsigned long long)outcome.instructions, verdict, attack->name,
@@ -267,7 +270,7 @@ static void attacks_are_stopped(void **state)
     (void)state;
     struct vm *vm = vm_new(MEMORY, NULL);
     load(vm, "neighbour.lua", neighbour);
-    assert_int_equal(vm_call(vm, 0, 1, &budget, NULL), VM_DONE);
+    assert_int_equal(vm_call(vm, 0, 1, &unhurried, NULL), VM_DONE);
     int function = luaL_ref(vm_lua(vm), LUA_REGISTRYINDEX);
     vm_settle(vm);
     for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
