@@ -188,6 +188,8 @@ bool text_is_utf8(struct bytes text)
 
 void text_add_clean(struct bytes text, struct buf *out)
 {
+    if (!text.ptr)
+        text = BYTES_LITERAL("");
     size_t clean_from = 0;
     size_t at = 0;
     while (at < text.len) {

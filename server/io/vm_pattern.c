@@ -77,7 +77,21 @@ static const char *new_set(struct compiler *c, uint8_t *ret_index)
     return NULL;
 }
 
-/* `c->at` is behind the '['. */
+/* Where the set that begins at `c->at` ends: its ']', or NULL. The first byte is part of the set whatever it is. */
+static const unsigned char *end_of_set(const struct compiler *c)
+{
+    const unsigned char *at = c->at;
+    do {
+        if (at >= c->end)
+            return NULL;
+        if (*at++ == '%' && at < c->end)
+            at++;
+    } while (at >= c->end || *at != ']');
+    return at;
+}
+
+/* `c->at` is behind the '['. In two steps like Lua, for which "a-%" is a range although '%' escapes what follows when the
+ * end is looked for. */
 static const char *compile_set(struct compiler *c, uint8_t *ret_index)
 {
     const char *problem = new_set(c, ret_index);
@@ -87,28 +101,27 @@ static const char *compile_set(struct compiler *c, uint8_t *ret_index)
     bool negated = c->at < c->end && *c->at == '^';
     if (negated)
         c->at++;
-    for (bool first = true;; first = false) {
-        if (c->at >= c->end)
-            return "malformed pattern (missing ']')";
-        unsigned char byte = *c->at++;
-        if (byte == ']' && !first)
-            break;
+    const unsigned char *end = end_of_set(c);
+    if (!end)
+        return "malformed pattern (missing ']')";
+    const unsigned char *at = c->at;
+    while (at < end) {
+        unsigned char byte = *at++;
         if (byte == '%') {
-            if (c->at >= c->end)
-                return "malformed pattern (missing ']')";
-            byte = *c->at++;
+            byte = *at++; /* may be the ']' */
             if (is_class(byte))
                 set_add_class(set, byte);
             else
                 set_add(set, byte);
-        } else if (c->end - c->at >= 2 && c->at[0] == '-' && c->at[1] != ']') {
-            for (unsigned i = byte; i <= c->at[1]; i++)
+        } else if (end - at >= 2 && at[0] == '-') {
+            for (unsigned i = byte; i <= at[1]; i++)
                 set_add(set, (unsigned char)i);
-            c->at += 2;
+            at += 2;
         } else {
             set_add(set, byte);
         }
     }
+    c->at = end + 1;
     for (size_t i = 0; negated && i < 4; i++)
         set[i] = ~set[i];
     return NULL;

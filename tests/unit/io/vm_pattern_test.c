@@ -104,6 +104,8 @@ static void known_patterns(void **state)
         { "a-z", "[a%-]", "y" },
         { "a-z", "[%a-]", "y" },
         { "a^z", "[z^]", "y" },
+        { "  12x]-d", "[^%a[s-%]-dz]", "y" },
+        { "a]b%", "[x-%%]+", "y" },
         { "abcabc", "(abc)%1", "x" },
         { "\t\n x", "%s+", "_" },
         { "\xC3\xA9t\xC3\xA9", "[\x80-\xff]+", "e" },

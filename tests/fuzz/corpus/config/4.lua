@@ -1,0 +1,2 @@
+local function f(x) return x .. x end
+http { public_url = "https://" .. f "a" }

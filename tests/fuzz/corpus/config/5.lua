@@ -1,0 +1,1 @@
+http { listn = 1 } htpp {} source "x"

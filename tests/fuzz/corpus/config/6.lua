@@ -1,0 +1,1 @@
+for i = 1, 300 do source("s" .. i) { kind = "whatsapp" } end

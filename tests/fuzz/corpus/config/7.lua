@@ -1,0 +1,1 @@
+source "sq" { kind = "square", signing_secrets = env("A", "b"), nested = { {}, { a = { b = array {} } } } }
