@@ -42,7 +42,7 @@ const struct setting settings[] = {
     { "http", "max_body", CONFIG_SIZE, "4MiB", KIB, 64 * MIB, FIELD(http.max_body_bytes),
       "larger requests get 413" },
     { "http", "max_header", CONFIG_SIZE, "16KiB", KIB, MIB, FIELD(http.max_header_bytes),
-      "larger headers get 400" },
+      "larger headers get 431" },
     { "http", "max_connections", CONFIG_COUNT, "4096", 1, 1000000, FIELD(http.max_connections),
       "open connections of one listener" },
     { "http", "max_receiving", CONFIG_SIZE, "256MiB", MIB, 64 * GIB, FIELD(http.max_receiving_bytes),

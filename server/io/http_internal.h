@@ -1,4 +1,4 @@
-/* What http_server.c and http_request.c share; for them alone. */
+/* What http_server.c, http_request.c and http_refusal.c share; for them alone. */
 #ifndef IO_HTTP_INTERNAL_H
 #define IO_HTTP_INTERNAL_H
 
@@ -8,6 +8,7 @@
 #include <event2/http.h>
 
 #include "io/http_forwarded.h"
+#include "io/http_guard.h"
 #include "io/http_server.h"
 #include "io/loop.h"
 
@@ -19,6 +20,7 @@ enum connection_state {
     CONNECTION_ANSWERING, /* with the handler, no deadline */
     CONNECTION_SENDING,   /* the answer is on its way out */
     CONNECTION_IDLE,      /* between requests */
+    CONNECTION_REFUSED,   /* taken out of evhttp's hands */
 };
 
 struct connection {
@@ -28,6 +30,14 @@ struct connection {
     msec_t deadline;              /* on the steady clock; 0 for none */
     size_t received;              /* bytes in its input, counted in the server's sum */
     struct http_request *request; /* while with the handler */
+    struct http_guard guard;
+    uint64_t requests; /* that evhttp has completed */
+    struct {
+        bufferevent_data_cb read;
+        bufferevent_data_cb write;
+        bufferevent_event_cb event;
+        void *arg;
+    } evhttp; /* its callbacks, while it is refused */
     struct connection *previous;
     struct connection *next;
     struct connection *next_in_bucket;
@@ -73,6 +83,14 @@ struct connection *http_connection_of(const struct http_server *server, const st
 
 /* evhttp's callback when it closes a connection that has had a request. */
 void http_connection_closed(struct evhttp_connection *evcon, void *server);
+
+/* Shows the guard what was added to the input of a connection, and answers in evhttp's place what it refuses. */
+void http_refusal_look(struct connection *connection, struct evbuffer *input, size_t added);
+/* What was let pass is answered, and behind it comes what is refused: is this the last answer? */
+bool http_refusal_follows(const struct connection *connection);
+
+/* The standard text of a status. */
+const char *http_reason_phrase(int status);
 
 /* evhttp's callback for each complete request (http_request.c). */
 void http_request_received(struct evhttp_request *request, void *server);

@@ -11,7 +11,6 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "io/http_guard.h"
 
 void http_request_free(struct http_request *r)
 {
@@ -81,23 +80,6 @@ static void read_query(struct http_request *r)
     }
 }
 
-static bool has_body_by_method(enum evhttp_cmd_type method)
-{
-    return method == EVHTTP_REQ_POST || method == EVHTTP_REQ_PUT || method == EVHTTP_REQ_PATCH;
-}
-
-static int guard(struct evhttp_request *request, const char **ret_reason)
-{
-    struct http_guard guard = {
-        .http_1_1 = request->major > 1 || (request->major == 1 && request->minor >= 1),
-        .may_have_body = has_body_by_method(evhttp_request_get_command(request)),
-    };
-    const struct evkeyval *header;
-    for (header = evhttp_request_get_input_headers(request)->tqh_first; header; header = header->next.tqe_next)
-        http_guard_header(&guard, header->key, header->value);
-    return http_guard_verdict(&guard, ret_reason);
-}
-
 /* All lines of a header as one list. */
 static void join_header(struct evhttp_request *request, const char *name, struct buf *out)
 {
@@ -145,6 +127,7 @@ void http_request_received(struct evhttp_request *request, void *arg)
     evhttp_connection_set_closecb(evcon, http_connection_closed, server);
     c->state = CONNECTION_ANSWERING;
     c->deadline = 0;
+    c->requests++;
 
     struct http_request *r = memory_new(sizeof(*r));
     r->connection = c;
@@ -154,14 +137,8 @@ void http_request_received(struct evhttp_request *request, void *arg)
     r->path = decoded_path(request);
 
     static const char *const close_headers[] = { "Connection", "close", NULL };
-    const char *reason;
-    int status = guard(request, &reason);
-    if (status == 0 && !r->path) {
-        status = 400;
-        reason = "malformed target";
-    }
-    if (status != 0)
-        http_answer(r, status, "text/plain", bytes_of(reason), close_headers);
+    if (!r->path)
+        http_answer(r, 400, "text/plain", BYTES_LITERAL("malformed target"), close_headers);
     else
         server->handler(r, server->arg);
 }
@@ -174,12 +151,14 @@ static void answer_sent(struct evhttp_request *request, void *arg)
     struct connection *c = evcon ? http_connection_of(server, evhttp_connection_get_bufferevent(evcon)) : NULL;
     if (!c || c->state != CONNECTION_SENDING)
         return;
+    if (http_refusal_follows(c)) /* it came while this answer was on its way: evhttp looks here whether to go on */
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
     bool next_is_here = evbuffer_get_length(bufferevent_get_input(c->bufferevent)) > 0;
     c->state = next_is_here ? CONNECTION_RECEIVING : CONNECTION_IDLE;
     c->deadline = clock_steady() + (next_is_here ? server->limits.read_deadline_ms : server->limits.idle_ms);
 }
 
-static const char *reason_phrase(int status)
+const char *http_reason_phrase(int status)
 {
     switch (status) {
     case 200:
@@ -206,14 +185,24 @@ static const char *reason_phrase(int status)
         return "Length Required";
     case 413:
         return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 417:
+        return "Expectation Failed";
     case 422:
         return "Unprocessable Content";
     case 429:
         return "Too Many Requests";
+    case 431:
+        return "Request Header Fields Too Large";
     case 500:
         return "Internal Server Error";
+    case 501:
+        return "Not Implemented";
     case 503:
         return "Service Unavailable";
+    case 505:
+        return "HTTP Version Not Supported";
     default:
         return "Status";
     }
@@ -227,7 +216,7 @@ void http_answer(struct http_request *request, int status, const char *content_t
     http_request_free(request);
     if (!c) {
         /* The client left. evhttp let go of the request when it closed the connection, and this frees it. */
-        evhttp_send_reply(evhttp, status, reason_phrase(status), NULL);
+        evhttp_send_reply(evhttp, status, http_reason_phrase(status), NULL);
         return;
     }
     struct http_server *server = c->server;
@@ -240,13 +229,13 @@ void http_answer(struct http_request *request, int status, const char *content_t
         evhttp_add_header(output, "Content-Type", content_type);
     for (size_t i = 0; headers && headers[i] && headers[i + 1]; i += 2)
         evhttp_add_header(output, headers[i], headers[i + 1]);
-    if (server->draining && !evhttp_find_header(output, "Connection"))
+    if ((server->draining || http_refusal_follows(c)) && !evhttp_find_header(output, "Connection"))
         evhttp_add_header(output, "Connection", "close");
     struct evbuffer *content = evbuffer_new();
     if (!content || evbuffer_add(content, body.ptr, body.len) != 0)
         abort();
     evhttp_request_set_on_complete_cb(evhttp, answer_sent, server);
-    evhttp_send_reply(evhttp, status, reason_phrase(status), content);
+    evhttp_send_reply(evhttp, status, http_reason_phrase(status), content);
     evbuffer_free(content);
 }
 

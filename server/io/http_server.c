@@ -1,4 +1,4 @@
-/* What evhttp 2.1 lacks is added around it here; everything it does not check is in http_guard.c.
+/* What evhttp 2.1 lacks is added around it here; what it does not check is in http_guard.c, and http_refusal.c answers it.
  *
  * A read deadline: its own time-out is for each read, so that a byte a second keeps a connection for ever. We make the
  * bufferevent of each connection ourselves, hold a reference to it, and look through the connections four times a
@@ -98,16 +98,20 @@ static void close_largest(struct http_server *server)
 /* The clock of a request starts with its first byte, the one of a connection when it is accepted. */
 static void input_changed(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
-    (void)input;
     struct connection *c = arg;
     c->received += info->n_added - info->n_deleted;
     c->server->receiving_bytes += info->n_added - info->n_deleted;
     if (info->n_added == 0)
         return;
+    if (c->state == CONNECTION_REFUSED) {
+        evbuffer_drain(input, evbuffer_get_length(input));
+        return;
+    }
     if (c->state == CONNECTION_IDLE)
         c->deadline = clock_steady() + c->server->limits.read_deadline_ms;
     if (c->state == CONNECTION_IDLE || c->state == CONNECTION_NEW)
         c->state = CONNECTION_RECEIVING;
+    http_refusal_look(c, input, info->n_added);
     if (c->server->receiving_bytes > c->server->limits.max_receiving_bytes)
         close_largest(c->server);
 }
@@ -144,6 +148,7 @@ static struct bufferevent *connection_accepted(struct event_base *base, void *ar
     c->bufferevent = bufferevent;
     bufferevent_incref(bufferevent);
     c->state = CONNECTION_NEW;
+    http_guard_init(&c->guard, server->limits.max_header_bytes, server->limits.max_body_bytes);
     c->deadline = clock_steady() + server->limits.read_deadline_ms;
     evbuffer_add_cb(bufferevent_get_input(bufferevent), input_changed, c);
     c->next = server->connections;
@@ -253,7 +258,8 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
     server->evhttp = evhttp_new(loop_base(loop));
     if (!server->evhttp)
         abort();
-    evhttp_set_max_headers_size(server->evhttp, (ev_ssize_t)l->max_header_bytes);
+    /* Behind the guard, which answers first. */
+    evhttp_set_max_headers_size(server->evhttp, (ev_ssize_t)l->max_header_bytes + 1024);
     evhttp_set_max_body_size(server->evhttp, (ev_ssize_t)l->max_body_bytes);
     /* Behind our own deadlines; it is for one read or write. */
     evhttp_set_timeout(server->evhttp,
