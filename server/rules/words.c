@@ -3,75 +3,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/character.h"
 #include "base/memory.h"
 
 #define MAX_TEXT_BYTES 16384
-
-/* Reads one character; malformed bytes count as one each. */
-static uint32_t next_character(struct bytes text, size_t *at)
-{
-    unsigned char first = (unsigned char)text.ptr[*at];
-    size_t more = first >= 0xF0 && first < 0xF8 ? 3 : first >= 0xE0 ? 2 : first >= 0xC0 ? 1 : 0;
-    if (first < 0x80 || first >= 0xF8 || more == 0 || *at + more >= text.len) {
-        (*at)++;
-        return first < 0x80 ? first : 0xFFFD;
-    }
-    uint32_t value = first & (0x3Fu >> more);
-    for (size_t i = 1; i <= more; i++) {
-        value = value << 6 | ((unsigned char)text.ptr[*at + i] & 0x3Fu);
-    }
-    *at += more + 1;
-    return value;
-}
-
-/* The small letter of a character, for the alphabets that have two cases. */
-static uint32_t fold(uint32_t c)
-{
-    if (c < 0x80) {
-        return c >= 'A' && c <= 'Z' ? c + 32 : c;
-    }
-    if (c >= 0xFF01 && c <= 0xFF5E) { /* full width */
-        return fold(c - 0xFEE0);
-    }
-    if ((c >= 0xC0 && c <= 0xDE && c != 0xD7) || (c >= 0x391 && c <= 0x3A9) || (c >= 0x410 && c <= 0x42F)) {
-        return c + 32;
-    }
-    if (c == 0x130) {
-        return 'i';
-    }
-    bool even_is_capital = (c >= 0x100 && c <= 0x137) || (c >= 0x14A && c <= 0x177) || (c >= 0x460 && c <= 0x481) ||
-                           (c >= 0x48A && c <= 0x4BF) || (c >= 0x4D0 && c <= 0x52F) || (c >= 0x1E00 && c <= 0x1EFF);
-    bool odd_is_capital = (c >= 0x139 && c <= 0x148) || (c >= 0x179 && c <= 0x17E);
-    if ((even_is_capital && c % 2 == 0) || (odd_is_capital && c % 2 == 1)) {
-        return c + 1;
-    }
-    switch (c) {
-    case 0x178:
-        return 0xFF;
-    case 0x386:
-        return 0x3AC;
-    case 0x388:
-    case 0x389:
-    case 0x38A:
-        return c + 37;
-    case 0x38C:
-        return 0x3CC;
-    case 0x38E:
-    case 0x38F:
-        return c + 63;
-    case 0x3C2: /* sigma at the end of a word */
-        return 0x3C3;
-    default:
-        break;
-    }
-    if (c >= 0x400 && c <= 0x40F) {
-        return c + 80;
-    }
-    if (c >= 0x531 && c <= 0x556) {
-        return c + 48;
-    }
-    return c;
-}
 
 static bool is_word_character(uint32_t c)
 {
@@ -111,7 +46,7 @@ static struct words words_of(struct bytes text)
     struct words words = { memory_new((text.len + 1) * sizeof(uint32_t)), 0 };
     bool gap = false;
     for (size_t at = 0; at < text.len;) {
-        uint32_t c = next_character(text, &at);
+        uint32_t c = character_next(text, &at);
         if (c == '\'' || c == 0x2019) { /* "don't" is one word */
             continue;
         }
@@ -123,7 +58,7 @@ static struct words words_of(struct bytes text)
             words.characters[words.count++] = ' ';
         }
         gap = false;
-        words.characters[words.count++] = fold(c);
+        words.characters[words.count++] = character_fold(c);
     }
     return words;
 }

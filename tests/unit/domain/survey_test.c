@@ -127,6 +127,64 @@ static void a_number_in_words_or_digits_is_an_answer(void **state)
         { "I have 4 problems", 0, NULL },
         { "-4", 0, NULL },
         { "good morning", 0, NULL },
+        { "５", 5, NULL },
+        { "４／５", 4, NULL },
+        { "٤", 4, NULL },
+        { "\u200F٤ من ٥\u200F", 4, NULL },
+        { "۳", 3, NULL },
+        { "४", 4, NULL },
+        { "৫।", 5, NULL },
+        { "๒", 2, NULL },
+        { "𝟓", 5, NULL },
+        { "٤، شكرا", 4, "شكرا" },
+        { "４、ありがとう", 4, "ありがとう" },
+        { "٦", 0, NULL },
+        { "٤٥", 0, NULL },
+        { "5️⃣", 5, NULL },
+        { "5⃣", 5, NULL },
+        { "5️⃣0️⃣", 0, NULL },
+        { "④", 4, NULL },
+        { "❷", 2, NULL },
+        { "⭐⭐⭐⭐", 4, NULL },
+        { "⭐️⭐️⭐️", 3, NULL },
+        { "⭐ ⭐", 2, NULL },
+        { "★★★★☆", 4, NULL },
+        { "★★★☆", 0, NULL },
+        { "☆☆☆☆☆", 0, NULL },
+        { "⭐⭐⭐⭐⭐⭐", 0, NULL },
+        { "⭐⭐ slow", 0, NULL },
+        { "🌟🌟🌟", 3, NULL },
+        { "4⭐", 4, NULL },
+        { "4 ⭐️", 4, NULL },
+        { "👍🏽", 5, NULL },
+        { "👎", 1, NULL },
+        { "👍👎", 0, NULL },
+        { "4 von 5", 4, NULL },
+        { "3 de 5", 3, NULL },
+        { "4 Sterne!", 4, NULL },
+        { "5 étoiles", 5, NULL },
+        { "4 de mis pedidos", 0, NULL },
+        { "vier", 4, NULL },
+        { "FÜNF", 5, NULL },
+        { "cinco", 5, NULL },
+        { "sehr gut", 5, NULL },
+        { "¡Muy bien!", 5, NULL },
+        { "Très bien", 5, NULL },
+        { "ÓTIMO", 5, NULL },
+        { "Отлично", 5, NULL },
+        { "很好", 5, NULL },
+        { "mal", 2, NULL },
+        { "Gut, aber teuer", 0, NULL },
+        { "4,5", 0, NULL },
+        { "٤٫٥", 0, NULL },
+        { "4\nbut slow", 4, "but slow" },
+        { "(4)", 4, NULL },
+        { "\"4\"", 4, NULL },
+        { "4!", 4, NULL },
+        { "4😀", 4, NULL },
+        { "5 ❤️🎉, thanks", 5, "thanks" },
+        { "4 🍕 please", 0, NULL },
+        { "99999999999999999999", 0, NULL },
     };
     json_t *declaration = json_of("{'labels':['Poor','Meh','Fine','Well','Super'],'words':{'super':5}}");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -138,6 +196,43 @@ static void a_number_in_words_or_digits_is_an_answer(void **state)
             assert_string_equal(rest, rows[i].rest);
         else
             assert_null(rest);
+    }
+    json_decref(declaration);
+}
+
+static void a_label_is_an_answer_with_and_without_its_number(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int score;
+    } rows[] = { { "1 😞", 1 }, { "5 😀", 5 }, { "5😀", 5 }, { "😀", 5 },     { "🙁", 2 }, { "5", 5 },
+                 { "٥", 5 },   { "😀😀", 0 },  { "😡", 0 },  { "5 😀 !", 5 }, { "10", 0 } };
+    json_t *declaration = json_of("{'labels':['1 😞','2 🙁','3 😐','4 🙂','5 😀']}");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *rest;
+        int score = survey_score_of(declaration, 5, rows[i].text, &rest);
+        if (score != rows[i].score)
+            fail_msg("'%s' is %d, not %d", rows[i].text, score, rows[i].score);
+    }
+    json_decref(declaration);
+}
+
+static void ten_of_ten(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int score;
+    } rows[] = { { "10", 10 },    { "１０", 10 }, { "١٠", 10 },   { "🔟", 10 },   { "1️⃣0️⃣", 10 },
+                 { "10/10", 10 }, { "⑩", 10 },    { "zehn", 10 }, { "good", 8 }, { "8 von 10", 8 },
+                 { "11", 0 },     { "100", 0 } };
+    json_t *declaration = json_object();
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *rest;
+        int score = survey_score_of(declaration, 10, rows[i].text, &rest);
+        if (score != rows[i].score)
+            fail_msg("'%s' is %d, not %d", rows[i].text, score, rows[i].score);
     }
     json_decref(declaration);
 }
@@ -268,6 +363,8 @@ int main(void)
         T(the_question_has_a_button_for_each_score),
         T(a_tap_is_the_score_and_the_next_text_the_comment),
         cmocka_unit_test(a_number_in_words_or_digits_is_an_answer),
+        cmocka_unit_test(a_label_is_an_answer_with_and_without_its_number),
+        cmocka_unit_test(ten_of_ten),
         T(a_text_answers_only_the_latest_question_in_its_time),
         T(a_text_answer_is_not_an_inbox_message),
         T(it_expires_and_still_takes_a_late_tap),
