@@ -71,13 +71,42 @@ static bool is_attested(const json_t *identities, const char *provider, const ch
     return json_list_has(identities, twin);
 }
 
-static json_t *first_owner(const struct desk *desk, const json_t *identities)
+/* The row behind the event's `identity` when the provider proves the identity, and the row is only the claim of somebody
+ * else: then the event is not about them. Who is known by nothing but claims is taken for the one who proves them. */
+static json_t *false_claim(const struct scene *scene, const json_t *identities, const char *identity)
+{
+    json_t *row = identity_find(scene->desk, identity);
+    if (!row || !identity_is_claim(scene->desk, row) ||
+        !is_attested(identities, json_str_or(scene->event, "provider", ""), identity))
+        return NULL;
+    const json_t *owner = identity_owner(scene->desk, identity);
+    return owner && owner != scene->contact && identity_is_proven(scene->desk, owner) ? row : NULL;
+}
+
+static json_t *owner_of(const struct scene *scene, const json_t *identities, const char *identity)
+{
+    return false_claim(scene, identities, identity) ? NULL : identity_owner(scene->desk, identity);
+}
+
+static void take_over_false_claims(struct scene *scene, const json_t *identities)
 {
     size_t index;
     json_t *entry;
     json_array_foreach(identities, index, entry)
     {
-        json_t *owner = json_string_value(entry) ? identity_owner(desk, json_string_value(entry)) : NULL;
+        json_t *row = json_string_value(entry) ? false_claim(scene, identities, json_string_value(entry)) : NULL;
+        if (row)
+            identity_take_over(scene, scene->contact, row);
+    }
+}
+
+static json_t *first_owner(const struct scene *scene, const json_t *identities)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach(identities, index, entry)
+    {
+        json_t *owner = json_string_value(entry) ? owner_of(scene, identities, json_string_value(entry)) : NULL;
         if (owner)
             return owner;
     }
@@ -138,7 +167,7 @@ static json_t *merge_attested(struct scene *scene, json_t *contact, const json_t
             const char *identity = json_string_value(entry);
             if (!identity || !is_attested(lists[i], provider, identity))
                 continue;
-            json_t *owner = identity_owner(scene->desk, identity);
+            json_t *owner = owner_of(scene, lists[i], identity);
             if (owner && owner != contact)
                 contact = identity_merge(scene, contact, owner);
         }
@@ -179,9 +208,9 @@ void contact_find_or_make(struct scene *scene)
 
     json_t *contact = by_reference(scene);
     if (!contact)
-        contact = first_owner(desk, identities);
+        contact = first_owner(scene, identities);
     if (!contact)
-        contact = first_owner(desk, former);
+        contact = first_owner(scene, former);
     bool is_new = false;
     if (!contact && json_array_size(identities) > 0 && makes_contacts(scene->type)) {
         const json_t *given = json_array_at(who, "identities");
@@ -193,6 +222,7 @@ void contact_find_or_make(struct scene *scene)
         contact = merge_attested(scene, contact, identities, former);
     scene->contact = contact;
     if (contact) {
+        take_over_false_claims(scene, identities);
         /* Our own events name a contact that we know, but for custom ones: a rule or the API says whom those are about.
          */
         bool is_internal = !is_new && strncmp(scene->type, "custom.", 7) != 0 &&

@@ -128,6 +128,58 @@ void identity_give_up(struct scene *scene, const char *identity)
     }
 }
 
+static const char *provider_of(const struct desk *desk, const char *source)
+{
+    return json_str_or(desk_source(desk, source), "provider", "");
+}
+
+bool identity_is_claim(const struct desk *desk, const json_t *row)
+{
+    const char *proven_by = json_str(row, "proven_by");
+    return identity_value(json_str_or(row, "identity", ""), "phone") && desk_source(desk, proven_by) &&
+           !desk_source_sends(desk, proven_by);
+}
+
+bool identity_is_proven(const struct desk *desk, const json_t *contact)
+{
+    size_t index;
+    json_t *row;
+    json_array_foreach(rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(contact)), index, row)
+    {
+        const char *source = json_str(row, "proven_by");
+        if (desk_source_sends(desk, source) &&
+            identity_value(json_str_or(row, "identity", ""), provider_of(desk, source)))
+            return true;
+    }
+    return false;
+}
+
+void identity_take_over(struct scene *scene, const json_t *contact, json_t *row)
+{
+    struct rows *rows = scene->desk->rows;
+    int64_t from = json_int(row, "contact_id", 0);
+    const char *identity = json_str_or(row, "identity", ""), *number = identity_value(identity, "phone");
+    json_t *addresses = json_copy(rows_of_contact(rows, ROWS_ADDRESS, from)); /* moving changes the list */
+    size_t index;
+    json_t *address;
+    json_array_foreach(addresses, index, address)
+    {
+        const char *value = identity_value(json_str_or(address, "identity", ""), "whatsapp");
+        if (value && number && strcmp(value, number) == 0)
+            rows_move(rows, ROWS_ADDRESS, address, row_id(contact));
+    }
+    json_decref(addresses);
+    rows_move(rows, ROWS_IDENTITY, row, row_id(contact));
+    json_put_bool(row, "moves", true);
+    json_put_str(row, "proven_by", json_str_or(scene->event, "source", ""));
+
+    json_t *note = json_object();
+    json_put_str(note, "do", "take_over");
+    json_put_str(note, "identity", identity);
+    json_put_int(note, "from", from);
+    scene_note_built_in(scene, "identity", note);
+}
+
 static bool same_thread(const json_t *a, const json_t *b)
 {
     return strcmp(json_str_or(a, "topic", ""), json_str_or(b, "topic", "")) == 0 &&

@@ -15,6 +15,14 @@ bool identity_attach(struct scene *scene, json_t *contact, const char *identity,
 /* The person left this handle: it finds nobody any more, and nothing is sent to it when there is another way. */
 void identity_give_up(struct scene *scene, const char *identity);
 
+/* A phone number that came with a payment or an order, typed by whoever paid: it names somebody, but proves nobody. `row` is
+ * an identity. What a rule or the API said, and what a channel proved, is no claim. */
+bool identity_is_claim(const struct desk *desk, const json_t *row);
+/* Has the contact a handle that its channel itself reported, so that they are somebody apart from their claims? */
+bool identity_is_proven(const struct desk *desk, const json_t *contact);
+/* Who has the handle proved it: the claim moves to them, and nothing is sent to it for who claimed it. */
+void identity_take_over(struct scene *scene, const json_t *contact, json_t *row);
+
 /* Moves everything that the younger of the two has to the older, and returns the older. */
 json_t *identity_merge(struct scene *scene, json_t *a, json_t *b);
 

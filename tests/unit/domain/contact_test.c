@@ -62,6 +62,97 @@ static void a_phone_number_finds_a_whatsapp_user_known_without_one(void **state)
     expect_rows(s, ROWS_CONTACT, "{}", 1);
 }
 
+#define WHATSAPP_SAYS(number, name)                                                                                    \
+    "{'type':'message.received','contact':{'identities':['whatsapp:" number "','phone:" number "'],'name':'" name      \
+    "'},'message':{'id':'w" number "','kind':'text','text':'hi'}}"
+
+/* Grace wrote on Telegram and typed Ada's number into a checkout. */
+static void grace_claims_a_number(struct stage *s)
+{
+    stage_message(s, "telegram:7", "hello");
+    stage_event(s, "{'type':'order.completed','source':'stripe','contact':{'identities':['stripe:cus_g','telegram:7',"
+                   "'phone:15550100'],'name':'Grace'}}");
+    expect_rows(s, ROWS_CONTACT, "{}", 1);
+}
+
+static void a_typed_number_does_not_make_two_people_one(void **state)
+{
+    struct stage *s = *state;
+    stage_rule(s, "write", "payment.failed",
+               "[{'do':'open_conversation','handle':'#1','topic':'billing'},"
+               "{'do':'send','conversation':'#1','text':'about your payment'}]");
+    grace_claims_a_number(s);
+    int64_t grace = json_int(find_row(s, ROWS_CONTACT, "{}"), "id", 0);
+    s->now += HOUR;
+    stage_event(s, WHATSAPP_SAYS("15550100", "Ada"));
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 2);
+    expect_rows(s, ROWS_CONTACT, "{'name':'Ada'}", 1);
+    const json_t *phone = find_row(s, ROWS_IDENTITY, "{'identity':'phone:15550100','proven_by':'whatsapp'}");
+    assert_int_not_equal(json_int(phone, "contact_id", grace), grace);
+    expect_rows(s, ROWS_IDENTITY, "{'identity':'whatsapp:15550100','proven_by':'whatsapp'}", 1);
+    expect_changes(s, "traces",
+                   "{'rule':'answerd.identity','effects':[{'do':'take_over','identity':'phone:15550100'}]}", 1);
+    expect_changes(s, "events", "{'type':'contact.merged'}", 0);
+    /* Ada's window is open. What is Grace's still does not reach her. */
+    stage_event(s, "{'type':'payment.failed','source':'stripe','contact':{'identities':['stripe:cus_g',"
+                   "'phone:15550100']},'payment':{'id':'p1'}}");
+    expect_changes(s, "deliveries", "{'source':'telegram'}", 1);
+    expect_changes(s, "deliveries", "{'source':'whatsapp'}", 0);
+}
+
+static void a_number_that_was_written_to_for_somebody_else_is_its_owners(void **state)
+{
+    struct stage *s = *state;
+    stage_declare(s, "template", "due",
+                  "{'languages':{'en':{'text':'due'}},'variables':[],'whatsapp':{'name':'due_v1','language':{'en':"
+                  "'en_US'},'parameters':[]}}");
+    stage_rule(s, "write", "payment.failed",
+               "[{'do':'open_conversation','handle':'#1','topic':'billing','channel':'whatsapp'},"
+               "{'do':'send','conversation':'#1','template':'due'}]");
+    grace_claims_a_number(s);
+    stage_event(s, "{'type':'payment.failed','source':'stripe','contact':{'identities':['stripe:cus_g']}}");
+    expect_rows(s, ROWS_ADDRESS, "{'identity':'whatsapp:15550100'}", 1);
+    s->now += HOUR;
+    stage_event(s, WHATSAPP_SAYS("15550100", "Ada"));
+    const json_t *address = find_row(s, ROWS_ADDRESS, "{'identity':'whatsapp:15550100'}");
+    const json_t *ada = find_row(s, ROWS_CONTACT, "{'name':'Ada'}");
+    assert_int_equal(json_int(address, "contact_id", 0), json_int(ada, "id", 1));
+}
+
+static void a_proven_person_keeps_what_whatsapp_says(void **state)
+{
+    struct stage *s = *state;
+    grace_claims_a_number(s);
+    stage_message(s, "whatsapp:US.1", "known by the name");
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 2);
+    stage_event(s, "{'type':'message.received','contact':{'identities':['whatsapp:US.1','whatsapp:15550100','phone:"
+                   "15550100']},'message':{'id':'m9','kind':'text','text':'hi'}}");
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 2);
+    const json_t *phone = find_row(s, ROWS_IDENTITY, "{'identity':'phone:15550100'}");
+    const json_t *name = find_row(s, ROWS_IDENTITY, "{'identity':'whatsapp:US.1'}");
+    assert_int_equal(json_int(phone, "contact_id", 0), json_int(name, "contact_id", 1));
+}
+
+static void who_is_known_by_a_typed_number_alone_is_who_has_it(void **state)
+{
+    struct stage *s = *state;
+    stage_event(s, "{'type':'order.completed','source':'stripe','contact':{'identities':['stripe:cus_a',"
+                   "'email:ada@example.com','phone:15550100'],'name':'Ada'}}");
+    stage_event(s, WHATSAPP_SAYS("15550100", "ada"));
+    expect_rows(s, ROWS_CONTACT, "{}", 1);
+    expect_rows(s, ROWS_IDENTITY, "{}", 4);
+}
+
+/* A shared card of one's own, a rule's word and the API's are not what somebody typed. */
+static void a_number_that_telegram_proved_is_no_claim(void **state)
+{
+    struct stage *s = *state;
+    stage_event(s, "{'type':'message.received','source':'telegram','contact':{'identities':['telegram:7',"
+                   "'phone:15550100']},'message':{'id':'t1','kind':'contacts'}}");
+    stage_event(s, WHATSAPP_SAYS("15550100", "Ada"));
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 1);
+}
+
 static void statuses_make_nobody(void **state)
 {
     struct stage *s = *state;
@@ -159,7 +250,8 @@ static void a_blocked_channel_is_not_an_opt_out(void **state)
 {
     struct stage *s = *state;
     stage_message(s, "telegram:42", "STOP");
-    stage_event(s, "{'type':'order.completed','source':'stripe','contact':{'identities':['telegram:42','whatsapp:1']}}");
+    stage_event(s,
+                "{'type':'order.completed','source':'stripe','contact':{'identities':['telegram:42','whatsapp:1']}}");
     stage_message(s, "whatsapp:1", "hi");
     stage_event(s, "{'type':'contact.opted_out','source':'telegram','topic':'marketing','contact':{'identities':['"
                    "telegram:42']}}");
@@ -198,6 +290,11 @@ int main(void)
         T(a_first_message_makes_a_contact_with_an_address),
         T(people_are_found_by_any_handle),
         T(a_phone_number_finds_a_whatsapp_user_known_without_one),
+        T(a_typed_number_does_not_make_two_people_one),
+        T(a_number_that_was_written_to_for_somebody_else_is_its_owners),
+        T(a_proven_person_keeps_what_whatsapp_says),
+        T(who_is_known_by_a_typed_number_alone_is_who_has_it),
+        T(a_number_that_telegram_proved_is_no_claim),
         T(statuses_make_nobody),
         T(what_another_contact_owns_stays_there),
         T(two_are_merged_when_their_provider_says_they_are_one),
