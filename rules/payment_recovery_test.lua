@@ -127,3 +127,19 @@ test("does not write to who has opted out", function(t)
   t:event("payment.failed", failed())
   t:expect_nothing()
 end)
+
+test("says nothing when the payment was made before its failure arrived", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:event("payment.succeeded", { payment = { invoice = "in_1" } })
+  t:event("payment.failed", failed())
+  t:expect_nothing()
+  t:expect_outreach(false)
+end)
+
+test("speaks up when the money is taken back later", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:event("payment.succeeded", { payment = { invoice = "in_1" } })
+  t:advance("2d")
+  t:event("payment.failed", failed())
+  t:expect_sent { template = "payment_failed" }
+end)

@@ -293,6 +293,11 @@ function Conversation:has_tag(tag) end
 ---@field rule string?
 ---@field depth integer
 
+---@class Settled
+---@field type string
+---@field occurred_at number
+---@field event integer
+
 ---@class Event
 ---@field id integer
 ---@field type string
@@ -316,6 +321,7 @@ function Conversation:has_tag(tag) end
 ---@field timer Timer
 ---@field body table
 ---@field cause Cause
+---@field settled Settled? of payment.failed and payment.action_required: what paid it, when this event arrived late
 ---@field provider string?
 ---@field contact_id integer?
 ---@field conversation_id integer?

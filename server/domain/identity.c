@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "domain/message.h"
+#include "domain/settlement.h"
 #include "domain/timer.h"
 
 #define IDENTITY_MAX 300
@@ -310,6 +311,7 @@ json_t *identity_merge(struct scene *scene, json_t *a, json_t *b)
     }
     if (!json_str(older, "opted_out_at"))
         json_put_str(older, "opted_out_at", json_str(younger, "opted_out_at"));
+    settlement_merge(older, younger);
     json_put_time(older, "updated_at", scene->now);
 
     rows_edit(rows, ROWS_CONTACT, younger);

@@ -7,6 +7,7 @@
 #include "domain/conversation.h"
 #include "domain/message.h"
 #include "domain/outreach.h"
+#include "domain/settlement.h"
 #include "domain/survey.h"
 #include "domain/timer.h"
 
@@ -185,5 +186,6 @@ void incoming_handle(struct scene *scene)
     else if (strcmp(type, "outreach.step") == 0 && !outreach_step(scene))
         too_late(scene, "outreach", "it has ended or gone on");
     outreach_check_goals(scene);
+    settlement_note(scene);
     incoming_find_related(scene);
 }

@@ -3,11 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/macros.h"
 #include "domain/contact.h"
 #include "domain/conversation.h"
 #include "domain/message.h"
 #include "domain/outreach_say.h"
 #include "domain/reference.h"
+#include "domain/settlement.h"
 #include "domain/timer.h"
 
 #define DEFAULT_GRACE_MS ((msec_t)72 * 3600 * 1000)
@@ -163,6 +165,39 @@ static json_t *goals_of(const json_t *effect)
     return goals;
 }
 
+/* A goal is an event type, or a family such as "payment.*". */
+static bool names_type(const char *goal, const char *type)
+{
+    size_t length = strlen(goal);
+    if (length > 2 && strcmp(goal + length - 2, ".*") == 0)
+        return strncmp(goal, type, length - 1) == 0;
+    return strcmp(goal, type) == 0;
+}
+
+static bool any_names_type(const json_t *goals, const char *type)
+{
+    size_t index;
+    json_t *goal;
+    json_array_foreach(goals, index, goal)
+    {
+        if (json_is_string(goal) && names_type(json_string_value(goal), type))
+            return true;
+    }
+    return false;
+}
+
+static bool is_among_goals(const void *goals, const char *type)
+{
+    return any_names_type(goals, type);
+}
+
+/* The goal of this outreach came before it: had the event come in time, it would have been ended. */
+static bool is_settled(const struct scene *scene, const json_t *effect, const char *reference, const json_t *payment)
+{
+    json_t *goals CLEANUP(json_free) = goals_of(effect);
+    return settlement_find(scene, reference, payment, is_among_goals, goals) != NULL;
+}
+
 err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, const char **ret_refused,
                      struct error *reterr)
 {
@@ -193,6 +228,10 @@ err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, co
     }
     if (contact_refuses(contact, topic)) {
         *ret_refused = "the contact has opted out";
+        return ERR_NONE;
+    }
+    if (is_settled(scene, effect, reference, payment)) {
+        *ret_refused = "its goal was reached already: this event arrived late";
         return ERR_NONE;
     }
     json_t *row = json_object();
@@ -264,27 +303,6 @@ bool outreach_step(struct scene *scene)
         scene->problem = "an outreach step failed";
     note_in_trace(scene, "outreach_step", outreach, made, NULL);
     return true;
-}
-
-/* A goal is an event type, or a family such as "payment.*". */
-static bool names_type(const char *goal, const char *type)
-{
-    size_t length = strlen(goal);
-    if (length > 2 && strcmp(goal + length - 2, ".*") == 0)
-        return strncmp(goal, type, length - 1) == 0;
-    return strcmp(goal, type) == 0;
-}
-
-static bool any_names_type(const json_t *goals, const char *type)
-{
-    size_t index;
-    json_t *goal;
-    json_array_foreach(goals, index, goal)
-    {
-        if (json_is_string(goal) && names_type(json_string_value(goal), type))
-            return true;
-    }
-    return false;
 }
 
 static bool is_goal(const struct scene *scene, const json_t *outreach)

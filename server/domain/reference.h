@@ -22,6 +22,9 @@ int reference_match_outreach(const json_t *event, const json_t *outreach);
 /* Is `reference` the outreach's own or one of its other names? */
 bool reference_is_of(const json_t *outreach, const char *reference);
 
+/* All the names that the event gives to what was paid, ordered or begun; new reference. */
+json_t *reference_names(const json_t *event);
+
 /* The payment (else the order) that the event is about, for the outreach's column `payment`: {"source", "at", "id",
  * "invoice", "amount", "currency"}, those that are known; new reference. */
 json_t *reference_payment(const struct scene *scene);

@@ -7,6 +7,7 @@
 #include "domain/effect.h"
 #include "domain/identity.h"
 #include "domain/replay.h"
+#include "domain/settlement.h"
 
 struct turn_state {
     struct scene *scene;
@@ -58,6 +59,7 @@ static json_t *make_facts(const struct scene *scene)
                 json_array_append(identities, json_object_get(row, "identity"));
         }
         json_put(contact, "identities", identities);
+        json_object_del(contact, "settled"); /* told of the event, where it matters */
         json_put(contact, "channels", address_channels(scene->desk, scene->contact));
         json_put(facts, "contact", contact);
         json_t *conversations = json_array();
@@ -71,6 +73,7 @@ static json_t *make_facts(const struct scene *scene)
         json_object_set(facts, "survey", scene->survey);
     if (scene->outreach)
         json_object_set(facts, "outreach", scene->outreach);
+    json_put(facts, "settled", settlement_of_event(scene));
     json_put_str(facts, "channel", scene->source);
     return facts;
 }

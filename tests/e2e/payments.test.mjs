@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { stripe, whatsapp } from './support/providers.mjs'
+import { stripe, telegram, whatsapp } from './support/providers.mjs'
 import { System } from './support/system.mjs'
 
 let system
@@ -72,4 +72,34 @@ test('two invoices of one price are two', async () => {
     await system.post('stripe', stripe.event('invoice.payment_failed', stripe.invoice({ id: `in_${person}_${number}`, phone: person, customer: 'cus_' + person })))
   }
   await system.untilSql('both outreaches', `SELECT count(*) = 2 FROM outreach WHERE reference IN ('in_${person}_1', 'in_${person}_2')`)
+})
+
+test('a failure that arrives after its payment starts nothing, and says why', async () => {
+  const person = '15551230020', now = Math.floor(Date.now() / 1000)
+  const invoice = (type, more, created) => stripe.event(type, { ...stripe.invoice({ id: 'in_late', phone: person, customer: 'cus_late' }), ...more }, { id: `evt_late_${created}`, created })
+  await system.post('whatsapp', whatsapp.message(person, 'hello'))
+  await system.post('stripe', invoice('invoice.paid', { status: 'paid', amount_paid: 1900 }, now - 5))
+  await done()
+  await system.post('stripe', invoice('invoice.payment_failed', {}, now - 65))
+  await done()
+  assert.equal((await outreaches('stripe:cus_late')).length, 0)
+  assert.match(await system.value(`SELECT effects #>> '{0,refused}' FROM trace WHERE rule = 'payment-recovery' AND event_id = (SELECT id FROM event WHERE key LIKE '%evt_late_${now - 65}%')`), /arrived late/)
+  assert.equal((await sentTo('+' + person)).filter((entry) => /payment issue/.test(JSON.stringify(entry.body))).length, 0)
+
+  // A failure of later is one.
+  await system.post('stripe', invoice('invoice.payment_failed', {}, now))
+  await system.untilSql('the outreach', `SELECT 1 FROM outreach WHERE reference = 'in_late'`)
+})
+
+test('a number typed into a checkout does not make two people one', async () => {
+  const number = '15551230030'
+  await system.post('telegram', telegram.message(777030, 'hello'))
+  await system.post('stripe', stripe.event('invoice.payment_failed', stripe.invoice({ id: 'in_typo', phone: number, customer: 'cus_typo', metadata: { telegram: '777030' } })))
+  await done()
+  await system.post('whatsapp', whatsapp.message(number, 'I am somebody else', { id: 'wamid.typo' }))
+  await done()
+  const owner = (identity) => system.value('SELECT contact_id FROM identity WHERE identity = $1', [identity])
+  assert.notEqual(await owner('telegram:777030'), await owner('whatsapp:' + number))
+  assert.equal(await owner('phone:' + number), await owner('whatsapp:' + number))
+  assert.equal(await owner('stripe:cus_typo'), await owner('telegram:777030'))
 })

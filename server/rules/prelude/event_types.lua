@@ -24,7 +24,7 @@ event_types.fields = {
     "id", "type", "source", "provider", "provider_type", "key", "occurred_at", "received_at", "channel",
     "contact", "conversation", "conversations", "contact_id", "conversation_id",
     "message", "status", "payment", "subscription", "order", "template", "body", "survey", "outreach", "timer", "cron",
-    "cause", "window", "raw", "topic", "account", "provider_reason", "agent",
+    "cause", "window", "raw", "topic", "account", "provider_reason", "agent", "settled",
 }
 
 -- Fields of the parts: asking for another one gives nil, unless its name is nearly one of these.
@@ -50,6 +50,7 @@ event_types.part_fields = {
                  "reached_at", "other_references", "payment", "ended_by", "event_id", "next_attempt_at", "ended_at", "rule", "conversation_id", "contact_id" },
     timer = { "id", "name", "data", "unless", "due_at", "armed_at", "rule", "rule_set" },
     cause = { "event", "rule", "depth" },
+    settled = { "type", "occurred_at", "event" },
     contact = { "id", "name", "language", "timezone", "preferred_channel", "attributes", "opted_out", "opted_out_at",
                 "identities", "channels", "username", "recipient", "created_at", "updated_at", "parent_user_id",
                 "phones" },

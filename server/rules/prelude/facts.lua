@@ -226,6 +226,9 @@ local made = {
     survey = function()
         return host.fact("survey") or host.event_field("survey")
     end,
+    settled = function()
+        return host.fact("settled")
+    end,
     outreach = function()
         return host.fact("outreach") or host.event_field("outreach")
     end,

@@ -55,8 +55,8 @@ export const stripe = {
     const payload = typeof body === 'string' ? body : JSON.stringify(body)
     return { body: payload, headers: { ...json, 'stripe-signature': stripeSdk.webhooks.generateTestHeaderString({ payload, secret, timestamp }) } }
   },
-  event(type, object, { id = 'evt_' + randomUUID().replaceAll('-', '') } = {}) {
-    return this.sign({ id, object: 'event', api_version: '2026-10-28.endive', created: now(), livemode: false, pending_webhooks: 1, request: null, type, data: { object } })
+  event(type, object, { id = 'evt_' + randomUUID().replaceAll('-', ''), created = now() } = {}) {
+    return this.sign({ id, object: 'event', api_version: '2026-10-28.endive', created, livemode: false, pending_webhooks: 1, request: null, type, data: { object } })
   },
   invoice({ id, phone, email, customer = 'cus_' + id, amount = 1900, attempt = 1, metadata = {}, ...more }) {
     return {

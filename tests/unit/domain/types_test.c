@@ -106,7 +106,7 @@ static void fields_are_those_of_events(void **state)
         { "Payment", "payment" }, { "Subscription", "subscription" }, { "Order", "order" },
         { "Survey", "survey" },   { "TemplateStatus", "template" },   { "Outreach", "outreach" },
         { "Timer", "timer" },     { "Cause", "cause" },               { "Contact", "contact" },
-        { "Conversation", "conversation" },
+        { "Conversation", "conversation" }, { "Settled", "settled" },
     };
     const json_t *fields = json_object_at(api, "fields");
     assert_int_equal(json_object_size(fields), ARRAY_LEN(classes));
