@@ -19,11 +19,21 @@ msec_t clock_steady(void)
     return clock_steady_us() / 1000;
 }
 
-int64_t clock_steady_us(void)
+static int64_t microseconds_of(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t clock_steady_us(void)
+{
+    return microseconds_of(CLOCK_MONOTONIC);
+}
+
+int64_t clock_thread_us(void)
+{
+    return microseconds_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void clock_set(msec_t now)

@@ -12,6 +12,7 @@ typedef int64_t msec_t; /* milliseconds; as a point in time since 1970-01-01 UTC
 msec_t clock_now(void);    /* wall clock */
 msec_t clock_steady(void); /* never jumps; only differences mean something */
 int64_t clock_steady_us(void);
+int64_t clock_thread_us(void); /* what this thread has used of a processor; only differences mean something */
 
 /* Makes clock_now() return `now` until it is called with 0. Tests and the rule test runner only; per thread. */
 void clock_set(msec_t now);

@@ -107,7 +107,7 @@ const struct setting settings[] = {
     { "rules", "max_effects", CONFIG_COUNT, "100", 1, 10000, FIELD(rules.max_effects),
       "effects of one call" },
     { "rules", "max_wall", CONFIG_DURATION, "250ms", 1, MINUTE, FIELD(rules.max_wall_ms),
-      "time of one call" },
+      "processor time of one call" },
     { "rules", "quarantine_after", CONFIG_UNSIGNED, "5", 1, 1000, FIELD(rules.quarantine_after),
       "times in a row that a rule may fail before it is left out for a while" },
     { "rules", "quarantine", CONFIG_DURATION, "10m", SECOND, 30 * DAY, FIELD(rules.quarantine_ms),

@@ -40,7 +40,7 @@ struct vm_host {
 /* Of one call; 0 means none. The memory ceiling is the state's. */
 struct vm_budget {
     uint64_t max_instructions;
-    msec_t max_wall_ms;
+    msec_t max_wall_ms; /* of the processor's time: a pause of the whole process does not count */
 };
 
 enum vm_verdict {

@@ -36,7 +36,9 @@ struct vm {
     uint64_t used;
     uint64_t max_instructions; /* 0: none */
     msec_t max_wall_ms;
-    int64_t deadline_us; /* 0: none */
+    int64_t began_us;
+    int64_t thread_began_us; /* on the thread's own clock; 0: not looked at yet */
+    int64_t deadline_us;     /* 0: none */
     enum vm_verdict tripped;
     char trip_file[128];
     int trip_line;

@@ -306,6 +306,30 @@ static void wall_time_is_enough(void **state)
     vm_free(vm);
 }
 
+static void wait_aside(const char *file, int line, struct bytes text, void *arg)
+{
+    (void)file, (void)line, (void)text, (void)arg;
+    const struct timespec wait = { .tv_nsec = 120 * 1000 * 1000 };
+    nanosleep(&wait, NULL);
+}
+
+/* A process that is stopped for a while loses no rule's work for it; the work itself stays bounded. */
+static void time_aside_does_not_count(void **state)
+{
+    (void)state;
+    static const struct vm_budget wall = { .max_wall_ms = 60 };
+    static const struct vm_host host = { .print = wait_aside };
+    struct vm *vm = vm_new(MEMORY, &host);
+    struct vm_outcome outcome;
+    load(vm, "aside.lua", "print('now') local n = 0 for i = 1, 20000 do n = n + i end return n");
+    assert_int_equal(vm_call(vm, 0, 0, &wall, &outcome), VM_DONE);
+    load(vm, "aside.lua", "for i = 1, 20000 do end print('now') for i = 1, 20000 do end");
+    assert_int_equal(vm_call(vm, 0, 0, &wall, &outcome), VM_DONE);
+    load(vm, "aside.lua", "print('now') while true do end");
+    assert_int_equal(vm_call(vm, 0, 0, &wall, &outcome), VM_OVER_TIME);
+    vm_free(vm);
+}
+
 /* A state that is only as large as it must be gives errors, never a crash. */
 static void little_memory_is_survived(void **state)
 {
@@ -348,6 +372,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attacks_are_stopped),
         cmocka_unit_test(wall_time_is_enough),
+        cmocka_unit_test(time_aside_does_not_count),
         cmocka_unit_test(little_memory_is_survived),
         cmocka_unit_test(refused_sources),
     };
