@@ -41,6 +41,7 @@ json_t *memory_store_message(const struct memory_store *store, int64_t id)
 
 /* --- taking changes ----------------------------------------------------------------------------------------------- */
 
+/* Ids may be those of one chat only: then several messages have the same one, the latest is the last. */
 static void index_message(struct memory_store *store, json_t *row)
 {
     const char *source = json_str(row, "source"), *id = json_str(row, "provider_message_id");
@@ -48,7 +49,25 @@ static void index_message(struct memory_store *store, json_t *row)
     if (!source || !id)
         return;
     snprintf(key, sizeof(key), "%s %s", source, id);
-    json_object_set(store->by_provider_id, key, row);
+    json_t *known = json_object_get(store->by_provider_id, key);
+    if (!known || known == row) {
+        json_object_set(store->by_provider_id, key, row);
+        return;
+    }
+    if (!json_is_array(known)) {
+        json_t *first = json_incref(known);
+        known = json_array();
+        json_array_append_new(known, first);
+        json_object_set_new(store->by_provider_id, key, known);
+    }
+    size_t index;
+    json_t *other;
+    json_array_foreach(known, index, other)
+    {
+        if (other == row)
+            return;
+    }
+    json_array_append(known, row);
 }
 
 static void apply_rows(struct memory_store *store, enum rows_table table, const json_t *list)

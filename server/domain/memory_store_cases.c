@@ -37,13 +37,20 @@ static void want_identity(const struct memory_store *store, json_t *wanted, cons
         want_contact(store, wanted, json_int(row, "contact_id", 0));
 }
 
-json_t *memory_store_by_provider_id(const struct memory_store *store, const char *source, const char *id)
+/* A message, or an array of several. */
+static json_t *all_by_provider_id(const struct memory_store *store, const char *source, const char *id)
 {
     char key[512];
     if (!source || !id)
         return NULL;
     snprintf(key, sizeof(key), "%s %s", source, id);
     return json_object_get(store->by_provider_id, key);
+}
+
+json_t *memory_store_by_provider_id(const struct memory_store *store, const char *source, const char *id)
+{
+    json_t *found = all_by_provider_id(store, source, id);
+    return json_is_array(found) ? json_array_get(found, json_array_size(found) - 1) : found;
 }
 
 static json_t *message_of_delivery(const struct memory_store *store, int64_t delivery_id)
@@ -65,14 +72,17 @@ static json_t *referred_messages(const struct memory_store *store, const json_t 
     const char *source = json_str(event, "source");
     const json_t *status = json_object_at(event, "status"), *message = json_object_at(event, "message");
     json_t *found[] = {
-        status ? memory_store_by_provider_id(store, source, json_str(status, "message_id")) : NULL,
+        status ? all_by_provider_id(store, source, json_str(status, "message_id")) : NULL,
         status && json_int(status, "echo", 0) > 0 ? message_of_delivery(store, json_int(status, "echo", 0)) : NULL,
-        message ? memory_store_by_provider_id(store, source, json_str(message, "id")) : NULL,
-        message ? memory_store_by_provider_id(store, source, json_str(message, "reply_to")) : NULL,
+        message ? all_by_provider_id(store, source, json_str(message, "id")) : NULL,
+        message ? all_by_provider_id(store, source, json_str(message, "reply_to")) : NULL,
     };
-    for (size_t i = 0; i < ARRAY_LEN(found); i++)
-        if (found[i])
+    for (size_t i = 0; i < ARRAY_LEN(found); i++) {
+        if (json_is_array(found[i]))
+            json_array_extend(list, found[i]);
+        else if (found[i])
             json_array_append(list, found[i]);
+    }
     return list;
 }
 

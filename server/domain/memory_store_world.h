@@ -6,7 +6,7 @@
 
 struct memory_store {
     struct rows *rows;
-    json_t *by_provider_id; /* object: "SOURCE ID" -> message row */
+    json_t *by_provider_id; /* object: "SOURCE ID" -> message row, or an array of them */
     json_t *deliveries;     /* array of rows, as made */
     size_t first_queued;    /* deliveries before this one have ended */
     json_t *events;         /* array: internal events that wait */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "domain/identity.h"
 #include "domain/ledger.h"
 #include "domain/quiet.h"
 #include "domain/timer.h"
@@ -87,13 +88,33 @@ static bool is_delivery(const json_t *row, int64_t delivery_id)
                                (content && json_int(content, "delivery", 0) == delivery_id));
 }
 
+/* Some providers number the messages of each chat from 1: what somebody edits is one of their own conversation, never
+ * another person's with the same number. Statuses carry ids that are unique, and may name a handle that is new to us. */
+static bool is_of_sender(const struct scene *scene, const json_t *row)
+{
+    const json_t *identities = json_array_at(json_object_at(scene->event, "contact"), "identities");
+    size_t index;
+    json_t *identity;
+    json_array_foreach(identities, index, identity)
+    {
+        const char *name = json_string_value(identity);
+        if (!name)
+            continue;
+        const json_t *owner = identity_owner(scene->desk, name);
+        if (names(row, "identity", name) || (owner && row_id(owner) == json_int(row, "contact_id", 0)))
+            return true;
+    }
+    return json_array_size(identities) == 0;
+}
+
 json_t *message_find_target(const struct scene *scene)
 {
     const json_t *message = json_object_at(scene->event, "message");
     const json_t *status = json_object_at(scene->event, "status");
     const char *provider_id = NULL;
     int64_t delivery_id = 0;
-    if (strcmp(scene->type, "message.status") == 0) {
+    bool is_status = strcmp(scene->type, "message.status") == 0;
+    if (is_status) {
         provider_id = json_str(status, "message_id");
         delivery_id = json_int(status, "echo", 0);
     } else if (strcmp(scene->type, "message.edited") == 0 || strcmp(scene->type, "message.deleted") == 0) {
@@ -110,7 +131,8 @@ json_t *message_find_target(const struct scene *scene)
     {
         if (is_delivery(row, delivery_id))
             return row;
-        if (names(row, "provider_message_id", provider_id) && names(row, "source", source))
+        if (names(row, "provider_message_id", provider_id) && names(row, "source", source) &&
+            (is_status || is_of_sender(scene, row)))
             return row;
     }
     return NULL;

@@ -183,6 +183,26 @@ static void edits_and_deletions_are_kept(void **state)
     expect_rows(s, ROWS_MESSAGE, "{'provider_message_id':'8','text':'new','edited_at':'2026-01-05T12:00:00.000Z'}", 1);
 }
 
+/* Telegram numbers the messages of each chat. */
+static void an_edit_is_of_the_editors_own_message(void **state)
+{
+    struct stage *s = *state;
+    stage_event(s, "{'type':'message.received','source':'telegram','contact':{'identities':['telegram:1']},'message':{'"
+                   "id':'7','kind':'text','text':'mine'}}");
+    stage_event(s, "{'type':'message.received','source':'telegram','contact':{'identities':['telegram:2']},'message':{'"
+                   "id':'7','kind':'text','text':'yours'}}");
+    stage_event(s, "{'type':'message.edited','source':'telegram','contact':{'identities':['telegram:2']},'message':{'"
+                   "id':'7','kind':'text','text':'yours, edited'}}");
+    stage_event(s, "{'type':'message.edited','source':'telegram','contact':{'identities':['telegram:1']},'message':{'"
+                   "id':'7','kind':'text','text':'mine, edited'}}");
+    stage_event(
+        s,
+        "{'type':'message.deleted','source':'telegram','contact':{'identities':['telegram:2']},'message':{'id':'7'}}");
+    expect_rows(s, ROWS_MESSAGE, "{'identity':'telegram:1','text':'mine, edited','deleted_at':null}", 1);
+    expect_rows(s, ROWS_MESSAGE,
+                "{'identity':'telegram:2','text':'yours, edited','deleted_at':'2026-01-05T12:00:00.000Z'}", 1);
+}
+
 static void reactions_wake_nobody_and_open_no_window(void **state)
 {
     struct stage *s = *state;
@@ -362,6 +382,7 @@ int main(void)
         T(a_status_finds_its_message_by_id_or_echo),
         T(a_status_without_a_message_is_about_all_until_then),
         T(edits_and_deletions_are_kept),
+        T(an_edit_is_of_the_editors_own_message),
         T(reactions_wake_nobody_and_open_no_window),
         T(what_was_sent_with_another_tool_is_in_the_history),
         T(the_channel_is_chosen_like_a_person_would),
