@@ -74,6 +74,13 @@ build_preset() {
     }
 }
 
+# What the end-to-end tests need of Node's packages, once for each lock file.
+install_node_modules() {
+    mkdir -p "$data"
+    (cd tests/e2e && { cmp -s package-lock.json node_modules/.installed || { npm ci --no-audit --no-fund --ignore-scripts >"$data/npm.log" 2>&1 ||
+        { tail -n 20 "$data/npm.log" >&2; die "npm ci failed"; }; cp package-lock.json node_modules/.installed; }; })
+}
+
 # PostgreSQL refuses to run as root: as root, its commands run as the user that its package made.
 as_postgres() {
     if [ "$(id -u)" -eq 0 ]; then

@@ -1,0 +1,195 @@
+// Several nodes of answerd on one database, each with a wire of its own to PostgreSQL, and the way in for webhooks.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Link } from '../e2e/support/link.mjs'
+import { freePort, program, project, run, secrets, until } from '../e2e/support/system.mjs'
+import { account, page, shopSecret } from './traffic.mjs'
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
+
+export class Fleet {
+  // options: cluster, database, count, provider (its url), program, settle (as in deliver { settle })
+  constructor(options) {
+    this.options = options
+    this.nodes = []
+    this.acknowledged = 0 // posts of webhooks that were answered 200
+    this.attempted = 0
+    this.unexpected = []
+    this.folder = mkdtempSync(join(tmpdir(), 'answerd chaos '))
+    this.config = join(this.folder, 'answerd.lua')
+  }
+
+  get database() {
+    return this.options.database
+  }
+
+  async prepare() {
+    const { cluster } = this.options
+    cpSync(join(project, 'rules'), join(this.folder, 'rules'), { recursive: true, filter: (name) => !name.endsWith('_test.lua') })
+    cpSync(join(project, 'tests/chaos/rules'), join(this.folder, 'rules'), { recursive: true })
+    writeFileSync(this.config, this.#configuration())
+    await cluster.run(`CREATE DATABASE ${this.database}`)
+    const environment = { ...this.#environment({ port: 1, adminPort: 2 }), PGHOST: cluster.socket, PGPORT: '5432' }
+    const migrated = await run(['migrate', '--config', this.config], { env: environment })
+    if (migrated.code !== 0) throw new Error(`migrate failed: ${migrated.stderr}`)
+    const made = await run(['token', 'create', '--name', 'chaos', '--scopes', 'read,write,admin', '--config', this.config], { env: environment })
+    this.token = /ans_[A-Za-z0-9_-]+/.exec(made.stdout)[0]
+  }
+
+  #configuration() {
+    const url = this.options.provider
+    return `
+http { listen = env "ANSWERD_LISTEN", admin = env "ANSWERD_ADMIN_LISTEN" }
+database { url = "" }
+rules { directory = "${join(this.folder, 'rules')}", quarantine_after = 1000 }
+ingest { threads = 2, commit_deadline = "3s" }
+engine { threads = 2, poll = "100ms" }
+deliver { allow_private_addresses = true, timeout = "1500ms", settle = "${this.options.settle ?? '2s'}", poll = "100ms" }
+source "whatsapp" { kind = "whatsapp", phone_number_id = env "WHATSAPP_PHONE_NUMBER_ID", app_secret = env "WHATSAPP_APP_SECRET",
+  verify_token = "v", access_token = "t", api_url = "${url}" }
+source "telegram" { kind = "telegram", bot_token = env "TELEGRAM_BOT_TOKEN", secret_token = env "TELEGRAM_SECRET_TOKEN", api_url = "${url}" }
+source "messenger" { kind = "messenger", app_secret = env "WHATSAPP_APP_SECRET", verify_token = "v", access_token = "t", page_id = "${page}", api_url = "${url}" }
+source "instagram" { kind = "instagram", app_secret = env "WHATSAPP_APP_SECRET", verify_token = "v", access_token = "t", account_id = "${account}", api_url = "${url}" }
+source "stripe" { kind = "stripe", signing_secrets = { env "STRIPE_SIGNING_SECRET" } }
+source "shop" { kind = "hmac", signing_secrets = { "${shopSecret}" }, id = "tag" }
+`
+  }
+
+  #environment(node) {
+    return {
+      PGHOST: '127.0.0.1', PGPORT: String(node.link?.port ?? ''), PGUSER: 'answerd', PGDATABASE: this.database,
+      ANSWERD_LISTEN: `127.0.0.1:${node.port}`, ANSWERD_ADMIN_LISTEN: `127.0.0.1:${node.adminPort}`,
+      CHAOS_TOOL_URL: `${this.options.provider}/hook/tool`, TEAM_CHAT_URL: `${this.options.provider}/hook/team`,
+      TEAM_CHAT_SECRET: 'whsec_' + Buffer.from('a team chat signing secret').toString('base64'),
+    }
+  }
+
+  async start() {
+    for (let number = 0; number < this.options.count; number++) {
+      const node = { number, log: '', port: await freePort(), adminPort: await freePort(), paused: false }
+      node.link = await new Link(() => join(this.options.cluster.socket, '.s.PGSQL.5432'), (message) => this.onMessage?.(node, message)).listen()
+      this.nodes.push(node)
+      this.spawn(node)
+    }
+    await this.ready()
+  }
+
+  spawn(node) {
+    const child = spawn(this.options.program ?? program, ['serve', '--config', this.config], {
+      cwd: this.folder, env: { ...process.env, ...secrets, ...this.#environment(node) }, stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (data) => {
+        node.log = (node.log + data).slice(-200000)
+        if (process.env.ANSWERD_SHOW_LOGS) process.stderr.write(`[${node.number}] ${data}`)
+      })
+    }
+    node.process = child
+    node.paused = false
+    child.on('exit', (code, signal) => {
+      if (!node.stopping && signal !== 'SIGKILL') this.unexpected.push(`node ${node.number} ended by itself with ${code ?? signal}: ${node.log.slice(-3000)}`)
+    })
+  }
+
+  isAlive(node) {
+    return node.process.exitCode === null && node.process.signalCode === null
+  }
+
+  async kill(node) {
+    if (!this.isAlive(node)) return
+    node.process.kill('SIGKILL')
+    await once(node.process, 'exit')
+  }
+
+  ready(patience = 60000) {
+    return until('all nodes to be ready', async () => {
+      for (const node of this.nodes) if (!(await fetch(`http://127.0.0.1:${node.adminPort}/readyz`)).ok) return false
+      return true
+    }, patience)
+  }
+
+  // Delivers as a provider does: again and again, to whatever node, until it is answered 200. `broken` are ways in which
+  // the first tries break off: 'request' or 'answer'.
+  async deliver(source, webhook, { node = 0, broken = [] } = {}) {
+    const made = typeof webhook === 'function' ? webhook() : webhook
+    for (const way of broken) await this.#breakOff(source, made, this.nodes[node % this.nodes.length], way)
+    for (let attempt = node; ; attempt++) {
+      const to = this.nodes[attempt % this.nodes.length]
+      const status = await this.#post(`http://127.0.0.1:${to.port}/webhooks/${source}`, made)
+      if (status === 200) return
+      if (status !== 0 && status !== 503) throw new Error(`${source} was answered ${status}: ${made.body}`)
+      if (this.abandoned) throw new Error('the round was abandoned')
+      await sleep(30)
+    }
+  }
+
+  async #post(url, { body, headers }) {
+    this.attempted++
+    try {
+      const answer = await fetch(url, { method: 'POST', body, headers, signal: AbortSignal.timeout(5000) })
+      await answer.arrayBuffer()
+      if (answer.status === 200) this.acknowledged++
+      return answer.status
+    } catch {
+      return 0
+    }
+  }
+
+  // A client that goes away in the middle of its request, or before it has read the answer.
+  #breakOff(source, { body, headers }, node, way) {
+    return new Promise((done) => {
+      this.attempted++
+      const socket = connect(node.port, '127.0.0.1')
+      const length = Buffer.byteLength(body)
+      const head = `POST /webhooks/${source} HTTP/1.1\r\nHost: chaos\r\nContent-Length: ${length}\r\n` + Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('') + '\r\n'
+      socket.on('error', done).on('close', done)
+      socket.on('connect', () => {
+        if (way === 'request') socket.write(head + body.slice(0, Math.floor(body.length / 2)), () => socket.destroy())
+        else socket.write(head + body, () => setTimeout(() => socket.destroy(), 1))
+      })
+    })
+  }
+
+  // An action by the API, told again under its idempotency key until it is taken.
+  async call(path, body, key, node = 0) {
+    for (let attempt = node; ; attempt++) {
+      const to = this.nodes[attempt % this.nodes.length]
+      try {
+        const answer = await fetch(`http://127.0.0.1:${to.adminPort}/api/v1${path}`, {
+          method: 'POST', body: JSON.stringify(body), signal: AbortSignal.timeout(10000),
+          headers: { authorization: `Bearer ${this.token}`, 'idempotency-key': key },
+        })
+        const text = await answer.text()
+        if (answer.status === 200 || answer.status === 202) return JSON.parse(text)
+        if (answer.status !== 503 && answer.status !== 409) throw new Error(`the API answered ${path} with ${answer.status}: ${text}`)
+      } catch (error) {
+        if (/the API answered/.test(error.message)) throw error
+      }
+      if (this.abandoned) throw new Error('the round was abandoned')
+      await sleep(50)
+    }
+  }
+
+  async stop() {
+    const problems = [...this.unexpected]
+    for (const node of this.nodes) {
+      node.stopping = true
+      if (this.isAlive(node)) {
+        node.process.kill('SIGCONT')
+        node.process.kill('SIGTERM')
+        const code = await Promise.race([once(node.process, 'exit').then(([code, signal]) => code ?? signal), sleep(30000).then(() => 'hangs')])
+        if (code !== 0) problems.push(`node ${node.number} ended with ${code}: ${node.log.slice(-3000)}`)
+        if (code === 'hangs') node.process.kill('SIGKILL')
+      }
+      if (/runtime error|Sanitizer/.test(node.log)) problems.push(`node ${node.number}: ${node.log.slice(-8000)}`)
+      await node.link.close()
+    }
+    rmSync(this.folder, { recursive: true, force: true })
+    return problems
+  }
+}
