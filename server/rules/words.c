@@ -1,10 +1,8 @@
 #include "rules/words.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 
 #include "base/character.h"
-#include "base/memory.h"
 
 #define MAX_TEXT_BYTES 16384
 
@@ -33,73 +31,115 @@ static bool stands_alone(uint32_t c)
            (c >= 0xAC00 && c <= 0xD7AF) || (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x20000 && c <= 0x3FFFF);
 }
 
-struct words {
-    uint32_t *characters; /* words in small letters with one space between them */
-    size_t count;
+/* Of each ASCII character: its small letter, or 0 when it is in no word. */
+static const unsigned char ascii_words[128] = {
+    ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7',
+    ['8'] = '8', ['9'] = '9', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f',
+    ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n',
+    ['o'] = 'o', ['p'] = 'p', ['q'] = 'q', ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v',
+    ['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd',
+    ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l',
+    ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's', ['T'] = 't',
+    ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
 };
 
-static struct words words_of(struct bytes text)
+/* A text read as its words: in small letters, with one space between two words. */
+struct reader {
+    struct bytes text;
+    size_t at;
+    uint32_t waiting; /* the first letter of the next word, while its space is given */
+    bool begun;
+};
+
+static struct reader read_words(struct bytes text)
 {
     if (text.len > MAX_TEXT_BYTES) {
         text.len = MAX_TEXT_BYTES;
     }
-    struct words words = { memory_new((text.len + 1) * sizeof(uint32_t)), 0 };
-    bool gap = false;
-    for (size_t at = 0; at < text.len;) {
-        uint32_t c = character_next(text, &at);
-        if (c == '\'' || c == 0x2019) { /* "don't" is one word */
-            continue;
-        }
-        if (!is_word_character(c)) {
-            gap = true;
-            continue;
-        }
-        if (gap && words.count > 0) {
-            words.characters[words.count++] = ' ';
-        }
-        gap = false;
-        words.characters[words.count++] = character_fold(c);
-    }
-    return words;
+    return (struct reader){ .text = text };
 }
 
-static bool occurs_at(const struct words *text, const struct words *phrase, size_t at)
+/* The next character; 0 at the end. */
+static uint32_t next_of_words(struct reader *reader)
 {
-    for (size_t i = 0; i < phrase->count; i++) {
-        if (text->characters[at + i] != phrase->characters[i]) {
-            return false;
+    bool gap = false;
+    if (reader->waiting != 0) {
+        uint32_t c = reader->waiting;
+        reader->waiting = 0;
+        return c;
+    }
+    while (reader->at < reader->text.len) {
+        unsigned char first = (unsigned char)reader->text.ptr[reader->at];
+        uint32_t letter = 0;
+        if (first < 0x80) {
+            reader->at++;
+            letter = ascii_words[first];
+            if (first == '\'') { /* "don't" is one word */
+                continue;
+            }
+        } else {
+            uint32_t c = character_next(reader->text, &reader->at);
+            if (c == 0x2019) {
+                continue;
+            }
+            letter = is_word_character(c) ? character_fold(c) : 0;
+        }
+        if (letter == 0) {
+            gap = true;
+        } else if (gap && reader->begun) {
+            reader->waiting = letter;
+            return ' ';
+        } else {
+            reader->begun = true;
+            return letter;
         }
     }
-    size_t end = at + phrase->count;
-    bool starts = at == 0 || text->characters[at - 1] == ' ' || stands_alone(phrase->characters[0]) ||
-                  stands_alone(text->characters[at - 1]);
-    bool ends = end == text->count || text->characters[end] == ' ' ||
-                stands_alone(phrase->characters[phrase->count - 1]) || stands_alone(text->characters[end]);
-    return starts && ends;
+    return 0;
+}
+
+/* Does the phrase, which is not empty, stand as words of its own where `text` is? `before` is the character ahead of it. */
+static bool occurs_at(struct reader text, struct reader phrase, uint32_t before)
+{
+    uint32_t last = 0;
+    bool starts = before == 0 || before == ' ' || stands_alone(before);
+    for (uint32_t wanted = next_of_words(&phrase); wanted != 0; wanted = next_of_words(&phrase)) {
+        if (next_of_words(&text) != wanted) {
+            return false;
+        }
+        starts = starts || (last == 0 && stands_alone(wanted));
+        if (!starts) {
+            return false;
+        }
+        last = wanted;
+    }
+    uint32_t behind = next_of_words(&text);
+    return behind == 0 || behind == ' ' || stands_alone(last) || stands_alone(behind);
 }
 
 bool words_has(struct bytes text, struct bytes phrase)
 {
-    struct words haystack = words_of(text);
-    struct words needle = words_of(phrase);
-    bool found = false;
-    if (needle.count > 0) {
-        for (size_t at = 0; !found && at + needle.count <= haystack.count; at++) {
-            found = occurs_at(&haystack, &needle, at);
+    struct reader here = read_words(text), needle = read_words(phrase), first = needle;
+    uint32_t wanted = next_of_words(&first), before = 0;
+    while (wanted != 0) {
+        struct reader from = here;
+        uint32_t c = next_of_words(&here);
+        if (c == 0) {
+            return false;
         }
+        if (c == wanted && occurs_at(from, needle, before)) {
+            return true;
+        }
+        before = c;
     }
-    free(haystack.characters);
-    free(needle.characters);
-    return found;
+    return false;
 }
 
 bool words_is(struct bytes text, struct bytes phrase)
 {
-    struct words left = words_of(text);
-    struct words right = words_of(phrase);
-    bool same = left.count > 0 && left.count == right.count &&
-                memcmp(left.characters, right.characters, left.count * sizeof(*left.characters)) == 0;
-    free(left.characters);
-    free(right.characters);
-    return same;
+    struct reader left = read_words(text), right = read_words(phrase);
+    uint32_t c = next_of_words(&left);
+    bool any = c != 0;
+    for (; c != 0 && c == next_of_words(&right); c = next_of_words(&left)) {
+    }
+    return any && c == 0 && next_of_words(&right) == 0;
 }

@@ -174,58 +174,29 @@ end
 
 -- Words ---------------------------------------------------------------------------------------------------------------
 
-local function word_list(what, ...)
-    local list = {}
-    for position = 1, select("#", ...) do
-        local item = support.unwrap((select(position, ...)))
-        if type(item) == "table" then
-            for _, word in ipairs(item) do
-                list[#list + 1] = word
-            end
-        else
-            list[#list + 1] = item
-        end
-    end
-    for _, word in ipairs(list) do
-        if type(word) ~= "string" or word == "" then
-            fault("%s: words are texts or lists of texts, not %s", what, word == "" and "an empty text"
-                or type_word(word))
-        end
-    end
-    if #list == 0 then
-        fault("%s: there is no word to look for", what)
-    end
-    return list
-end
-
-local function subject(what, text)
-    if text == nil then
-        return nil
-    elseif type(text) ~= "string" then
+-- The first of the words, texts or lists of texts, that is found in the text; nil when there is no text.
+local function find(what, whole, text, ...)
+    if text ~= nil and type(text) ~= "string" then
         fault("%s: the first argument is a text, not %s", what, type_word(text))
     end
-    return text
+    local word, is_wrong, wrong = host.find_word(whole, text, ...)
+    if is_wrong and wrong == nil then
+        fault("%s: there is no word to look for", what)
+    elseif is_wrong then
+        fault("%s: words are texts or lists of texts, not %s", what, wrong == "" and "an empty text" or type_word(wrong))
+    end
+    return word
 end
 
 -- has(text, "refund", "money back"): the first of the words (or phrases) that occurs in the text as a whole word,
 -- whatever its case; nil when none does, or when there is no text.
 function values.has(text, ...)
-    local list = word_list("has", ...)
-    text = subject("has", text)
-    if not text then
-        return nil
-    end
-    return host.find_word(text, list, false)
+    return find("has", false, text, ...)
 end
 
 -- is(text, "stop"): the text is nothing but one of the words, whatever its case and the punctuation around it.
 function values.is(text, ...)
-    local list = word_list("is", ...)
-    text = subject("is", text)
-    if not text then
-        return nil
-    end
-    return host.find_word(text, list, true)
+    return find("is", true, text, ...)
 end
 
 return values
