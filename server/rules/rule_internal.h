@@ -94,6 +94,10 @@ struct zone *rule_host_zone(struct rule_set *set, const char *name);
 /* Ends a call: `context` is no longer the set's. */
 void rule_context_done(struct rule_set *set, struct rule_context *context);
 
+/* --- host_words.c ------------------------------------------------------------------------------------------------- */
+
+int rule_host_find_word(lua_State *L);
+
 /* --- prelude.c ---------------------------------------------------------------------------------------------------- */
 
 /* Loads the prelude into `set->vm` and pushes the table of its main part; raises. Argument 1: the set. */
