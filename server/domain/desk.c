@@ -23,7 +23,7 @@ struct desk *desk_new(const struct desk_settings *settings, struct rule_set *rul
     struct desk *desk = memory_new(sizeof(*desk));
     desk->settings = *settings;
     desk->rules = rules;
-    desk->rows = rows_new();
+    desk->rows = settings->world ? settings->world : rows_new();
     for (int i = 0; i < LOG_COUNT; i++)
         desk->logs[i] = json_array();
     desk->happened = json_array();
@@ -34,7 +34,8 @@ void desk_free(struct desk *desk)
 {
     if (!desk)
         return;
-    rows_free(desk->rows);
+    if (!desk->settings.world)
+        rows_free(desk->rows);
     for (int i = 0; i < LOG_COUNT; i++)
         json_decref(desk->logs[i]);
     json_decref(desk->happened);
@@ -59,9 +60,8 @@ void desk_add_case(struct desk *desk, json_t *contact_case)
     json_decref(contact_case);
 }
 
-json_t *desk_take_changes(struct desk *desk)
+static void take_logs(struct desk *desk, json_t *changes)
 {
-    json_t *changes = rows_take_changed(desk->rows);
     json_array_clear(desk->happened); /* the store tells of it from now on */
     for (int i = 0; i < LOG_COUNT; i++) {
         if (json_array_size(desk->logs[i]) == 0)
@@ -69,7 +69,20 @@ json_t *desk_take_changes(struct desk *desk)
         json_put(changes, log_names[i], desk->logs[i]);
         desk->logs[i] = json_array();
     }
+}
+
+json_t *desk_take_changes(struct desk *desk)
+{
+    json_t *changes = rows_take_changed(desk->rows);
+    take_logs(desk, changes);
     return changes;
+}
+
+json_t *desk_take_logs(struct desk *desk)
+{
+    json_t *logs = json_object();
+    take_logs(desk, logs);
+    return logs;
 }
 
 int64_t desk_next_id(struct desk *desk)

@@ -13,6 +13,7 @@
 #include "rules/rule_set.h"
 
 struct desk;
+struct rows;
 
 struct desk_settings {
     int64_t (*next_id)(void *arg); /* a number that no other object has */
@@ -25,6 +26,8 @@ struct desk_settings {
     /* This rule has run, well or not; its `when` did not say no. May be NULL. */
     void (*ran)(void *arg, const char *rule);
     void *may_run_arg; /* of both */
+    /* A world that is the desk's facts, all of them: it is worked on in place. NULL: facts come as cases. */
+    struct rows *world;
 };
 
 /* A desk holds the facts of the contacts that one batch of events is about. */
@@ -42,6 +45,8 @@ void desk_handle(struct desk *desk, const json_t *event, msec_t now);
 
 /* The changes since the last call, by table; new reference. See server/domain/README.md for the form. */
 json_t *desk_take_changes(struct desk *desk);
+/* The same without the rows, which are in the world already. What changed there is for the world's owner to forget. */
+json_t *desk_take_logs(struct desk *desk);
 
 /* Copies of what the desk knows now of the contacts that an event is about: an array of cases for another desk that is to
  * handle the event, too; new reference. */

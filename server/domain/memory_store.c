@@ -83,21 +83,16 @@ static void apply_rows(struct memory_store *store, enum rows_table table, const 
 }
 
 /* What a merged contact said goes with it; the desk moves only what it was given. */
-static void follow_merges(struct memory_store *store, const json_t *contacts)
+static void follow_merge(struct memory_store *store, const json_t *contact)
 {
-    size_t index;
-    json_t *contact;
-    json_array_foreach(contacts, index, contact)
-    {
-        int64_t into = json_int(contact, "merged_into", 0);
-        if (into <= 0)
-            continue;
-        json_t *messages = json_copy(rows_of_contact(store->rows, ROWS_MESSAGE, json_int(contact, "id", 0)));
-        size_t position;
-        json_t *message;
-        json_array_foreach(messages, position, message) rows_move(store->rows, ROWS_MESSAGE, message, into);
-        json_decref(messages);
-    }
+    int64_t into = json_int(contact, "merged_into", 0);
+    if (into <= 0)
+        return;
+    json_t *messages = json_copy(rows_of_contact(store->rows, ROWS_MESSAGE, json_int(contact, "id", 0)));
+    size_t position;
+    json_t *message;
+    json_array_foreach(messages, position, message) rows_move(store->rows, ROWS_MESSAGE, message, into);
+    json_decref(messages);
 }
 
 static void apply_edits(struct memory_store *store, const json_t *edits)
@@ -208,28 +203,41 @@ static void apply_timer_cancels(struct memory_store *store, const json_t *cancel
     }
 }
 
-void memory_store_take(struct memory_store *store, json_t *changes)
+static void take_logs(struct memory_store *store, const json_t *logs)
 {
-    apply_timer_cancels(store, json_array_at(changes, "timer_cancels"));
-    for (int i = 0; i < ROWS_TABLE_COUNT; i++)
-        apply_rows(store, (enum rows_table)i, json_array_at(changes, rows_table_name((enum rows_table)i)));
-    follow_merges(store, json_array_at(changes, "contacts"));
-    apply_edits(store, json_array_at(changes, "message_edits"));
-    apply_states(store, json_array_at(changes, "message_states"));
+    apply_states(store, json_array_at(logs, "message_states"));
     size_t index;
     json_t *row;
-    json_array_foreach(json_array_at(changes, "deliveries"), index, row)
+    json_array_foreach(json_array_at(logs, "deliveries"), index, row)
         json_array_append(store->deliveries, row);
-    apply_cancels(store, json_array_at(changes, "cancel_deliveries"));
-    json_array_foreach(json_array_at(changes, "events"), index, row)
+    apply_cancels(store, json_array_at(logs, "cancel_deliveries"));
+    json_array_foreach(json_array_at(logs, "events"), index, row)
         json_array_append(store->events, row);
     rows_forget_changed(store->rows); /* nobody else is to be told */
-    json_decref(changes);
 }
 
 void memory_store_apply(struct memory_store *store, const json_t *changes)
 {
-    memory_store_take(store, json_deep_copy(changes));
+    json_t *copy = json_deep_copy(changes); /* its rows change later */
+    apply_timer_cancels(store, json_array_at(copy, "timer_cancels"));
+    for (int i = 0; i < ROWS_TABLE_COUNT; i++)
+        apply_rows(store, (enum rows_table)i, json_array_at(copy, rows_table_name((enum rows_table)i)));
+    size_t index;
+    json_t *contact;
+    json_array_foreach(json_array_at(copy, "contacts"), index, contact) follow_merge(store, contact);
+    apply_edits(store, json_array_at(copy, "message_edits"));
+    take_logs(store, copy);
+    json_decref(copy);
+}
+
+void memory_store_take_logs(struct memory_store *store, json_t *logs)
+{
+    const char *key;
+    json_t *row;
+    json_object_foreach(rows_changed(store->rows, ROWS_CONTACT), key, row) follow_merge(store, row);
+    json_object_foreach(rows_changed(store->rows, ROWS_MESSAGE), key, row) index_message(store, row);
+    take_logs(store, logs);
+    json_decref(logs);
 }
 
 /* --- what happens next -------------------------------------------------------------------------------------------- */

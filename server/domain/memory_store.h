@@ -14,12 +14,11 @@ void memory_store_free(struct memory_store *store);
 
 /* The cases that a desk needs for this event: an array for desk_add_case, copies; new reference. */
 json_t *memory_store_cases(const struct memory_store *store, const json_t *event);
-/* The cases of everybody here, without messages; new reference. */
-json_t *memory_store_all_cases(const struct memory_store *store);
 /* Applies what desk_take_changes gave. Internal events wait in memory_store_next_event. */
 void memory_store_apply(struct memory_store *store, const json_t *changes);
-/* The same without copying: takes over one reference, and changes the rows in it later. */
-void memory_store_take(struct memory_store *store, json_t *changes);
+/* The same for a desk that works on the store's rows in place: takes over what desk_take_logs gave, and forgets what
+ * changed. */
+void memory_store_take_logs(struct memory_store *store, json_t *logs);
 
 /* The next internal event to handle, or NULL; new reference. */
 json_t *memory_store_next_event(struct memory_store *store);

@@ -153,16 +153,3 @@ json_t *memory_store_cases(const struct memory_store *store, const json_t *event
     json_decref(wanted);
     return cases;
 }
-
-json_t *memory_store_all_cases(const struct memory_store *store)
-{
-    json_t *cases = json_array();
-    const char *key;
-    json_t *row;
-    json_object_foreach(rows_all(store->rows, ROWS_CONTACT), key, row)
-    {
-        if (json_int(row, "merged_into", 0) <= 0)
-            json_array_append_new(cases, make_case(store, json_int(row, "id", 0), NULL));
-    }
-    return cases;
-}

@@ -282,6 +282,11 @@ json_t *rows_all(const struct rows *rows, enum rows_table table)
     return rows->tables[table].by_key;
 }
 
+json_t *rows_changed(const struct rows *rows, enum rows_table table)
+{
+    return rows->tables[table].changed;
+}
+
 bool rows_is_new(const struct rows *rows, enum rows_table table, const json_t *row)
 {
     char key[KEY_MAX];
@@ -338,8 +343,10 @@ void rows_rollback(struct rows *rows)
 void rows_forget_changed(struct rows *rows)
 {
     for (int i = 0; i < ROWS_TABLE_COUNT; i++) {
-        json_object_clear(rows->tables[i].changed);
-        json_object_clear(rows->tables[i].fresh);
+        if (json_object_size(rows->tables[i].changed) > 0)
+            json_object_clear(rows->tables[i].changed);
+        if (json_object_size(rows->tables[i].fresh) > 0)
+            json_object_clear(rows->tables[i].fresh);
     }
 }
 

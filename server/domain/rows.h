@@ -57,6 +57,7 @@ void rows_commit(struct rows *rows);
 
 /* The changed rows since the last take, as arrays by table name; new reference. Tables without changes are absent. */
 json_t *rows_take_changed(struct rows *rows);
+json_t *rows_changed(const struct rows *rows, enum rows_table table); /* object by key, borrowed */
 void rows_forget_changed(struct rows *rows);
 
 #endif

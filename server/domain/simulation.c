@@ -11,13 +11,17 @@
 
 /* Above every id that a database will ever give out, and exact in a double. */
 #define FIRST_ID ((int64_t)1 << 52)
-/* A desk that keeps its facts over many events is fast; the facts of very many slow it down again. */
-#define EVENTS_OF_ONE_DESK 64
 #define EVENTS_BETWEEN_TRIMS 512
 #define ROWS_KEPT 200
 #define ROOTS_KEPT ((size_t)1 << 20)
 /* A contact's world that does more than this within one advance goes round in a circle. */
 #define STEPS_OF_ONE_ADVANCE 100000
+
+static int64_t next_id(void *arg)
+{
+    struct simulation *simulation = arg;
+    return ++simulation->last_id;
+}
 
 struct simulation *simulation_new(struct rule_set *rules, const json_t *sources, unsigned max_depth)
 {
@@ -27,21 +31,24 @@ struct simulation *simulation_new(struct rule_set *rules, const json_t *sources,
     simulation->max_depth = max_depth;
     simulation->store = memory_store_new();
     simulation->reader = memory_store_reader(simulation->store);
+    const struct desk_settings settings = {
+        .next_id = next_id,
+        .id_arg = simulation,
+        .reader = &simulation->reader,
+        .sources = simulation->sources,
+        .max_depth = simulation->max_depth,
+        .world = memory_store_rows(simulation->store),
+    };
+    simulation->desk = desk_new(&settings, rules);
     simulation_begin(simulation, NULL);
     return simulation;
-}
-
-static void drop_desk(struct simulation *simulation)
-{
-    desk_free(simulation->desk);
-    simulation->desk = NULL;
 }
 
 void simulation_free(struct simulation *simulation)
 {
     if (!simulation)
         return;
-    drop_desk(simulation);
+    desk_free(simulation->desk);
     memory_store_free(simulation->store);
     simulation_forget_outcomes(simulation);
     free(simulation->outcomes);
@@ -51,7 +58,6 @@ void simulation_free(struct simulation *simulation)
 
 void simulation_begin(struct simulation *simulation, const json_t *seed)
 {
-    drop_desk(simulation);
     memory_store_clear(simulation->store);
     simulation->last_id = FIRST_ID;
     simulation->first_root = FIRST_ID;
@@ -72,12 +78,6 @@ void simulation_begin(struct simulation *simulation, const json_t *seed)
 }
 
 /* --- ids, and what they go back to -------------------------------------------------------------------------------- */
-
-static int64_t next_id(void *arg)
-{
-    struct simulation *simulation = arg;
-    return ++simulation->last_id;
-}
 
 static int64_t root_of(const struct simulation *simulation, int64_t event_id)
 {
@@ -110,41 +110,6 @@ static void note_root(struct simulation *simulation, int64_t event_id, int64_t r
 
 /* --- handling ----------------------------------------------------------------------------------------------------- */
 
-static void add_cases(struct desk *desk, json_t *cases)
-{
-    size_t index;
-    json_t *one;
-    json_array_foreach(cases, index, one) desk_add_case(desk, json_incref(one));
-    json_decref(cases);
-}
-
-/* A desk that knows everybody here, and the messages that the event points at. */
-static struct desk *desk_for(struct simulation *simulation, const json_t *event)
-{
-    if (simulation->handled % EVENTS_OF_ONE_DESK == 0)
-        drop_desk(simulation);
-    if (simulation->handled % EVENTS_BETWEEN_TRIMS == EVENTS_BETWEEN_TRIMS - 1) {
-        drop_desk(simulation);
-        memory_store_trim(simulation->store, ROWS_KEPT);
-    }
-    simulation->handled++;
-    if (!simulation->desk) {
-        const struct desk_settings settings = {
-            .next_id = next_id,
-            .id_arg = simulation,
-            .reader = &simulation->reader,
-            .sources = simulation->sources,
-            .max_depth = simulation->max_depth,
-        };
-        simulation->desk = desk_new(&settings, simulation->rules);
-        add_cases(simulation->desk, memory_store_all_cases(simulation->store));
-    }
-    const char *type = json_str_or(event, "type", "");
-    if (strncmp(type, "message.", 8) == 0 && strcmp(type, "message.received") != 0)
-        add_cases(simulation->desk, memory_store_cases(simulation->store, event));
-    return simulation->desk;
-}
-
 static void handle(struct simulation *simulation, const json_t *event)
 {
     int64_t id = json_int(event, "id", 0);
@@ -153,11 +118,12 @@ static void handle(struct simulation *simulation, const json_t *event)
         simulation->root = root_of(simulation, json_int(json_object_at(event, "cause"), "event", 0));
         note_root(simulation, id, simulation->root);
     }
-    struct desk *desk = desk_for(simulation, event);
-    desk_handle(desk, event, simulation->now);
-    json_t *changes = desk_take_changes(desk);
-    simulation_note_changes(simulation, changes);
-    memory_store_take(simulation->store, changes);
+    if (simulation->handled++ % EVENTS_BETWEEN_TRIMS == EVENTS_BETWEEN_TRIMS - 1)
+        memory_store_trim(simulation->store, ROWS_KEPT);
+    desk_handle(simulation->desk, event, simulation->now);
+    json_t *logs = desk_take_logs(simulation->desk);
+    simulation_note_changes(simulation, logs);
+    memory_store_take_logs(simulation->store, logs);
 }
 
 /* A message that may not leave is an event, as it is live. */
@@ -218,7 +184,6 @@ static bool do_next(struct simulation *simulation)
         if (event) {
             json_put_int(event, "id", next_id(simulation));
             json_put_time(event, "received_at", simulation->now);
-            drop_desk(simulation); /* its facts hold the timer still */
         }
     }
     if (event) {

@@ -82,19 +82,7 @@ static void note_trace(struct simulation *simulation, const json_t *trace)
     }
 }
 
-static const json_t *conversation_of(const struct simulation *simulation, const json_t *changes, int64_t id)
-{
-    size_t index;
-    json_t *row;
-    json_array_foreach(json_array_at(changes, "conversations"), index, row)
-    {
-        if (json_int(row, "id", 0) == id)
-            return row;
-    }
-    return rows_by_id(memory_store_rows(simulation->store), ROWS_CONVERSATION, id);
-}
-
-static void note_conversation_event(struct simulation *simulation, const json_t *changes, const json_t *event)
+static void note_conversation_event(struct simulation *simulation, const json_t *event)
 {
     static const struct {
         const char *type;
@@ -114,7 +102,9 @@ static void note_conversation_event(struct simulation *simulation, const json_t 
         struct buf name;
         buf_init(&name, NAME_MAX_BYTES);
         const json_t *conversation =
-            kinds[i].name ? NULL : conversation_of(simulation, changes, json_int(event, "conversation_id", 0));
+            kinds[i].name ? NULL
+                          : rows_by_id(memory_store_rows(simulation->store), ROWS_CONVERSATION,
+                                       json_int(event, "conversation_id", 0));
         if (kinds[i].name)
             buf_add_text(&name, json_str_or(json_object_at(event, "body"), kinds[i].name, ""));
         else if (conversation)
@@ -135,13 +125,15 @@ static void note_note(struct simulation *simulation, const json_t *message)
         memory_text(json_str_or(message, "text", "")));
 }
 
-void simulation_note_changes(struct simulation *simulation, const json_t *changes)
+void simulation_note_changes(struct simulation *simulation, const json_t *logs)
 {
     size_t index;
+    const char *key;
     json_t *row;
-    json_array_foreach(json_array_at(changes, "traces"), index, row) note_trace(simulation, row);
-    json_array_foreach(json_array_at(changes, "events"), index, row) note_conversation_event(simulation, changes, row);
-    json_array_foreach(json_array_at(changes, "messages"), index, row) note_note(simulation, row);
+    json_array_foreach(json_array_at(logs, "traces"), index, row) note_trace(simulation, row);
+    json_array_foreach(json_array_at(logs, "events"), index, row) note_conversation_event(simulation, row);
+    json_object_foreach(rows_changed(memory_store_rows(simulation->store), ROWS_MESSAGE), key, row)
+        note_note(simulation, row);
 }
 
 void simulation_note_message(struct simulation *simulation, const json_t *delivery, const struct departure *departure)

@@ -12,7 +12,7 @@ struct simulation {
     unsigned max_depth;
     struct memory_store *store;
     struct fact_reader reader;
-    struct desk *desk; /* its facts are those of the store; NULL: to be made */
+    struct desk *desk; /* works on the rows of the store */
     uint64_t handled;  /* events of this world */
     msec_t now;
     int64_t last_id;
@@ -32,8 +32,8 @@ struct simulation {
  * reference. */
 json_t *simulation_adapt(struct simulation *simulation, const json_t *event);
 
-/* Add to the outcomes what a desk's changes, a message that leaves or is held, and a call to an endpoint mean. */
-void simulation_note_changes(struct simulation *simulation, const json_t *changes);
+/* Add to the outcomes what a desk's logs and the changed rows, a message that leaves or is held, and a call to an endpoint mean. */
+void simulation_note_changes(struct simulation *simulation, const json_t *logs);
 void simulation_note_message(struct simulation *simulation, const json_t *delivery, const struct departure *departure);
 void simulation_note_webhook(struct simulation *simulation, const json_t *delivery);
 void simulation_note_endless(struct simulation *simulation);
