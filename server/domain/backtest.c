@@ -5,16 +5,24 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "domain/rule_rival.h"
 
 /* A contact with more outcomes than this is compared in parts: what moved over the border of two parts then shows as
  * removed and added. */
 #define OUTCOMES_AT_ONCE 4096
 #define EXAMPLE_MAX_BYTES 600
+/* Events of a contact that are kept for the case that the two worlds part. */
+#define EVENTS_SHARED 4096
 
 struct backtest {
     struct backtest_settings settings;
-    struct simulation *before;
+    struct simulation *before; /* the world of both, as long as they share it */
     struct simulation *after;
+
+    struct rule_rival *rival; /* the candidate beside the rules as they are; NULL: worlds are never shared */
+    bool shares;              /* `after` has seen nothing yet of this contact */
+    json_t *seed;             /* of this contact, and its events so far: what `after` has to catch up with */
+    json_t *events;
     int64_t contact_id;
     json_t *totals; /* object: "RULE\nKIND" -> {rule, kind, before, after, added, removed, changed, examples} */
     json_t *last_total;
@@ -32,8 +40,10 @@ struct backtest *backtest_new(const struct backtest_settings *settings)
 {
     struct backtest *backtest = memory_new(sizeof(*backtest));
     backtest->settings = *settings;
-    backtest->before = simulation_new(settings->before, settings->sources, settings->max_depth);
-    backtest->after = simulation_new(settings->after, settings->sources, settings->max_depth);
+    backtest->rival = rule_rival_new(settings->before, settings->after);
+    backtest->before = simulation_new(settings->before, settings->sources, settings->max_depth, backtest->rival);
+    backtest->after = simulation_new(settings->after, settings->sources, settings->max_depth, NULL);
+    backtest->events = json_array();
     backtest->totals = json_object();
     return backtest;
 }
@@ -44,6 +54,9 @@ void backtest_free(struct backtest *backtest)
         return;
     simulation_free(backtest->before);
     simulation_free(backtest->after);
+    rule_rival_free(backtest->rival);
+    json_decref(backtest->seed);
+    json_decref(backtest->events);
     json_decref(backtest->totals);
     free(backtest);
 }
@@ -229,29 +242,79 @@ static void compare(struct backtest *backtest)
     simulation_forget_outcomes(backtest->after);
 }
 
+/* What both worlds did, because they are one. */
+static void count_shared(struct backtest *backtest)
+{
+    size_t size;
+    const struct outcome *outcomes = simulation_outcomes(backtest->before, &size);
+    for (size_t i = 0; i < size; i++) {
+        json_t *total = total_of(backtest, &outcomes[i]);
+        count(total, "before");
+        count(total, "after");
+    }
+    simulation_forget_outcomes(backtest->before);
+}
+
 /* --- running ------------------------------------------------------------------------------------------------------- */
 
 void backtest_begin(struct backtest *backtest, int64_t contact_id, const json_t *seed)
 {
     backtest->contact_id = contact_id;
+    backtest->shares = backtest->rival != NULL;
     simulation_begin(backtest->before, seed);
-    simulation_begin(backtest->after, seed);
+    if (!backtest->shares) {
+        simulation_begin(backtest->after, seed);
+        return;
+    }
+    rule_rival_begin(backtest->rival);
+    json_decref(backtest->seed);
+    backtest->seed = json_incref((json_t *)(uintptr_t)seed);
+    json_array_clear(backtest->events);
+}
+
+/* From here on the worlds are two: `after` does what it has not been asked to do so far. */
+static void part(struct backtest *backtest)
+{
+    backtest->shares = false;
+    rule_rival_give_up(backtest->rival);
+    simulation_begin(backtest->after, backtest->seed);
+    size_t index;
+    json_t *event;
+    json_array_foreach(backtest->events, index, event) simulation_event(backtest->after, event);
+    json_array_clear(backtest->events);
+}
+
+static size_t outcome_count(const struct simulation *simulation)
+{
+    size_t size;
+    simulation_outcomes(simulation, &size);
+    return size;
 }
 
 void backtest_event(struct backtest *backtest, const json_t *event)
 {
-    size_t before, after;
     simulation_event(backtest->before, event);
-    simulation_event(backtest->after, event);
-    simulation_outcomes(backtest->before, &before);
-    simulation_outcomes(backtest->after, &after);
-    if (before + after > OUTCOMES_AT_ONCE)
+    if (!backtest->shares) {
+        simulation_event(backtest->after, event);
+    } else {
+        json_array_append(backtest->events, (json_t *)(uintptr_t)event);
+        if (rule_rival_differs(backtest->rival) || json_array_size(backtest->events) == EVENTS_SHARED ||
+            outcome_count(backtest->before) > OUTCOMES_AT_ONCE / 2)
+            part(backtest);
+    }
+    if (!backtest->shares && outcome_count(backtest->before) + outcome_count(backtest->after) > OUTCOMES_AT_ONCE)
         compare(backtest);
 }
 
 void backtest_end(struct backtest *backtest, msec_t until)
 {
     simulation_advance(backtest->before, until);
+    if (backtest->shares && !rule_rival_differs(backtest->rival)) {
+        count_shared(backtest);
+        return;
+    }
+    if (backtest->shares)
+        part(backtest);
     simulation_advance(backtest->after, until);
     compare(backtest);
 }

@@ -14,6 +14,7 @@
 
 struct desk;
 struct rows;
+struct rule_rival;
 
 struct desk_settings {
     int64_t (*next_id)(void *arg); /* a number that no other object has */
@@ -28,6 +29,8 @@ struct desk_settings {
     void *may_run_arg; /* of both */
     /* A world that is the desk's facts, all of them: it is worked on in place. NULL: facts come as cases. */
     struct rows *world;
+    /* Another rule set that is watched, see rule_rival.h; NULL: none. */
+    struct rule_rival *rival;
 };
 
 /* A desk holds the facts of the contacts that one batch of events is about. */

@@ -8,6 +8,7 @@
 #include "domain/identity.h"
 #include "domain/replay.h"
 #include "domain/settlement.h"
+#include "domain/rule_rival.h"
 
 struct turn_state {
     struct scene *scene;
@@ -155,22 +156,33 @@ static void finish(struct turn_state *turn, const struct rule_info *rule, json_t
         scene->desk->settings.ran(scene->desk->settings.may_run_arg, rule->name);
 }
 
-static void run_one(struct turn_state *turn, size_t index, const struct rule_info *rule)
+/* Runs a rule on the facts as they are now. */
+static void ask(struct turn_state *turn, struct rule_set *rules, size_t index, struct rule_outcome *ret_outcome)
+{
+    struct scene *scene = turn->scene;
+    if (!turn->facts)
+        turn->facts = make_facts(scene);
+    rule_run(rules, index, scene->event, turn->facts, scene->desk->settings.reader, scene->now,
+             seed_of(scene->event_id, rule_set_rule(rules, index)->name), ret_outcome);
+}
+
+/* `beside` (may be NULL) is what the rival's version of the rule wants. True unless it failed. */
+static bool run_one(struct turn_state *turn, size_t index, const struct rule_outcome *beside)
 {
     struct scene *scene = turn->scene;
     struct desk *desk = scene->desk;
+    const struct rule_info *rule = rule_set_rule(desk->rules, index);
+    bool well = true;
     json_t *row = trace_row(turn, rule->name, "stopped");
     json_put_str(row, "file", rule->file);
     json_put_int(row, "line", rule->line);
     if (!turn->stopped && desk->settings.may_run && !desk->settings.may_run(desk->settings.may_run_arg, rule->name)) {
         json_put_str(row, "verdict", "quarantined");
     } else if (!turn->stopped) {
-        if (!turn->facts)
-            turn->facts = make_facts(scene);
         struct rule_outcome outcome;
-        memset(&outcome, 0, sizeof(outcome));
-        rule_run(desk->rules, index, scene->event, turn->facts, desk->settings.reader, scene->now,
-                 seed_of(scene->event_id, rule->name), &outcome);
+        ask(turn, desk->rules, index, &outcome);
+        if (beside)
+            rule_rival_compare(desk->settings.rival, &outcome, beside);
         if (json_array_size(outcome.effects) > 0)
             forget_facts(turn);
         json_put_int(row, "instructions", (int64_t)outcome.instructions);
@@ -178,9 +190,79 @@ static void run_one(struct turn_state *turn, size_t index, const struct rule_inf
         if (outcome.line > 0)
             json_put_int(row, "line", outcome.line);
         finish(turn, rule, row, &outcome);
+        well = !json_object_get(row, "error");
         rule_outcome_done(&outcome);
     }
     desk_log_add(desk, LOG_TRACES, row);
+    return well;
+}
+
+static bool is_too_deep(struct turn_state *turn)
+{
+    struct scene *scene = turn->scene;
+    struct desk *desk = scene->desk;
+    if (desk->settings.max_depth == 0 || scene->depth <= desk->settings.max_depth)
+        return false;
+    json_t *row = trace_row(turn, "answerd.depth", "stopped");
+    json_put_str(row, "error", "the chain of causes is too deep: rules make each other run in a circle");
+    desk_log_add(desk, LOG_TRACES, row);
+    scene->problem = "the chain of causes is too deep";
+    return true;
+}
+
+static void run_rules(struct turn_state *turn)
+{
+    struct scene *scene = turn->scene;
+    struct desk *desk = scene->desk;
+    size_t count = rule_set_count(desk->rules);
+    for (size_t i = 0; i < count; i++) {
+        const struct rule_info *rule = rule_set_rule(desk->rules, i);
+        if (!rule_matches(rule, scene->type))
+            continue;
+        if (is_too_deep(turn))
+            return;
+        if (replay_is_settled(scene, rule->name))
+            turn->stopped = turn->stopped || replay_has_stopped(scene, rule->name);
+        else
+            run_one(turn, i, NULL);
+    }
+}
+
+/* One rule while the other set is watched, too. */
+static void run_pair(struct turn_state *turn, const struct rule_pair *pair, bool is_own, bool is_other)
+{
+    struct rule_rival *rival = turn->scene->desk->settings.rival;
+    static const struct rule_outcome nothing = { .verdict = RULE_SKIPPED };
+    struct rule_outcome outcome = nothing;
+    bool compares = !pair->is_same && !turn->stopped;
+    if (compares && is_other)
+        ask(turn, rule_rival_rules(rival), pair->other_index, &outcome);
+    if (is_own) {
+        if (!run_one(turn, pair->own_index, compares ? &outcome : NULL))
+            rule_rival_note_failure(rival, pair);
+    } else if (compares) {
+        rule_rival_compare(rival, &nothing, &outcome);
+    }
+    rule_outcome_done(&outcome);
+}
+
+static void run_rules_beside(struct turn_state *turn)
+{
+    struct scene *scene = turn->scene;
+    struct rule_rival *rival = scene->desk->settings.rival;
+    const struct rule_pair *pairs;
+    size_t count = rule_rival_pairs(rival, &pairs);
+    for (size_t i = 0; i < count; i++) {
+        bool is_own = pairs[i].own && rule_matches(pairs[i].own, scene->type);
+        bool is_other = pairs[i].other && rule_matches(pairs[i].other, scene->type);
+        if (!is_own && !is_other)
+            continue;
+        if (is_too_deep(turn))
+            return;
+        if (json_object_get(scene->event, "timer"))
+            rule_rival_note_timer(rival);
+        run_pair(turn, &pairs[i], is_own, is_other);
+    }
 }
 
 static void run_agent_action(struct turn_state *turn)
@@ -211,22 +293,9 @@ void rule_turn_run(struct scene *scene)
     }
     if (scene->consumed || !desk->rules)
         return;
-    size_t count = rule_set_count(desk->rules);
-    for (size_t i = 0; i < count; i++) {
-        const struct rule_info *rule = rule_set_rule(desk->rules, i);
-        if (!rule_matches(rule, scene->type))
-            continue;
-        if (desk->settings.max_depth > 0 && scene->depth > desk->settings.max_depth) {
-            json_t *row = trace_row(&turn, "answerd.depth", "stopped");
-            json_put_str(row, "error", "the chain of causes is too deep: rules make each other run in a circle");
-            desk_log_add(desk, LOG_TRACES, row);
-            scene->problem = "the chain of causes is too deep";
-            return;
-        }
-        if (replay_is_settled(scene, rule->name))
-            turn.stopped = turn.stopped || replay_has_stopped(scene, rule->name);
-        else
-            run_one(&turn, i, rule);
-    }
+    if (desk->settings.rival && !scene->replay && !rule_rival_differs(desk->settings.rival))
+        run_rules_beside(&turn);
+    else
+        run_rules(&turn);
     forget_facts(&turn);
 }

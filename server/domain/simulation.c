@@ -23,7 +23,8 @@ static int64_t next_id(void *arg)
     return ++simulation->last_id;
 }
 
-struct simulation *simulation_new(struct rule_set *rules, const json_t *sources, unsigned max_depth)
+struct simulation *simulation_new(struct rule_set *rules, const json_t *sources, unsigned max_depth,
+                                  struct rule_rival *rival)
 {
     struct simulation *simulation = memory_new(sizeof(*simulation));
     simulation->rules = rules;
@@ -38,6 +39,7 @@ struct simulation *simulation_new(struct rule_set *rules, const json_t *sources,
         .sources = simulation->sources,
         .max_depth = simulation->max_depth,
         .world = memory_store_rows(simulation->store),
+        .rival = rival,
     };
     simulation->desk = desk_new(&settings, rules);
     simulation_begin(simulation, NULL);

@@ -23,9 +23,12 @@ struct outcome {
     msec_t at;
 };
 
+struct rule_rival;
 struct simulation;
 
-struct simulation *simulation_new(struct rule_set *rules, const json_t *sources, unsigned max_depth);
+/* `rival` (may be NULL) is told what its rules would do otherwise. */
+struct simulation *simulation_new(struct rule_set *rules, const json_t *sources, unsigned max_depth,
+                                  struct rule_rival *rival);
 void simulation_free(struct simulation *simulation);
 
 /* Empties the world. Then `seed` (may be NULL) is what was known of a contact before: a case as desk_add_case takes it. */

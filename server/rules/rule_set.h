@@ -75,6 +75,16 @@ bool rule_matches(const struct rule_info *rule, const char *event_type);
 json_t *rule_set_declaration(const struct rule_set *set, const char *kind, const char *name);
 json_t *rule_set_declarations(const struct rule_set *set, const char *kind); /* object by name, borrowed, never NULL */
 
+/* --- comparing two sets (rule_compare.c) --- */
+
+/* Is everything that rules can use besides themselves the same in both: libraries, data and declarations? */
+bool rule_sets_agree(const struct rule_set *a, const struct rule_set *b);
+/* Does a rule of one do the same as a rule of the other, given that the sets agree? It is the same text in the same file.
+ * False also when one cannot tell. */
+bool rule_is_same(const struct rule_set *a, size_t index_in_a, const struct rule_set *b, size_t index_in_b);
+
+/* --- running --- */
+
 /* What a rule may read besides the facts it gets. Results are new references; NULL means nothing found. */
 struct fact_reader {
     json_t *(*history)(void *arg, int64_t conversation_id, size_t limit);  /* messages, oldest first */
