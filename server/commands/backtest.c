@@ -1,14 +1,16 @@
 /* `answerd backtest`: what a candidate rule set would have done with recorded events, compared with the current one. */
+#include "commands/backtest_crew.h"
 #include "commands/backtest_report.h"
 #include "commands/rule_world.h"
-#include "domain/backtest.h"
 #include "store/backtest_store.h"
 #include "store/store.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#define MAX_THREADS 64
 #define DEFAULT_EXAMPLES 3
 #define DIFFERENCES_AT_ONCE 500
 
@@ -22,6 +24,7 @@ struct backtest_wish {
     struct option_texts budgets;
     bool json;
     int64_t examples;
+    int64_t threads;
 };
 
 /* The differences on their way into the tables. */
@@ -80,43 +83,40 @@ static void keep(void *arg, const struct difference *difference)
         keeper_flush(keeper);
 }
 
-static err_t run_events(struct backtest *backtest, struct backtest_stream *stream, int64_t expected, struct result *result,
-                        struct error *reterr)
+static err_t run_events(struct crew *crew, struct backtest_stream *stream, int64_t expected, struct error *reterr)
 {
     struct progress progress;
     progress_begin(&progress, "events", expected);
-    int64_t group = 0;
-    bool in_group = false;
     struct backtest_row row;
     err_t err;
     while ((err = backtest_store_next(stream, &row, reterr)) == ERR_NONE) {
-        if (!in_group || row.group_id != group) {
-            if (in_group)
-                backtest_end(backtest, result->until);
-            backtest_begin(backtest, row.contact_id, row.seed);
-            group = row.group_id;
-            in_group = true;
-            result->contacts += row.contact_id > 0;
-        }
-        if (simulation_takes(row.event)) {
-            backtest_event(backtest, row.event);
-            result->events++;
-        }
-        json_decref(row.event);
-        json_decref(row.seed);
+        crew_add(crew, &row);
         progress_step(&progress);
     }
-    if (in_group)
-        backtest_end(backtest, result->until);
     progress_end(&progress);
     return err == ERR_NOT_FOUND ? ERR_NONE : err;
 }
 
-static err_t run_backtest(struct pg *pg, const struct backtest_settings *settings, bool keeps, struct result *result,
+static err_t run_crew(const struct crew_settings *settings, struct backtest_stream *stream, int64_t expected,
+                      struct result *result, struct error *reterr)
+{
+    struct crew *crew = NULL;
+    err_t err = crew_start(settings, &crew, reterr);
+    if (err != ERR_NONE)
+        return err;
+    err = run_events(crew, stream, expected, reterr);
+    const struct crew_result found = crew_finish(crew);
+    result->events = found.events;
+    result->contacts = found.contacts;
+    result->report = found.report;
+    return err;
+}
+
+static err_t run_backtest(struct pg *pg, const struct crew_settings *settings, bool keeps, struct result *result,
                           struct error *reterr)
 {
     struct keeper keeper = { .pg = pg, .rows = json_array() };
-    struct backtest_settings wanted = *settings;
+    struct crew_settings wanted = *settings;
     struct backtest_stream *stream = NULL;
     int64_t expected = 0;
     err_t err = backtest_store_open(pg, result->since, result->until, keeps, &stream, &expected, reterr);
@@ -124,20 +124,18 @@ static err_t run_backtest(struct pg *pg, const struct backtest_settings *setting
         const struct backtest_run run = {
             .since = result->since,
             .until = result->until,
-            .before_rule_set = rule_set_version(settings->before),
-            .after_rule_set = rule_set_version(settings->after),
+            .before_rule_set = rule_set_version(settings->backtest.before),
+            .after_rule_set = rule_set_version(settings->backtest.after),
         };
-        wanted.on_difference = keep;
-        wanted.arg = &keeper;
+        /* Rows are numbered, and written through the connection that is read from. */
+        wanted.threads = 0;
+        wanted.backtest.on_difference = keep;
+        wanted.backtest.arg = &keeper;
         err = backtest_store_begin_run(pg, &run, &result->run_id, reterr);
         keeper.run_id = result->run_id;
     }
-    if (err == ERR_NONE) {
-        struct backtest *backtest = backtest_new(&wanted);
-        err = run_events(backtest, stream, expected, result, reterr);
-        result->report = backtest_report(backtest);
-        backtest_free(backtest);
-    }
+    if (err == ERR_NONE)
+        err = run_crew(&wanted, stream, expected, result, reterr);
     if (err == ERR_NONE && keeps) {
         keeper_flush(&keeper);
         err = keeper.error.code;
@@ -213,12 +211,19 @@ static int compare_rules(const struct command *command, const struct backtest_wi
     struct error e = { .code = ERR_NONE };
     json_t *sources = rule_world_sources(config);
     if (exit_code == EXIT_OK) {
-        const struct backtest_settings settings = {
-            .before = before.set,
-            .after = after.set,
-            .sources = sources,
-            .max_depth = config->engine.max_depth,
-            .max_examples = (size_t)wish->examples,
+        const struct crew_settings settings = {
+            .backtest = {
+                .before = before.set,
+                .after = after.set,
+                .sources = sources,
+                .max_depth = config->engine.max_depth,
+                .max_examples = (size_t)wish->examples,
+            },
+            .before = before.sources,
+            .after = after.sources,
+            .limits = rule_world_limits(config),
+            .until = result->until,
+            .threads = (size_t)wish->threads,
         };
         msec_t began = clock_steady();
         if (store_check_schema(pg, &e) != ERR_NONE || run_backtest(pg, &settings, wish->sql, result, &e) != ERR_NONE)
@@ -244,8 +249,11 @@ static int compare_rules(const struct command *command, const struct backtest_wi
 static int run_backtest_command(const struct command *command, int argc, char **argv)
 {
     struct backtest_wish wish = { .since = "7d", .until = "now", .examples = DEFAULT_EXAMPLES };
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    wish.threads = processors < 1 ? 1 : processors > MAX_THREADS ? MAX_THREADS : processors;
     void *const values[] = { &wish.config_path, &wish.rules, &wish.against, &wish.since, &wish.until,
-                             &wish.sql,         &wish.budgets, &wish.json,  &wish.examples };
+                             &wish.sql,         &wish.budgets, &wish.json,  &wish.examples,
+                             &wish.threads };
     int operands, exit_code;
     if (!options_parse(command, argc, argv, values, &operands, &exit_code))
         return exit_code;
@@ -255,6 +263,8 @@ static int run_backtest_command(const struct command *command, int argc, char **
         return command_usage_error(command, "needs --rules DIR, the candidate");
     if (wish.examples < 0 || wish.examples > 1000)
         return command_usage_error(command, "--limit-examples is between 0 and 1000");
+    if (wish.threads < 0 || wish.threads > MAX_THREADS)
+        return command_usage_error(command, "--threads is between 0 and %d", MAX_THREADS);
     struct result result = { .since = 0 };
     msec_t now = clock_now();
     if (!parse_moment(wish.since, now, &result.since) || !parse_moment(wish.until, now, &result.until))
@@ -288,6 +298,7 @@ static const struct command_option options[] = {
     { "budget", OPTION_TEXTS, "LIMIT", "fail when exceeded: sends:+5%, tags:0, differences:0; may be repeated" },
     { "json", OPTION_FLAG, NULL, "print one JSON object" },
     { "limit-examples", OPTION_NUMBER, "N", "examples for each rule and kind; 3 when not given" },
+    { "threads", OPTION_NUMBER, "N", "how many work; as many as there are processors when not given, one with --sql" },
     { NULL, OPTION_FLAG, NULL, NULL },
 };
 

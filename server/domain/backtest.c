@@ -24,7 +24,9 @@ struct backtest {
     json_t *seed;             /* of this contact, and its events so far: what `after` has to catch up with */
     json_t *events;
     int64_t contact_id;
-    json_t *totals; /* object: "RULE\nKIND" -> {rule, kind, before, after, added, removed, changed, examples} */
+    int64_t order;
+    json_t *totals; /* object: "RULE\nKIND" -> {rule, kind, before, after, added, removed, changed, examples}; examples
+                    * have their contact's "order" */
     json_t *last_total;
     const char *last_kind;
     char last_rule[128];
@@ -63,24 +65,31 @@ void backtest_free(struct backtest *backtest)
 
 /* --- counting ------------------------------------------------------------------------------------------------------ */
 
-static json_t *total_of(struct backtest *backtest, const struct outcome *outcome)
+static const char *const counts[] = { "before", "after", "added", "removed", "changed" };
+
+static json_t *find_total(struct backtest *backtest, const char *rule, const char *kind)
 {
-    if (backtest->last_total && backtest->last_kind == outcome->kind &&
-        strcmp(backtest->last_rule, outcome->rule) == 0)
-        return backtest->last_total;
     char key[256];
-    snprintf(key, sizeof(key), "%s\n%s", outcome->rule, outcome->kind);
+    snprintf(key, sizeof(key), "%s\n%s", rule, kind);
     json_t *total = json_object_get(backtest->totals, key);
     if (!total) {
-        static const char *const counts[] = { "before", "after", "added", "removed", "changed" };
         total = json_object();
-        json_put_str(total, "rule", outcome->rule);
-        json_put_str(total, "kind", outcome->kind);
+        json_put_str(total, "rule", rule);
+        json_put_str(total, "kind", kind);
         for (size_t i = 0; i < ARRAY_LEN(counts); i++)
             json_put_int(total, counts[i], 0);
         json_put(total, "examples", json_array());
         json_put(backtest->totals, key, total);
     }
+    return total;
+}
+
+static json_t *total_of(struct backtest *backtest, const struct outcome *outcome)
+{
+    if (backtest->last_total && backtest->last_kind == outcome->kind &&
+        strcmp(backtest->last_rule, outcome->rule) == 0)
+        return backtest->last_total;
+    json_t *total = find_total(backtest, outcome->rule, outcome->kind);
     backtest->last_total = total;
     backtest->last_kind = outcome->kind;
     snprintf(backtest->last_rule, sizeof(backtest->last_rule), "%s", outcome->rule);
@@ -119,6 +128,7 @@ static void found(struct backtest *backtest, const struct outcome *before, const
     json_t *examples = json_array_at(total, "examples");
     if (json_array_size(examples) < backtest->settings.max_examples) {
         json_t *example = json_object();
+        json_put_int(example, "order", backtest->order);
         json_put_str(example, "change", difference_name(difference.kind));
         json_put_int(example, "event", any->event);
         json_put_int(example, "contact", backtest->contact_id);
@@ -257,9 +267,10 @@ static void count_shared(struct backtest *backtest)
 
 /* --- running ------------------------------------------------------------------------------------------------------- */
 
-void backtest_begin(struct backtest *backtest, int64_t contact_id, const json_t *seed)
+void backtest_begin(struct backtest *backtest, int64_t contact_id, int64_t order, const json_t *seed)
 {
     backtest->contact_id = contact_id;
+    backtest->order = order;
     backtest->shares = backtest->rival != NULL;
     simulation_begin(backtest->before, seed);
     if (!backtest->shares) {
@@ -319,6 +330,45 @@ void backtest_end(struct backtest *backtest, msec_t until)
     compare(backtest);
 }
 
+/* Both lists are in the order of contacts. */
+static json_t *first_examples(const json_t *left, const json_t *right, size_t max)
+{
+    json_t *merged = json_array();
+    size_t l = 0, r = 0;
+    while (json_array_size(merged) < max && (l < json_array_size(left) || r < json_array_size(right))) {
+        json_t *a = json_array_get(left, l), *b = json_array_get(right, r);
+        bool takes_left = a && (!b || json_int(a, "order", 0) < json_int(b, "order", 0));
+        json_array_append(merged, takes_left ? a : b);
+        l += takes_left;
+        r += !takes_left;
+    }
+    return merged;
+}
+
+void backtest_merge(struct backtest *into, const struct backtest *from)
+{
+    const char *key;
+    json_t *total;
+    json_object_foreach(from->totals, key, total)
+    {
+        json_t *sum = find_total(into, json_str_or(total, "rule", ""), json_str_or(total, "kind", ""));
+        for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+            json_put_int(sum, counts[i], json_int(sum, counts[i], 0) + json_int(total, counts[i], 0));
+        json_put(sum, "examples",
+                 first_examples(json_array_at(sum, "examples"), json_array_at(total, "examples"),
+                                into->settings.max_examples));
+    }
+}
+
+static json_t *without_order(const json_t *total)
+{
+    json_t *copy = json_deep_copy(total);
+    size_t index;
+    json_t *example;
+    json_array_foreach(json_array_at(copy, "examples"), index, example) json_object_del(example, "order");
+    return copy;
+}
+
 static int compare_texts(const void *left, const void *right)
 {
     return strcmp(*(const char *const *)left, *(const char *const *)right);
@@ -326,7 +376,6 @@ static int compare_texts(const void *left, const void *right)
 
 json_t *backtest_report(const struct backtest *backtest)
 {
-    static const char *const counts[] = { "before", "after", "added", "removed", "changed" };
     json_t *report = json_object(), *rules = json_array(), *kinds = json_object();
     size_t size = json_object_size(backtest->totals), at = 0;
     const char **keys = memory_new((size + 1) * sizeof(*keys));
@@ -336,7 +385,7 @@ json_t *backtest_report(const struct backtest *backtest)
     qsort(keys, size, sizeof(*keys), compare_texts);
     for (size_t i = 0; i < size; i++) {
         total = json_object_get(backtest->totals, keys[i]);
-        json_array_append_new(rules, json_deep_copy(total));
+        json_array_append_new(rules, without_order(total));
         const char *kind = json_str_or(total, "kind", "");
         if (!json_object_get(kinds, kind))
             json_put(kinds, kind, json_object());

@@ -34,11 +34,15 @@ struct backtest_settings {
 struct backtest *backtest_new(const struct backtest_settings *settings);
 void backtest_free(struct backtest *backtest);
 
-/* The next contact. `seed` (may be NULL): what was known of them before the first event, a case. */
-void backtest_begin(struct backtest *backtest, int64_t contact_id, const json_t *seed);
+/* The next contact. `order`: its place among all contacts, which rises; examples are those of the first contacts that
+ * have some. `seed` (may be NULL): what was known of them before the first event, a case. */
+void backtest_begin(struct backtest *backtest, int64_t contact_id, int64_t order, const json_t *seed);
 void backtest_event(struct backtest *backtest, const json_t *event);
 /* Lets what the contact's events began go on until then, and compares. */
 void backtest_end(struct backtest *backtest, msec_t until);
+
+/* Adds what another backtest, of other contacts and with the same settings, has found. */
+void backtest_merge(struct backtest *into, const struct backtest *from);
 
 /* {"rules": [{rule, kind, before, after, added, removed, changed, examples: [{change, event, contact, name, before,
  * after, before_at, after_at}]}], "kinds": {kind: {before, after, added, removed, changed}}}, sorted by rule and kind;

@@ -61,33 +61,25 @@ err_t backtest_store_open(struct pg *pg, msec_t since, msec_t until, bool keep, 
 err_t backtest_store_next(struct backtest_stream *stream, struct backtest_row *ret_row, struct error *reterr)
 {
     static const char fetch_sql[] = "FETCH FORWARD 2000 FROM backtest_events";
-    for (;;) {
-        if (!stream->chunk || stream->row == pg_rows(stream->chunk)) {
-            pg_result_free(&stream->chunk);
-            stream->row = 0;
-            err_t err = pg_run(stream->pg, fetch_sql, NULL, 0, &stream->chunk, reterr);
-            if (err != ERR_NONE) {
-                return err;
-            }
-            if (pg_rows(stream->chunk) == 0) {
-                return fail(reterr, ERR_NOT_FOUND, "there are no more events");
-            }
+    if (!stream->chunk || stream->row == pg_rows(stream->chunk)) {
+        pg_result_free(&stream->chunk);
+        stream->row = 0;
+        err_t err = pg_run(stream->pg, fetch_sql, NULL, 0, &stream->chunk, reterr);
+        if (err != ERR_NONE) {
+            return err;
         }
-        size_t row = stream->row++;
-        struct backtest_row found = {
-            .contact_id = pg_int8(stream->chunk, row, 0),
-            .group_id = pg_int8(stream->chunk, row, 1),
-        };
-        if (json_parse(pg_text(stream->chunk, row, 3), &found.event, NULL) != ERR_NONE) {
-            continue;
+        if (pg_rows(stream->chunk) == 0) {
+            return fail(reterr, ERR_NOT_FOUND, "there are no more events");
         }
-        if (!pg_is_null(stream->chunk, row, 2) &&
-            json_parse(pg_text(stream->chunk, row, 2), &found.seed, NULL) != ERR_NONE) {
-            found.seed = NULL;
-        }
-        *ret_row = found;
-        return ERR_NONE;
     }
+    size_t row = stream->row++;
+    *ret_row = (struct backtest_row){
+        .contact_id = pg_int8(stream->chunk, row, 0),
+        .group_id = pg_int8(stream->chunk, row, 1),
+        .seed = pg_text(stream->chunk, row, 2),
+        .event = pg_text(stream->chunk, row, 3),
+    };
+    return ERR_NONE;
 }
 
 err_t backtest_store_close(struct backtest_stream *stream, struct error *reterr)

@@ -18,10 +18,10 @@ err_t backtest_store_open(struct pg *pg, msec_t since, msec_t until, bool keep, 
 struct backtest_row {
     int64_t contact_id; /* 0: nobody known */
     int64_t group_id;   /* the same for all events of one contact, which follow each other */
-    json_t *seed;       /* new reference or NULL; with the first event of a contact that was known before */
-    json_t *event;      /* new reference */
+    struct bytes seed;  /* JSON, borrowed until the next call; with the first event of a contact that was known before */
+    struct bytes event; /* JSON, borrowed until the next call */
 };
-/* The next event; ERR_NOT_FOUND at the end. A document that cannot be read is skipped. */
+/* The next event; ERR_NOT_FOUND at the end. */
 err_t backtest_store_next(struct backtest_stream *stream, struct backtest_row *ret_row, struct error *reterr) MUST_CHECK;
 /* Commits. */
 err_t backtest_store_close(struct backtest_stream *stream, struct error *reterr) MUST_CHECK;

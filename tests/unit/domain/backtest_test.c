@@ -109,7 +109,7 @@ static void test_differences_are_told_apart(void **state)
     struct backtest *backtest =
         begin(&sets, RULE("c:send { text = 'hello' } c:tag('old') c:note('same')"),
               RULE("c:send { text = 'good day' } c:note('same') if e.message.text == 'b' then c:send { text = 'more' } end"));
-    backtest_begin(backtest, 7, NULL);
+    backtest_begin(backtest, 7, 1, NULL);
     message(backtest, 1, "whatsapp:1", "a", BEGINNING);
     message(backtest, 2, "whatsapp:1", "b", BEGINNING + HOUR);
     backtest_end(backtest, BEGINNING + 2 * HOUR);
@@ -137,7 +137,7 @@ static void test_time_and_window(void **state)
     snprintf(before, sizeof(before), "%s%s", timer, RULE("c:after('2h', 'check')"));
     snprintf(after, sizeof(after), "%s%s", timer, RULE("c:after('30h', 'check')"));
     struct backtest *backtest = begin(&sets, before, after);
-    backtest_begin(backtest, 7, NULL);
+    backtest_begin(backtest, 7, 1, NULL);
     message(backtest, 1, "whatsapp:1", "a", BEGINNING);
     backtest_end(backtest, BEGINNING + 48 * HOUR);
     json_t *report = backtest_report(backtest);
@@ -157,7 +157,7 @@ static void test_worlds_are_apart(void **state)
     for (int contact = 1; contact <= 50; contact++) {
         char from[64];
         snprintf(from, sizeof(from), "whatsapp:%d", contact % 2); /* the same handle again is somebody new all the same */
-        backtest_begin(backtest, contact, NULL);
+        backtest_begin(backtest, contact, 1, NULL);
         for (int n = 0; n < 40; n++) {
             char text[64];
             snprintf(text, sizeof(text), "%d.%d", contact, n);
@@ -178,7 +178,7 @@ static void test_a_long_history(void **state)
     (void)state;
     struct sets sets;
     struct backtest *backtest = begin(&sets, RULE("c:send { text = 'x' }"), RULE("c:send { text = 'y' }"));
-    backtest_begin(backtest, 1, NULL);
+    backtest_begin(backtest, 1, 1, NULL);
     for (int n = 0; n < 2500; n++) {
         char text[64];
         snprintf(text, sizeof(text), "%d", n);
