@@ -30,6 +30,8 @@ static bool class_has(unsigned char letter, unsigned char c)
         return upper;
     case 'w':
         return upper || lower || digit;
+    case 'z':
+        return c == 0; /* deprecated since Lua 5.2, and still there */
     default: /* 'x' */
         return digit || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
     }
@@ -37,7 +39,7 @@ static bool class_has(unsigned char letter, unsigned char c)
 
 static bool is_class(unsigned char letter)
 {
-    return letter != 0 && strchr("acdglpsuwxACDGLPSUWX", letter) != NULL;
+    return letter != 0 && strchr("acdglpsuwxzACDGLPSUWXZ", letter) != NULL;
 }
 
 static void set_add(uint64_t set[4], unsigned char c)

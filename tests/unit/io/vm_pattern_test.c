@@ -152,10 +152,10 @@ static unsigned draw(unsigned *seed, unsigned below)
 static void random_patterns(void **state)
 {
     (void)state;
-    static const char *const pieces[] = { "a",    "b",     "a*",   "b+",     "a-",   ".-",    ".*",  ".",
-                                          "[ab]", "[^a]+", "%a",   "%d",     "(",    ")",     "()",  "(a",
-                                          "b)",   "^",     "$",    "%1",     "%b()", "%f[b]", "c?",  "%w",
-                                          "%s*",  "[a-c",  "[%s]", "[^%w]-", "%%",   "%.",    "x-y", "%f[%W]" };
+    static const char *const pieces[] = { "a",      "b",  "a*",   "b+",    "a-",     ".-", ".*",  ".",    "[ab]",
+                                          "[^a]+",  "%a", "%d",   "(",     ")",      "()", "(a",  "b)",   "^",
+                                          "$",      "%1", "%b()", "%f[b]", "c?",     "%w", "%s*", "[a-c", "[%s]",
+                                          "[^%w]-", "%%", "%.",   "x-y",   "%f[%W]", "%z", "%Z" };
     static const char *const replacements[] = { "", "%0", "%1", "<%1>", "%2", "%%", "z" };
     struct pair pair;
     unsigned seed = 7;
