@@ -203,24 +203,32 @@ static void check_tls(struct loading *loading)
     make_all_absolute(loading, config->http.tls_keys);
 }
 
-static void check_proxies(struct loading *loading)
+/* Reads the networks that the setting `section`.`name` lists. */
+static void read_networks(struct loading *loading, const char *section, const char *name, const json_t *written,
+                          struct http_networks *networks)
 {
-    struct config *config = loading->config;
-    size_t count = json_array_size(config->http.trusted_proxies);
-    config->http.proxies.list = memory_new((count + 1) * sizeof(*config->http.proxies.list));
+    size_t count = json_array_size(written);
+    networks->list = memory_new((count + 1) * sizeof(*networks->list));
     for (size_t i = 0; i < count; i++) {
-        struct http_network *network = &config->http.proxies.list[config->http.proxies.count];
         struct error e;
-        if (http_network_parse(bytes_of(json_string_value(json_array_get(config->http.trusted_proxies, i))), network,
-                               &e) == ERR_NONE) {
-            config->http.proxies.count++;
+        if (http_network_parse(bytes_of(json_string_value(json_array_get(written, i))),
+                               &networks->list[networks->count], &e) == ERR_NONE) {
+            networks->count++;
         } else {
             char text[400];
-            snprintf(text, sizeof(text), "http.trusted_proxies: %.300s", e.text);
-            loading_add_problem(loading, loading_line_of_key(loading, "trusted_proxies", 1), text);
+            snprintf(text, sizeof(text), "%s.%s: %.300s", section, name, e.text);
+            loading_add_problem(loading, loading_line_of_key(loading, name, 1), text);
         }
     }
-    if (config->http.require_https && count == 0 && json_array_size(config->http.tls_certificates) == 0)
+}
+
+static void check_networks(struct loading *loading)
+{
+    struct config *config = loading->config;
+    read_networks(loading, "http", "trusted_proxies", config->http.trusted_proxies, &config->http.proxies);
+    read_networks(loading, "deliver", "allowed_networks", config->deliver.allowed_networks, &config->deliver.allowed);
+    if (config->http.require_https && json_array_size(config->http.trusted_proxies) == 0 &&
+        json_array_size(config->http.tls_certificates) == 0)
         loading_problem(loading, loading_line_of_key(loading, "require_https", 1),
                         "http.require_https would refuse everything: there is neither TLS nor a trusted proxy\n"
                         "HINT: set http.tls, or http.trusted_proxies to the proxy's address");
@@ -242,7 +250,7 @@ static void check_together(struct loading *loading)
     check_listen(loading, "listen", config->http.listen);
     check_listen(loading, "admin", config->http.admin_listen);
     check_tls(loading);
-    check_proxies(loading);
+    check_networks(loading);
     if (config->retention.months == 1 || config->retention.months == 2)
         loading_problem(
             loading, loading_line_of_key(loading, "months", 1),
@@ -360,6 +368,7 @@ void config_free(struct config *config)
     }
     free(config->sources);
     free(config->http.proxies.list);
+    free(config->deliver.allowed.list);
     settings_done(config);
     free(config->path);
     free(config);

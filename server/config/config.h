@@ -73,6 +73,8 @@ struct config {
         msec_t poll_ms;
         msec_t settle_ms;             /* how long an unknown outcome waits for the provider's echo */
         bool allow_private_addresses; /* outgoing webhooks to private addresses */
+        json_t *allowed_networks;     /* array of networks as written */
+        struct http_networks allowed; /* the same, read: private ones that outgoing webhooks may call */
     } deliver;
 
     struct {

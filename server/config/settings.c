@@ -96,7 +96,9 @@ const struct setting settings[] = {
     { "deliver", "settle", CONFIG_DURATION, "5m", SECOND, DAY, FIELD(deliver.settle_ms),
       "how long a send with an unknown outcome waits for the provider's report" },
     { "deliver", "allow_private_addresses", CONFIG_BOOL, "false", 0, 0, FIELD(deliver.allow_private_addresses),
-      "let outgoing webhooks call private, loopback and link-local addresses" },
+      "let outgoing webhooks call private, loopback and link-local addresses, all of them" },
+    { "deliver", "allowed_networks", CONFIG_TEXTS, "", 0, 0, FIELD(deliver.allowed_networks),
+      "private address or network that outgoing webhooks may call all the same, or a list, like 10.1.2.0/24" },
 
     { "rules", "directory", CONFIG_TEXT, "rules", 0, 0, FIELD(rules.directory),
       "folder of the rules; relative to the configuration file" },

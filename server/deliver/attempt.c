@@ -226,6 +226,7 @@ static void attempt_send(struct attempt *attempt, struct outgoing_request *call,
         .body = buf_bytes(&call->body),
         .timeout_ms = timeout_ms,
         .forbid_private_addresses = guard_addresses,
+        .allowed_networks = &attempt->context->config->deliver.allowed,
     };
     http_client_send(attempt->context->client, &request, attempt_ended, attempt);
     outgoing_request_done(call);
@@ -312,6 +313,6 @@ size_t attempt_count_to(const struct attempt_context *context, const char *sourc
 void attempt_drop_all(struct attempt_context *context)
 {
     while (context->first != NULL) {
-        attempt_free(context->first);
+        attempt_free(context->first); /* NOLINT(clang-analyzer-unix.Malloc): takes it off the list */
     }
 }

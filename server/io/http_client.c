@@ -21,6 +21,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/http_address.h"
+#include "io/http_forwarded.h"
 
 #define DEFAULT_TIMEOUT_MS 15000
 #define CONNECT_TIMEOUT_MS 10000
@@ -40,6 +41,7 @@ struct transfer {
     msec_t started_us;
     msec_t retry_after_ms;
     bool forbid_private_addresses;
+    const struct http_networks *allowed_networks;
     bool refused_address;
     bool not_started; /* libcurl did not take it */
 };
@@ -102,11 +104,18 @@ static size_t read_header(char *line, size_t size, size_t count, void *arg)
     return size * count;
 }
 
+static bool may_reach(const struct transfer *t, const struct sockaddr *address)
+{
+    struct http_address plain;
+    return http_address_is_public(address) ||
+           (http_address_of(address, &plain) && http_networks_have(t->allowed_networks, &plain));
+}
+
 /* After the name was looked up: a name that leads to a private address cannot get around the check. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct transfer *t = arg;
-    if (purpose == CURLSOCKTYPE_IPCXN && t->forbid_private_addresses && !http_address_is_public(&address->addr)) {
+    if (purpose == CURLSOCKTYPE_IPCXN && t->forbid_private_addresses && !may_reach(t, &address->addr)) {
         t->refused_address = true;
         return CURL_SOCKET_BAD;
     }
@@ -276,6 +285,7 @@ void http_client_send(struct http_client *client, const struct http_client_reque
     t->started_us = clock_steady_us();
     t->retry_after_ms = -1;
     t->forbid_private_addresses = request->forbid_private_addresses || client->settings.forbid_private_addresses;
+    t->allowed_networks = request->allowed_networks;
     buf_init(&t->body, request->body.len);
     buf_add_bytes(&t->body, request->body);
     buf_init(&t->answer, client->settings.max_answer_bytes);
@@ -328,7 +338,7 @@ void http_client_free(struct http_client *client)
         return;
     while (client->transfers) {
         struct transfer *t = client->transfers;
-        unlink_transfer(t);
+        unlink_transfer(t); /* NOLINT(clang-analyzer-unix.Malloc): the list goes on with the next */
         curl_multi_remove_handle(client->multi, t->easy);
         transfer_free(t);
     }

@@ -12,6 +12,7 @@
 #include "base/error.h"
 
 struct http_client;
+struct http_networks;
 
 void http_client_start(void); /* once, from main, before threads */
 
@@ -50,6 +51,7 @@ struct http_client_request {
     struct bytes body;          /* copied */
     msec_t timeout_ms;          /* in all; default 15 s */
     bool forbid_private_addresses;
+    const struct http_networks *allowed_networks; /* of private addresses; borrowed until it is done; may be NULL */
 };
 
 /* Starts a transfer; `done` is called exactly once, from http_client_wait(). */

@@ -62,6 +62,24 @@ bool http_address_parse(struct bytes text, struct http_address *ret_address)
     return parse_bare(text, ret_address);
 }
 
+bool http_address_of(const struct sockaddr *address, struct http_address *ret_address)
+{
+    if (address->sa_family == AF_INET) {
+        struct sockaddr_in ipv4;
+        memcpy(&ipv4, address, sizeof(ipv4));
+        memcpy(ret_address->bytes, mapped, sizeof(mapped));
+        memcpy(ret_address->bytes + sizeof(mapped), &ipv4.sin_addr, sizeof(ipv4.sin_addr));
+        return true;
+    }
+    if (address->sa_family == AF_INET6) {
+        struct sockaddr_in6 ipv6;
+        memcpy(&ipv6, address, sizeof(ipv6));
+        memcpy(ret_address->bytes, &ipv6.sin6_addr, sizeof(ipv6.sin6_addr));
+        return true;
+    }
+    return false;
+}
+
 void http_address_print(const struct http_address *address, char ret_text[HTTP_ADDRESS_TEXT_SIZE])
 {
     bool ipv4 = is_ipv4(address);

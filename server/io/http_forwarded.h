@@ -25,6 +25,11 @@ struct http_network {
 
 #define HTTP_ADDRESS_TEXT_SIZE 48
 
+struct sockaddr;
+
+/* False when it is of another family than IPv4 and IPv6. */
+bool http_address_of(const struct sockaddr *address, struct http_address *ret_address);
+
 /* An IPv4 or IPv6 address; also "address:port", "[address]:port" and with a zone ("%eth0"), as proxies write them. */
 bool http_address_parse(struct bytes text, struct http_address *ret_address);
 void http_address_print(const struct http_address *address, char ret_text[HTTP_ADDRESS_TEXT_SIZE]);

@@ -71,6 +71,24 @@ test('an outgoing webhook reaches no private address, however it is written', as
   }
 })
 
+test('a private network that the configuration names may be called, and no other', async () => {
+  const endpoints = { inside: `http://127.0.0.5:${port}/inside`, mapped: `http://[::ffff:127.0.0.5]:${port}/mapped`, outside: `http://127.0.0.6:${port}/outside` }
+  const system = await System.start({
+    rules: null, allowPrivateAddresses: false, deliverSettings: 'allowed_networks = { "127.0.0.4/31", "10.9.0.0/16" }', files: { 'tell.lua': tell(endpoints) },
+  })
+  try {
+    await system.post('telegram', telegram.message(1, 'hello'))
+    await until('all attempts', async () => (await system.value('SELECT count(DISTINCT delivery_id)::int FROM attempt')) === 3)
+    const states = Object.fromEntries((await system.rows('SELECT endpoint, state FROM delivery')).map((row) => [row.endpoint, row.state]))
+    assert.equal(states.inside, 'sent')
+    assert.equal(states.mapped, 'sent')
+    assert.notEqual(states.outside, 'sent')
+    assert.deepEqual(requests.filter((url) => /side|mapped/.test(url)).sort(), ['/inside', '/mapped'])
+  } finally {
+    await system.stop()
+  }
+})
+
 test('a redirect is not followed', async () => {
   const system = await System.start({ rules: null, files: { 'tell.lua': tell({ redirecting: `http://127.0.0.1:${port}/redirect` }) } })
   try {

@@ -117,7 +117,7 @@ static void all_kinds_of_values(void **state)
              "       max_header = 2048, tls = { certificate = 'a.pem', key = '/b.pem' } }\n"
              "database { url = env('CONFIG_TEST_UNSET', 'postgres:///x') }\n"
              "engine { threads = '3' }\n"
-             "deliver { allow_private_addresses = true }\n"
+             "deliver { allow_private_addresses = true, allowed_networks = { '10.1.0.0/16', '::1' } }\n"
              "rules { directory = '/srv/rules', max_memory = '128MiB' }\n"
              "retention { months = 13 }\n"
              "log { level = 'debug', json = true }\n"
@@ -133,6 +133,8 @@ static void all_kinds_of_values(void **state)
     assert_string_equal(config->database.url, "postgres:///x");
     assert_int_equal(config->engine.threads, 3);
     assert_true(config->deliver.allow_private_addresses);
+    assert_int_equal(config->deliver.allowed.count, 2);
+    assert_int_equal(config->deliver.allowed.list[0].bits, 112);
     assert_string_equal(config->rules.directory, "/srv/rules");
     assert_int_equal(config->rules.max_memory_bytes, 128 * 1024 * 1024);
     assert_int_equal(config->retention.months, 13);
@@ -201,6 +203,7 @@ static void problems_have_places(void **state)
     expect_problem("engine { threads = 0 }", 1, "it may be from 1 to 64");
     expect_problem("engine { threads = 1.5 }", 1, "must be a whole number");
     expect_problem("engine { threads = '2x' }", 1, "must be a whole number");
+    expect_problem("deliver { allowed_networks = '10.0.0.1/8' }", 1, "has bits after its prefix");
     expect_problem("deliver { allow_private_addresses = 'yes' }", 1, "must be true or false");
     expect_problem("log { level = 'loud' }", 1, "must be debug, info, warn or error");
     expect_problem("retention { months = 1 }", 1, "at least 3");

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/macros.h"
 #include "io/http_address.h"
+#include "io/http_forwarded.h"
 
 /* --- a server that follows a script ----------------------------------------------------------------------------- */
 
@@ -295,6 +296,20 @@ static void test_private_addresses(void **state)
     assert_int_equal(seen.exchange.outcome, HTTP_NOT_SENT);
     assert_string_equal(seen.exchange.error, "the address is not public");
     assert_int_equal(atomic_load(&requests), before);
+
+    /* Unless it lies in a network that is named. */
+    struct http_network network;
+    struct error e;
+    const struct http_networks allowed = { &network, 1 };
+    struct http_client_request to_allowed = request;
+    to_allowed.allowed_networks = &allowed;
+    assert_int_equal(http_network_parse(BYTES_LITERAL("127.0.0.2"), &network, &e), ERR_NONE);
+    transfer(client, &to_allowed, &seen);
+    assert_string_equal(seen.exchange.error, "the address is not public");
+    assert_int_equal(http_network_parse(BYTES_LITERAL("127.0.0.0/8"), &network, &e), ERR_NONE);
+    transfer(client, &to_allowed, &seen);
+    assert_int_equal(seen.exchange.outcome, HTTP_ANSWERED);
+    assert_int_equal(atomic_load(&requests), before + 1);
     http_client_free(client);
 }
 
