@@ -52,7 +52,7 @@ elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
     target_compile_definitions(answerd_flags INTERFACE _FORTIFY_SOURCE=2)
 endif()
 if(ANSWERD_COVERAGE)
-    target_compile_options(answerd_flags INTERFACE --coverage -O0)
+    target_compile_options(answerd_flags INTERFACE --coverage -fprofile-update=atomic -O0)
     target_link_options(answerd_flags INTERFACE --coverage)
 endif()
 

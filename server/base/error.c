@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-err_t fail(struct error *e, err_t code, const char *format, ...)
+err_t(fail)(struct error *e, err_t code, const char *format, ...)
 {
     if (e) {
         /* Formatted aside: the values may point into `e` itself, when a function adds to the text of another. */

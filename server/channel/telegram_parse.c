@@ -144,7 +144,7 @@ static void put_payment(struct update *u, const char *type, const json_t *paymen
     event_copy(doc, "amount", payment, "total_amount", JSON_INTEGER);
     char currency[8] = "";
     const char *given = json_str_or(payment, "currency", "");
-    for (size_t i = 0; given[i] && i < sizeof(currency) - 1; i++) {
+    for (size_t i = 0; i < sizeof(currency) - 1 && given[i]; i++) {
         currency[i] = (char)(given[i] >= 'A' && given[i] <= 'Z' ? given[i] + 32 : given[i]);
     }
     json_put_str(doc, "currency", currency);

@@ -42,7 +42,7 @@ void whatsapp_parse_status(const struct whatsapp_change *change, json_t *status)
         const char *participant = json_str(status, "recipient_participant_id");
         buf_addf(&key, "%s:%s%s%s", id, state, participant ? ":" : "", participant ? participant : "");
     }
-    if (key.len == 0 || key.overflowed || !is_known_state(state)) {
+    if (key.len == 0 || key.overflowed || !state || !is_known_state(state)) {
         json_t *event = whatsapp_add_unknown(change, "statuses", key.overflowed ? NULL : key.ptr, at, status);
         whatsapp_put_contact(event, change, &person);
         return;

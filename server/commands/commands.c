@@ -38,7 +38,6 @@ const struct command *const commands[] = {
     NULL,
 };
 
-#define MAX_COMMANDS 64
 
 const struct command *command_find(const char *name)
 {
@@ -97,9 +96,9 @@ void command_print_overview(void)
 
 static int unknown_command(const char *name)
 {
-    const char *names[MAX_COMMANDS + 1];
+    const char *names[ARRAY_LEN(commands)];
     size_t count = 0;
-    for (; commands[count] && count < MAX_COMMANDS; count++)
+    for (; commands[count]; count++)
         names[count] = commands[count]->name;
     names[count] = NULL;
     const char *nearest = text_nearest(name, names);

@@ -135,6 +135,7 @@ static json_t *make_report(const struct dry_run *run, int64_t count)
         if (size < ARRAY_LEN(keys))
             keys[size++] = key;
     }
+    // cppcheck-suppress uninitvar ; it thinks of a loop that does not run
     qsort(keys, size, sizeof(*keys), compare_texts);
     json_t *report = json_object(), *rules = json_array();
     json_put_int(report, "events", count);

@@ -68,7 +68,7 @@ static json_t *stranger(const struct world *world, const json_t *from, const cha
     json_t *person = world_person_of_fields(from ? from : somebody);
     json_decref(somebody);
     const char *primary = json_string_value(json_array_get(json_array_at(person, "identities"), 0));
-    const char *source;
+    const char *source = NULL;
     json_t *settings;
     *ret_source = NULL;
     json_object_foreach((json_t *)(uintptr_t)world->sources, source, settings)
@@ -119,8 +119,8 @@ static json_t *act_message(struct world *world, const json_t *first, const json_
 /* t:edit { id =, text = } and t:delete { id = } of a message of the customer's; without id the last one. */
 static json_t *change_message(struct world *world, const char *type, const json_t *first, struct error *reterr)
 {
-    json_t *contact;
-    const char *source;
+    json_t *contact = NULL;
+    const char *source = NULL;
     if (need_person(world, json_object_get(first, "from"), json_str(first, "channel"), &contact, &source, reterr) !=
         ERR_NONE)
         return NULL;
@@ -198,8 +198,8 @@ static json_t *act_tap(struct world *world, const json_t *first, const json_t *s
         snprintf(text, sizeof(text), "%s", json_string_value(wanted));
     else if (json_is_number(wanted))
         snprintf(text, sizeof(text), "%lld", (long long)json_number_value(wanted));
-    json_t *contact;
-    const char *source;
+    json_t *contact = NULL;
+    const char *source = NULL;
     if (need_person(world, json_object_get(first, "from"), NULL, &contact, &source, reterr) != ERR_NONE)
         return NULL;
     const json_t *sent = NULL;

@@ -391,7 +391,7 @@ void http_server_free(struct http_server *server)
     }
     evhttp_free(server->evhttp);
     while (server->connections)
-        connection_release(server->connections);
+        connection_release(server->connections); /* NOLINT(clang-analyzer-unix.Malloc): takes it off the list */
     loop_timer_free(server->sweep);
     free(server->buckets);
     free(server);

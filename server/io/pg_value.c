@@ -67,6 +67,7 @@ static void add_array(struct buf *out, const struct pg_value *v, int32_t element
             add_int64(out, v->numbers[i]);
             continue;
         }
+        assert(v->slices);
         struct bytes slice = v->slices[i];
         if (!slice.ptr) {
             add_int32(out, -1);

@@ -317,7 +317,7 @@ enum vm_verdict vm_call(struct vm *vm, int arguments, int results, const struct 
                         struct vm_outcome *ret_outcome)
 {
     lua_State *L = vm->lua;
-    struct vm_outcome ignored;
+    struct vm_outcome ignored = { .verdict = VM_DONE };
     struct vm_outcome *outcome = ret_outcome ? ret_outcome : &ignored;
     outcome->verdict = VM_DONE;
     outcome->line = 0;

@@ -1,5 +1,6 @@
 #include "rules/rule_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +184,7 @@ err_t rule_set_run_test(struct rule_set *set, size_t index, const struct rule_te
         }
     }
     struct rule_set *tester = set->tester;
+    assert(tester);
     struct rule_context context = { .test = host };
     tester->context = &context;
     lua_State *L = vm_lua(tester->vm);

@@ -1,5 +1,6 @@
 #include "rules/schedule.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +101,7 @@ static err_t read_cron(const char *text, struct cron_fields *fields, struct erro
         if (err != ERR_NONE) {
             return err;
         }
+        assert(part.ptr); /* no field is empty */
         if (i == 2) {
             fields->any_day = part.ptr[0] == '*';
         } else if (i == 4) {
