@@ -105,11 +105,12 @@ static void worker_connect(struct api_worker *worker)
         .conninfo = worker->config->database.url,
         .application_name = "answerd admin",
         .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+        .writes = true,
     };
     struct error error;
     err_t err = pg_open(&settings, &worker->pg, &error);
     if (err == ERR_NONE) {
-        err = store_check_schema(worker->pg, &error);
+        err = store_check_schema_fits(worker->pg, &error);
     }
     if (err != ERR_NONE) {
         worker_disconnect(worker);

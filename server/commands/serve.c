@@ -153,6 +153,7 @@ static err_t try_database(const struct config *config, struct error *reterr)
         .conninfo = config->database.url,
         .application_name = "answerd serve",
         .statement_timeout_ms = DATABASE_STATEMENT_MS,
+        .writes = true,
     };
     struct pg *pg = NULL;
     err_t err = pg_open(&settings, &pg, reterr);
@@ -215,19 +216,22 @@ static int wait_for_database(struct serve_process *process, const struct config 
     }
 }
 
-/* Until a signal says stop. */
-static void serve_until_stopped(struct serve_process *process, const sigset_t *signals)
+/* Until a signal says stop, or the database has gone on without this program; returns the exit code. */
+static int serve_until_stopped(struct serve_process *process, const sigset_t *signals)
 {
     for (;;) {
         int received = next_signal(signals, UPKEEP_EVERY_MS);
         if (received == SIGTERM || received == SIGINT) {
             log_info("stopping", "signal=%s", received == SIGTERM ? "SIGTERM" : "SIGINT");
-            return;
+            return EXIT_OK;
         }
         if (received == SIGHUP) {
             reload(process);
         }
         serve_process_upkeep(process);
+        if (serve_process_is_outlived(process)) {
+            return EXIT_DATABASE;
+        }
     }
 }
 
@@ -249,7 +253,7 @@ static int serve(const struct config *config, struct serve_roles roles, struct r
             exit_code = EXIT_INTERNAL;
         } else {
             notify_manager("READY=1");
-            serve_until_stopped(process, &signals);
+            exit_code = serve_until_stopped(process, &signals);
         }
     }
     notify_manager("STOPPING=1");
@@ -320,7 +324,9 @@ const struct command command_serve = {
     .usage = "[--config FILE] [--rules DIR] [--roles LIST] [--dev]",
     .details = "Receives webhooks, runs the rules over them, and sends what they ask for. Any number of processes may\n"
                "serve one database. While that is away, webhooks are answered 503 and their senders try again. It\n"
-               "refuses a database whose schema is older or newer than the program (`answerd migrate`).\n"
+               "refuses to start on a database whose schema is older or newer than the program (`answerd migrate`); a "
+               "process\n"
+               "that runs already goes on beside a newer one, unless a migration says that it ends it.\n"
                "\n"
                "SIGTERM and SIGINT stop it without losing anything; a second one stops it at once. SIGHUP loads the\n"
                "rules again, as `answerd reload` does: when they are wrong or their tests fail, the running ones stay\n"

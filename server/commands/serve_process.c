@@ -18,6 +18,7 @@
 #define UPKEEP_MS ((msec_t)3600 * 1000)
 #define UPKEEP_RETRY_MS 30000
 #define REJECTS_MS 5000
+#define SCHEMA_CHECK_MS 5000
 
 struct serve_process {
     const struct config *config;
@@ -35,7 +36,9 @@ struct serve_process {
     struct pg *pg;
     msec_t next_upkeep;
     msec_t next_rejects;
+    msec_t next_schema_check;
     bool upkeep_trouble;
+    bool outlived;
 };
 
 static void nudge_engines(void *arg)
@@ -207,6 +210,7 @@ static bool upkeep_connected(struct serve_process *process, struct error *reterr
         .conninfo = process->config->database.url,
         .application_name = "answerd upkeep",
         .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+        .writes = true,
     };
     return pg_open(&settings, &process->pg, reterr) == ERR_NONE;
 }
@@ -235,6 +239,26 @@ static err_t do_upkeep(struct serve_process *process, msec_t now, struct error *
     return err;
 }
 
+/* A migration may say that it ends programs as old as this one. */
+static err_t look_at_schema(struct serve_process *process, msec_t now, struct error *reterr)
+{
+    if (now < process->next_schema_check) {
+        return ERR_NONE;
+    }
+    process->next_schema_check = now + SCHEMA_CHECK_MS;
+    err_t err = store_check_schema_fits(process->pg, reterr);
+    if (err == ERR_INVALID && reterr->sqlstate[0] == '\0') {
+        log_error("this program has been outlived, it stops", "reason='%s'", reterr->text);
+        process->outlived = true;
+    }
+    return err;
+}
+
+bool serve_process_is_outlived(const struct serve_process *process)
+{
+    return process->outlived;
+}
+
 static err_t keep_rules(struct serve_process *process, struct error *reterr)
 {
     bool changed = false;
@@ -249,8 +273,8 @@ static err_t keep_rules(struct serve_process *process, struct error *reterr)
 void serve_process_upkeep(struct serve_process *process)
 {
     struct error error;
-    bool done = upkeep_connected(process, &error) && keep_rules(process, &error) == ERR_NONE &&
-                do_upkeep(process, clock_steady(), &error) == ERR_NONE;
+    bool done = upkeep_connected(process, &error) && look_at_schema(process, clock_steady(), &error) == ERR_NONE &&
+                keep_rules(process, &error) == ERR_NONE && do_upkeep(process, clock_steady(), &error) == ERR_NONE;
     if (!done && !process->upkeep_trouble) {
         log_warn("upkeep has to wait", "reason='%s'", error.text);
     }

@@ -123,6 +123,7 @@ err_t serve_rules_reload(struct serve_rules *rules, json_t **ret_report, struct 
         .conninfo = rules->config->database.url,
         .application_name = "answerd reload",
         .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+        .writes = true,
     };
     struct pg *pg = NULL;
     json_t *report = NULL;

@@ -283,7 +283,7 @@ static void start_message(struct attempt *attempt)
     attempt_send(attempt, &call, context->config->deliver.timeout_ms, false);
 }
 
-void attempt_start(struct attempt_context *context, json_t *delivery)
+static struct attempt *attempt_new(struct attempt_context *context, json_t *delivery)
 {
     struct attempt *attempt = memory_new(sizeof(*attempt));
     attempt->context = context;
@@ -294,6 +294,17 @@ void attempt_start(struct attempt_context *context, json_t *delivery)
         attempt->next->previous = attempt;
     }
     context->first = attempt;
+    return attempt;
+}
+
+void attempt_hand_back(struct attempt_context *context, json_t *delivery)
+{
+    conclude_unsent(attempt_new(context, delivery), "postponed", NULL, NULL);
+}
+
+void attempt_start(struct attempt_context *context, json_t *delivery)
+{
+    struct attempt *attempt = attempt_new(context, delivery);
     if (strcmp(json_str_or(delivery, "kind", ""), "webhook") == 0) {
         start_webhook(attempt);
     } else {

@@ -21,6 +21,9 @@ struct attempt_context {
  * sent, or starts the call, whose outcome is appended from http_client_wait(). `context` outlives the call. */
 void attempt_start(struct attempt_context *context, json_t *delivery);
 
+/* Takes over `delivery`, which nothing was done for: it waits again. */
+void attempt_hand_back(struct attempt_context *context, json_t *delivery);
+
 /* How many calls to a source are in flight. */
 size_t attempt_count_to(const struct attempt_context *context, const char *source);
 

@@ -102,11 +102,12 @@ static bool deliver_connect(struct deliver *deliver)
         .conninfo = deliver->settings.config->database.url,
         .application_name = "answerd deliver",
         .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+        .writes = true,
     };
     struct error error;
     err_t err = pg_open(&settings, &deliver->pg, &error);
     if (err == ERR_NONE) {
-        err = store_check_schema(deliver->pg, &error);
+        err = store_check_schema_fits(deliver->pg, &error);
     }
     if (err == ERR_NONE) {
         err = deliver_store_start_sender(deliver->pg, &deliver->sender, &error);
@@ -276,6 +277,7 @@ static void deliver_claim(struct deliver *deliver)
     limit = limit < CLAIM_MOST ? limit : CLAIM_MOST;
     json_t *claimed = NULL;
     msec_t next_due = 0; /* wall clock */
+    msec_t began = clock_steady();
     struct error error;
     deliver->look = false;
     deliver->next_look = clock_steady() + config->deliver.poll_ms;
@@ -288,8 +290,15 @@ static void deliver_claim(struct deliver *deliver)
         return;
     }
     size_t count = json_array_size(claimed);
+    /* Whoever was stopped in between may have lost its claims to others: what did not leave yet is handed back. */
+    bool in_time = clock_steady() - began < LEASE_MARGIN_MS / 2;
     for (size_t i = 0; i < count; i++) {
-        attempt_start(&deliver->attempts, json_incref(json_array_get(claimed, i)));
+        json_t *delivery = json_incref(json_array_get(claimed, i));
+        if (in_time) {
+            attempt_start(&deliver->attempts, delivery);
+        } else {
+            attempt_hand_back(&deliver->attempts, delivery);
+        }
     }
     json_decref(claimed);
     if (count == limit) {

@@ -19,7 +19,9 @@
 #include "io/crypto.h"
 #include "store/store.h"
 
-#define STATEMENT_TIMEOUT_MS 30000
+#define STATEMENT_TIMEOUT_MS 15000
+/* How long the rules of one batch may take: a process that is stopped in the middle holds its lanes for no longer. */
+#define OPEN_TRANSACTION_MS 20000
 #define CONNECT_RETRY_MS 200
 #define CONNECT_RETRY_MAX_MS 2000
 #define REFUSED_PAUSE_MS 500
@@ -102,18 +104,21 @@ static err_t engine_open(struct engine *engine, struct error *reterr)
         .conninfo = engine->settings.config->database.url,
         .application_name = "answerd engine",
         .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+        .idle_in_transaction_ms = OPEN_TRANSACTION_MS,
+        .writes = true,
     };
     const struct pg_settings notes = {
         .conninfo = engine->settings.config->database.url,
         .application_name = "answerd engine notes",
         .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+        .writes = true,
     };
     err_t err = pg_open(&work, &engine->pg, reterr);
     if (err == ERR_NONE) {
         err = pg_open(&notes, &engine->note_pg, reterr);
     }
     if (err == ERR_NONE) {
-        err = store_check_schema(engine->pg, reterr);
+        err = store_check_schema_fits(engine->pg, reterr);
     }
     if (err == ERR_NONE && engine->worker_id == 0) {
         err = store_reserve_ids(engine->pg, 1000, &engine->worker_id, reterr);
@@ -236,10 +241,28 @@ static void engine_fail_event(struct engine *engine, const struct error *problem
     }
 }
 
+/* The server ended a transaction in which nothing happened for too long (SQLSTATE 25P03). */
+static bool took_too_long(const struct error *error)
+{
+    return strcmp(error->sqlstate, "25P03") == 0;
+}
+
 /* Decides what follows from a batch that failed. */
 static void engine_batch_failed(struct engine *engine, err_t err, const struct error *error)
 {
     size_t count = engine->outcome.count;
+    if (count > 0 && took_too_long(error)) {
+        /* That is about these events, or we were stopped: fewer at a time, and not for ever. */
+        engine_disconnect(engine);
+        if (!engine_connect(engine)) {
+            return;
+        }
+        engine->singles_left = count > 1 ? count : 0;
+        if (count == 1) {
+            engine_fail_event(engine, error);
+        }
+        return;
+    }
     if (err == ERR_LOST || err == ERR_BUSY || err == ERR_TIMEOUT) {
         engine_database_trouble(engine, "a batch", error);
         return;

@@ -108,6 +108,7 @@ static void *run_loop(void *arg)
         .conninfo = config->database.url,
         .application_name = "answerd ingest",
         .statement_timeout_ms = config->ingest.commit_deadline_ms,
+        .writes = true,
     };
     l->pg = pg_async_new(l->loop, &pg_settings);
     const struct batcher_settings batcher_settings = {

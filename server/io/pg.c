@@ -1,17 +1,23 @@
 #include "io/pg_internal.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/macros.h"
 #include "base/memory.h"
 
+/* The server ends a statement at its timeout; one that says nothing even then is stopped, cut off or gone. */
+#define SILENCE_MS 3000
+#define SET_UP_MS 5000
+
 struct pg {
     PGconn *connection;
     struct pg_statements statements;
+    msec_t patience_ms; /* with one statement; 0: for ever */
+    bool given_up;
 };
-
-/* --- connecting ------------------------------------------------------------------------------------------------- */
 
 /* PostgreSQL's notices ("relation exists already, skipping") are for a person at a terminal. */
 static void drop_notice(void *arg, const PGresult *result)
@@ -35,20 +41,96 @@ static void one_line(const char *message, char *ret_text, size_t size)
     ret_text[length] = '\0';
 }
 
+/* --- waiting ---------------------------------------------------------------------------------------------------- */
+
+/* Until the socket can be read, or written when there is something left to send. False: the deadline passed. */
+static bool wait_for_socket(PGconn *connection, bool sends, msec_t deadline)
+{
+    for (;;) {
+        msec_t left = deadline == 0 ? -1 : deadline - clock_steady();
+        if (deadline != 0 && left <= 0)
+            return false;
+        struct pollfd wait = { .fd = PQsocket(connection), .events = (short)(POLLIN | (sends ? POLLOUT : 0)) };
+        int ready = poll(&wait, 1, left < 0 || left > 60000 ? (deadline == 0 ? -1 : 60000) : (int)left);
+        if (ready > 0 || (ready < 0 && errno != EINTR))
+            return true; /* also when it broke: libpq finds out */
+    }
+}
+
+/* The result of what was sent: the first failure, or the last success. NULL with `*ret_silent`: the server did not
+ * answer before the deadline. libpq's own PQexec would wait for a stopped server for ever. */
+static PGresult *take_result(PGconn *connection, msec_t deadline, bool *ret_silent)
+{
+    PGresult *kept = NULL;
+    *ret_silent = false;
+    for (;;) {
+        int unsent = PQflush(connection);
+        while (unsent > 0 || (unsent == 0 && PQisBusy(connection))) {
+            if (!wait_for_socket(connection, unsent > 0, deadline)) {
+                PQclear(kept);
+                *ret_silent = true;
+                return NULL;
+            }
+            if (PQconsumeInput(connection) == 0)
+                break;
+            unsent = unsent > 0 ? PQflush(connection) : 0;
+        }
+        PGresult *next = PQgetResult(connection);
+        if (!next)
+            return kept;
+        ExecStatusType status = PQresultStatus(next);
+        if (kept && PQresultStatus(kept) == PGRES_FATAL_ERROR) {
+            PQclear(next);
+        } else {
+            PQclear(kept);
+            kept = next;
+        }
+        if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+            return kept; /* no statement of ours does that */
+    }
+}
+
+/* --- connecting ------------------------------------------------------------------------------------------------- */
+
 /* Times are UTC everywhere. A commit is only reported when it is on the disk: a database that was tuned otherwise is
  * set right for our sessions, because a webhook that was answered 200 must not be lost. */
-static const char session_sql[] = "SELECT set_config('TimeZone', 'UTC', false), "
+static const char session_sql[] = "SELECT current_setting('transaction_read_only')::boolean, "
+                                  "set_config('TimeZone', 'UTC', false), "
                                   "set_config('statement_timeout', '%lld', false), "
+                                  "set_config('idle_in_transaction_session_timeout', '%lld', false), "
                                   "set_config('bytea_output', 'hex', false), "
                                   "CASE WHEN current_setting('synchronous_commit') = 'off' "
                                   "THEN set_config('synchronous_commit', 'on', false) END";
 
-err_t pg_connect(const char *conninfo, const char *application_name, msec_t statement_timeout_ms,
-                 PGconn **ret_connection, struct error *reterr)
+static err_t set_up_session(PGconn *connection, const struct pg_settings *settings, struct error *reterr)
 {
-    bool has_conninfo = conninfo && conninfo[0] != '\0';
+    char sql[sizeof(session_sql) + 64];
+    char text[512] = "the server does not answer";
+    snprintf(sql, sizeof(sql), session_sql, (long long)settings->statement_timeout_ms,
+             (long long)settings->idle_in_transaction_ms);
+    bool silent = false;
+    PGresult *result = NULL;
+    if (PQsetnonblocking(connection, 1) == 0 && PQsendQuery(connection, sql) == 1)
+        result = take_result(connection, clock_steady() + SET_UP_MS, &silent);
+    bool set_up = PQresultStatus(result) == PGRES_TUPLES_OK;
+    bool reads_only = set_up && PQgetvalue(result, 0, 0)[0] == 't';
+    if (!set_up && !silent)
+        one_line(PQerrorMessage(connection), text, sizeof(text));
+    PQclear(result);
+    if (!set_up)
+        return fail(reterr, ERR_LOST, "cannot set up the database session: %s", text);
+    if (reads_only && settings->writes)
+        return fail(reterr, ERR_LOST, "the database takes no writes: it is a standby, or read-only");
+    return ERR_NONE;
+}
+
+err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, struct error *reterr)
+{
+    bool has_conninfo = settings->conninfo && settings->conninfo[0] != '\0';
+    const char *name = settings->application_name ? settings->application_name : "answerd";
     /* A later keyword wins, and `dbname` is expanded where it stands: what comes before it is our default, what comes
-     * after it is our demand. A peer that vanished is noticed after about half a minute. */
+     * after it is our demand. A peer that vanished is noticed after about half a minute; `connect_timeout` is the time
+     * that each of several hosts may take. */
     const char *keywords[] = { "connect_timeout",
                                "keepalives_idle",
                                "keepalives_interval",
@@ -58,28 +140,21 @@ err_t pg_connect(const char *conninfo, const char *application_name, msec_t stat
                                "client_encoding",
                                has_conninfo ? "dbname" : NULL,
                                NULL };
-    const char *values[] = { "10",   "15",     "5", "3", "30000", application_name ? application_name : "answerd",
-                             "UTF8", conninfo, NULL };
+    const char *values[] = { "5", "15", "5", "3", "30000", name, "UTF8", settings->conninfo, NULL };
     PGconn *connection = PQconnectdbParams(keywords, values, 1);
     if (!connection)
         abort();
-    char text[512];
     if (PQstatus(connection) != CONNECTION_OK) {
+        char text[512];
         one_line(PQerrorMessage(connection), text, sizeof(text));
         PQfinish(connection);
         return fail(reterr, ERR_LOST, "cannot connect to the database: %s", text);
     }
     PQsetNoticeReceiver(connection, drop_notice, NULL);
-    char sql[sizeof(session_sql) + 32];
-    snprintf(sql, sizeof(sql), session_sql, (long long)statement_timeout_ms);
-    PGresult *result = PQexec(connection, sql);
-    bool set_up = PQresultStatus(result) == PGRES_TUPLES_OK;
-    if (!set_up)
-        one_line(PQerrorMessage(connection), text, sizeof(text));
-    PQclear(result);
-    if (!set_up) {
+    err_t result = set_up_session(connection, settings, reterr);
+    if (result != ERR_NONE) {
         PQfinish(connection);
-        return fail(reterr, ERR_LOST, "cannot set up the database session: %s", text);
+        return result;
     }
     *ret_connection = connection;
     return ERR_NONE;
@@ -140,12 +215,12 @@ err_t pg_judge(PGconn *connection, const PGresult *result, struct error *reterr)
 err_t pg_open(const struct pg_settings *settings, struct pg **ret_pg, struct error *reterr)
 {
     PGconn *connection;
-    err_t result =
-        pg_connect(settings->conninfo, settings->application_name, settings->statement_timeout_ms, &connection, reterr);
+    err_t result = pg_connect(settings, &connection, reterr);
     if (result != ERR_NONE)
         return result;
     struct pg *pg = memory_new(sizeof(*pg));
     pg->connection = connection;
+    pg->patience_ms = settings->statement_timeout_ms > 0 ? settings->statement_timeout_ms + SILENCE_MS : 0;
     *ret_pg = pg;
     return ERR_NONE;
 }
@@ -161,7 +236,22 @@ void pg_close(struct pg *pg)
 
 bool pg_is_broken(const struct pg *pg)
 {
-    return PQstatus(pg->connection) != CONNECTION_OK;
+    return pg->given_up || PQstatus(pg->connection) != CONNECTION_OK;
+}
+
+/* What came of a statement that was sent (`sent` is what libpq said to it); the result is the caller's. */
+static err_t conclude(struct pg *pg, int sent, PGresult **ret_result, struct error *reterr)
+{
+    bool silent = false;
+    PGresult *result = NULL;
+    if (sent == 1)
+        result = take_result(pg->connection, pg->patience_ms > 0 ? clock_steady() + pg->patience_ms : 0, &silent);
+    *ret_result = result;
+    if (silent) {
+        pg->given_up = true;
+        return fail(reterr, ERR_LOST, "the database did not answer within %lld ms", (long long)pg->patience_ms);
+    }
+    return pg_judge(pg->connection, result, reterr);
 }
 
 static err_t prepare(struct pg *pg, const char *sql, const char *name, const struct pg_params *params,
@@ -169,8 +259,9 @@ static err_t prepare(struct pg *pg, const char *sql, const char *name, const str
 {
     if (pg_statements_has(&pg->statements, sql))
         return ERR_NONE;
-    PGresult *result = PQprepare(pg->connection, name, sql, params->count, params->types);
-    err_t judged = pg_judge(pg->connection, result, reterr);
+    PGresult *result;
+    err_t judged =
+        conclude(pg, PQsendPrepare(pg->connection, name, sql, params->count, params->types), &result, reterr);
     PQclear(result);
     if (judged == ERR_NONE)
         pg_statements_add(&pg->statements, sql);
@@ -191,8 +282,9 @@ err_t pg_run(struct pg *pg, const char *sql, const struct pg_value *values, size
     result = prepare(pg, sql, name, &params, reterr);
     PGresult *rows = NULL;
     if (result == ERR_NONE) {
-        rows = PQexecPrepared(pg->connection, name, params.count, params.values, params.lengths, params.formats, 0);
-        result = pg_judge(pg->connection, rows, reterr);
+        int sent =
+            PQsendQueryPrepared(pg->connection, name, params.count, params.values, params.lengths, params.formats, 0);
+        result = conclude(pg, sent, &rows, reterr);
     }
     pg_params_done(&params);
     if (result == ERR_NONE && ret_result) {
@@ -208,8 +300,8 @@ err_t pg_script(struct pg *pg, const char *sql, struct error *reterr)
 {
     if (pg_is_broken(pg))
         return fail(reterr, ERR_LOST, "the connection to the database broke before");
-    PGresult *result = PQexec(pg->connection, sql);
-    err_t judged = pg_judge(pg->connection, result, reterr);
+    PGresult *result;
+    err_t judged = conclude(pg, PQsendQuery(pg->connection, sql), &result, reterr);
     PQclear(result);
     return judged;
 }

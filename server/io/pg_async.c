@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -24,12 +25,10 @@
 struct connecting {
     pthread_mutex_t lock;
     unsigned owners;
-    bool abandoned;  /* nobody wants the connection any more */
-    int finished_fd; /* an eventfd that the loop watches and closes; not to be touched once abandoned */
-    char *conninfo;
-    char *application_name;
-    msec_t statement_timeout_ms;
-    PGconn *connection; /* the result, when `problem.code` is ERR_NONE */
+    bool abandoned;              /* nobody wants the connection any more */
+    int finished_fd;             /* an eventfd that the loop watches and closes; not to be touched once abandoned */
+    struct pg_settings settings; /* with texts of its own */
+    PGconn *connection;          /* the result, when `problem.code` is ERR_NONE */
     struct error problem;
 };
 
@@ -44,9 +43,7 @@ enum state {
 
 struct pg_async {
     struct loop *loop;
-    char *conninfo;
-    char *application_name;
-    msec_t statement_timeout_ms;
+    struct pg_settings settings; /* with texts of its own */
     enum state state;
 
     struct connecting *connecting;
@@ -77,6 +74,20 @@ struct pg_async {
 static const msec_t retry_base_ms = 100;
 static const msec_t retry_max_ms = 2000;
 
+static struct pg_settings settings_copy(const struct pg_settings *settings)
+{
+    struct pg_settings copy = *settings;
+    copy.conninfo = memory_text(settings->conninfo ? settings->conninfo : "");
+    copy.application_name = memory_text(settings->application_name ? settings->application_name : "answerd");
+    return copy;
+}
+
+static void settings_done(struct pg_settings *settings)
+{
+    free((char *)(uintptr_t)settings->conninfo);
+    free((char *)(uintptr_t)settings->application_name);
+}
+
 /* --- connecting ------------------------------------------------------------------------------------------------- */
 
 static void connecting_release(struct connecting *c)
@@ -88,8 +99,7 @@ static void connecting_release(struct connecting *c)
         return;
     if (c->connection)
         PQfinish(c->connection);
-    free(c->conninfo);
-    free(c->application_name);
+    settings_done(&c->settings);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -99,9 +109,8 @@ static void *connect_thread(void *arg)
     struct connecting *c = arg;
     PGconn *connection = NULL;
     struct error problem = { 0 };
-    err_t result = pg_connect(c->conninfo, c->application_name, c->statement_timeout_ms, &connection, &problem);
-    if (result == ERR_NONE)
-        PQsetnonblocking(connection, 1);
+    err_t ignored_result = pg_connect(&c->settings, &connection, &problem);
+    (void)ignored_result; /* it is in `problem` */
     pthread_mutex_lock(&c->lock);
     c->connection = connection;
     c->problem = problem;
@@ -123,9 +132,7 @@ static void start_connecting(struct pg_async *pg)
     pthread_mutex_init(&c->lock, NULL);
     c->owners = 2;
     c->finished_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    c->conninfo = memory_text(pg->conninfo);
-    c->application_name = memory_text(pg->application_name);
-    c->statement_timeout_ms = pg->statement_timeout_ms;
+    c->settings = settings_copy(&pg->settings);
     pg->connecting = c;
     pg->state = CONNECTING;
     pg->connected = event_new(loop_base(pg->loop), c->finished_fd, EV_READ, connection_finished, pg);
@@ -261,7 +268,8 @@ static void handle_result(struct pg_async *pg)
     pg->result = NULL;
     struct error e = { 0 };
     err_t judged = pg_judge(pg->connection, result, &e);
-    if (judged == ERR_LOST) {
+    /* A server that takes no writes any more is left: another one may, or this one may have become a standby. */
+    if (judged == ERR_LOST || strcmp(e.sqlstate, "25006") == 0) {
         PQclear(result);
         lose(pg, &e);
         return;
@@ -351,9 +359,7 @@ struct pg_async *pg_async_new(struct loop *loop, const struct pg_settings *setti
 {
     struct pg_async *pg = memory_new(sizeof(*pg));
     pg->loop = loop;
-    pg->conninfo = memory_text(settings->conninfo ? settings->conninfo : "");
-    pg->application_name = memory_text(settings->application_name ? settings->application_name : "answerd");
-    pg->statement_timeout_ms = settings->statement_timeout_ms;
+    pg->settings = settings_copy(settings);
     pg->retry = loop_timer_new(loop, retry_fired, pg);
     pg->deadline = loop_timer_new(loop, deadline_fired, pg);
     pg->soon = loop_timer_new(loop, soon_fired, pg);
@@ -374,8 +380,7 @@ void pg_async_free(struct pg_async *pg)
     loop_timer_free(pg->retry);
     loop_timer_free(pg->deadline);
     loop_timer_free(pg->soon);
-    free(pg->conninfo);
-    free(pg->application_name);
+    settings_done(&pg->settings);
     free(pg);
 }
 

@@ -48,8 +48,7 @@ void pg_statement_name(const char *sql, char ret_name[PG_STATEMENT_NAME_SIZE]);
 /* --- connections (pg.c) --- */
 
 /* Connects and sets up the session; blocks. Any thread. */
-err_t pg_connect(const char *conninfo, const char *application_name, msec_t statement_timeout_ms,
-                 PGconn **ret_connection, struct error *reterr) MUST_CHECK;
+err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, struct error *reterr) MUST_CHECK;
 
 /* What `result` (may be NULL) of a statement on `connection` means; ERR_NONE when it succeeded. */
 err_t pg_judge(PGconn *connection, const PGresult *result, struct error *reterr) MUST_CHECK;

@@ -28,15 +28,25 @@ int store_schema_version(void)
     return migrations_count > 0 ? migrations[migrations_count - 1].number : 0;
 }
 
+/* The number of the oldest migration whose program may still run beside `migration`; 0: any. */
+static int ends_before(const struct embedded_text *migration)
+{
+    static const char line[] = "\n-- Ends: programs before ";
+    const char *found = strstr(migration->text, line);
+    return found ? (int)strtol(found + sizeof(line) - 1, NULL, 10) : 0;
+}
+
 /* --- what is applied ---------------------------------------------------------------------------------------------- */
 
-/* Array of {number, name, checksum, applied_at}, by number; empty when the table is not there. */
+/* Array of {number, name, checksum, applied_at, ends_before}, by number; empty when the table is not there. The last
+ * one is a column that databases of older programs lack. */
 static err_t read_applied(struct pg *pg, json_t **ret_applied, struct error *reterr)
 {
     static const char exists_sql[] = "SELECT to_regclass('schema_migration') IS NOT NULL";
     static const char sql[] =
         "SELECT coalesce(json_agg(json_build_object('number', number, 'name', name, 'checksum', checksum,"
-        " 'applied_at', applied_at) ORDER BY number), '[]') FROM schema_migration";
+        " 'applied_at', applied_at, 'ends_before', to_jsonb(m)->'ends_before') ORDER BY number), '[]')"
+        " FROM schema_migration AS m";
     struct pg_result *exists CLEANUP(pg_result_free) = NULL;
     err_t err = query_row(pg, exists_sql, NULL, 0, &exists, reterr);
     if (err != ERR_NONE) {
@@ -69,7 +79,7 @@ static bool has_same_text(const json_t *row, const struct embedded_text *migrati
 }
 
 /* Refuses what a newer program did to the database, and migrations that are not the ones that were applied. */
-static err_t check_applied(const json_t *applied, struct error *reterr)
+static err_t check_applied(const json_t *applied, bool newer_is_fine, struct error *reterr)
 {
     size_t index;
     json_t *row;
@@ -82,6 +92,16 @@ static err_t check_applied(const json_t *applied, struct error *reterr)
             }
         }
         const char *name = json_str_or(row, "name", "");
+        if (migration == NULL && newer_is_fine) {
+            int64_t ends = json_int(row, "ends_before", 0);
+            if (ends > store_schema_version()) {
+                return fail(reterr, ERR_INVALID,
+                            "migration '%s' ends programs before migration %lld, and this one has %d\n"
+                            "HINT: start the newer program in the place of this one",
+                            name, (long long)ends, store_schema_version());
+            }
+            continue;
+        }
         if (migration == NULL) {
             return fail(reterr, ERR_INVALID,
                         "the database has migration '%s', which this program does not know\n"
@@ -109,12 +129,12 @@ static const struct embedded_text *first_pending(const json_t *applied)
     return NULL;
 }
 
-err_t store_check_schema(struct pg *pg, struct error *reterr)
+static err_t check_schema(struct pg *pg, bool newer_is_fine, struct error *reterr)
 {
     json_t *applied CLEANUP(json_free) = NULL;
     err_t err = read_applied(pg, &applied, reterr);
     if (err == ERR_NONE) {
-        err = check_applied(applied, reterr);
+        err = check_applied(applied, newer_is_fine, reterr);
     }
     if (err != ERR_NONE) {
         return err;
@@ -127,6 +147,16 @@ err_t store_check_schema(struct pg *pg, struct error *reterr)
         return fail(reterr, ERR_INVALID, "the database has no tables of answerd\nHINT: run answerd migrate");
     }
     return fail(reterr, ERR_INVALID, "the database lacks migration '%s'\nHINT: run answerd migrate", pending->name);
+}
+
+err_t store_check_schema(struct pg *pg, struct error *reterr)
+{
+    return check_schema(pg, false, reterr);
+}
+
+err_t store_check_schema_fits(struct pg *pg, struct error *reterr)
+{
+    return check_schema(pg, true, reterr);
 }
 
 err_t store_migration_status(struct pg *pg, json_t **ret_rows, struct error *reterr)
@@ -169,11 +199,12 @@ err_t store_migration_status(struct pg *pg, json_t **ret_rows, struct error *ret
 
 static err_t record_applied(struct pg *pg, const struct embedded_text *migration, struct error *reterr)
 {
-    static const char sql[] = "INSERT INTO schema_migration (number, name, checksum) VALUES ($1::integer, $2, $3)";
+    static const char sql[] =
+        "INSERT INTO schema_migration (number, name, checksum, ends_before) VALUES ($1::integer, $2, $3, $4::integer)";
     char checksum[CHECKSUM_CHARS + 1];
     checksum_of(migration, checksum);
     const struct pg_value values[] = { PG_VALUE_INT8(migration->number), PG_VALUE_TEXT(migration->name),
-                                       PG_VALUE_TEXT(checksum) };
+                                       PG_VALUE_TEXT(checksum), PG_VALUE_INT8(ends_before(migration)) };
     return query_run(pg, sql, values, ARRAY_LEN(values), reterr);
 }
 
@@ -188,14 +219,21 @@ static err_t apply_next(struct pg *pg, const char **ret_name, struct error *rete
         "CREATE TABLE IF NOT EXISTS schema_migration ("
         "  number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL "
         "DEFAULT now());"
-        "COMMENT ON TABLE schema_migration IS 'Which files of migrations/ were applied, and the SHA-256 of each.'";
+        "COMMENT ON TABLE schema_migration IS 'Which files of migrations/ were applied, and the SHA-256 of each.';"
+        /* Running programs read this table while a migration takes its time: it is altered once. */
+        "DO $$ BEGIN"
+        "  IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'schema_migration'::regclass"
+        "                 AND attname = 'ends_before' AND NOT attisdropped) THEN"
+        "    ALTER TABLE schema_migration ADD COLUMN ends_before integer NOT NULL DEFAULT 0;"
+        "  END IF;"
+        "END $$";
     json_t *applied CLEANUP(json_free) = NULL;
     err_t err = pg_script(pg, lock_sql, reterr);
     if (err == ERR_NONE) {
         err = read_applied(pg, &applied, reterr);
     }
     if (err == ERR_NONE) {
-        err = check_applied(applied, reterr);
+        err = check_applied(applied, false, reterr);
     }
     const struct embedded_text *pending = err == ERR_NONE ? first_pending(applied) : NULL;
     if (pending != NULL) {

@@ -13,6 +13,9 @@
  * has none at all. */
 int store_schema_version(void);
 err_t store_check_schema(struct pg *pg, struct error *reterr) MUST_CHECK;
+/* May a program that runs already go on? Newer migrations are fine until one says that it ends programs as old as this
+ * one (`-- Ends: programs before NNNN`, see CONTRIBUTING.md). */
+err_t store_check_schema_fits(struct pg *pg, struct error *reterr) MUST_CHECK;
 
 /* Applies what is missing, each migration in a transaction of its own; several programs may do so at the same time.
  * `applied` (may be NULL) is called after each. Refuses a database that is newer, or whose migrations differ from ours.
@@ -68,8 +71,8 @@ void engine_store_rollback(struct pg *pg);
 /* Notes a failed try; parks the event after `max_attempts` (visible in parked_event). */
 err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, unsigned max_attempts,
                         msec_t retry_after_ms, bool *ret_parked, struct error *reterr) MUST_CHECK;
-/* Turns due timers into events with work, as server/domain/README.md says under "Timers"; returns how many, and when the
- * next one is due (0: none). Crons: rule_store.h. */
+/* Turns due timers into events with work, as server/domain/README.md says under "Timers"; returns how many, and when
+ * the next one is due (0: none). Crons: rule_store.h. */
 err_t engine_store_fire_timers(struct pg *pg, size_t limit, int64_t *ret_fired, msec_t *ret_next_due,
                                struct error *reterr) MUST_CHECK;
 /* A worker is registered while the connection lives that started it. What it says to have in flight (nothing, with

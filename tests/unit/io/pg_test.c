@@ -4,8 +4,11 @@
 
 #include "support.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/macros.h"
@@ -170,6 +173,68 @@ static void test_lost_connection(void **state)
     assert_true(pg_is_broken(pg));
     assert_int_equal(pg_run(pg, "SELECT 1", NULL, 0, NULL, &e), ERR_LOST);
     assert_int_equal(pg_script(pg, "SELECT 1", &e), ERR_LOST);
+    pg_close(pg);
+}
+
+/* A server that is stopped keeps its connections and says nothing: as after a machine froze. */
+static void test_silent_server(void **state)
+{
+    (void)state;
+    if (!conninfo)
+        skip();
+    const struct pg_settings settings = { .conninfo = conninfo, .statement_timeout_ms = 200 };
+    struct pg *pg = NULL;
+    struct error e;
+    struct pg_result *r CLEANUP(pg_result_free) = NULL;
+    assert_int_equal(pg_open(&settings, &pg, &e), ERR_NONE);
+    run(pg, "SELECT pg_backend_pid()", NULL, 0, &r);
+    pid_t backend = (pid_t)pg_int8(r, 0, 0);
+    if (kill(backend, SIGSTOP) != 0) {
+        pg_close(pg);
+        skip(); /* it runs as another user */
+    }
+    msec_t began = clock_steady();
+    assert_int_equal(pg_run(pg, "SELECT 1", NULL, 0, NULL, &e), ERR_LOST);
+    msec_t took = clock_steady() - began;
+    kill(backend, SIGCONT);
+    assert_true(took >= 200 && took < 20000);
+    assert_true(pg_is_broken(pg));
+    assert_int_equal(pg_run(pg, "SELECT 1", NULL, 0, NULL, &e), ERR_LOST);
+    pg_close(pg);
+}
+
+static void test_read_only_server(void **state)
+{
+    (void)state;
+    if (!conninfo)
+        skip();
+    char text[600];
+    snprintf(text, sizeof(text), "%s options='-c default_transaction_read_only=on'", conninfo);
+    struct pg_settings settings = { .conninfo = text, .writes = true };
+    struct pg *pg = NULL;
+    struct error e;
+    assert_int_equal(pg_open(&settings, &pg, &e), ERR_LOST);
+    assert_non_null(strstr(e.text, "takes no writes"));
+    settings.writes = false;
+    assert_int_equal(pg_open(&settings, &pg, &e), ERR_NONE);
+    pg_close(pg);
+}
+
+/* Who holds locks and is stopped does not hold them for ever. */
+static void test_transaction_left_open(void **state)
+{
+    (void)state;
+    if (!conninfo)
+        skip();
+    const struct pg_settings settings = { .conninfo = conninfo, .idle_in_transaction_ms = 50 };
+    struct pg *pg = NULL;
+    struct error e;
+    assert_int_equal(pg_open(&settings, &pg, &e), ERR_NONE);
+    assert_int_equal(pg_script(pg, "BEGIN", &e), ERR_NONE);
+    const struct timespec wait = { .tv_nsec = 400 * 1000 * 1000 };
+    nanosleep(&wait, NULL);
+    assert_int_equal(pg_run(pg, "SELECT 1", NULL, 0, NULL, &e), ERR_LOST);
+    assert_string_equal(e.sqlstate, "25P03");
     pg_close(pg);
 }
 
@@ -368,6 +433,9 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_session_is_set_up),
         cmocka_unit_test(test_lost_connection),
+        cmocka_unit_test(test_silent_server),
+        cmocka_unit_test(test_read_only_server),
+        cmocka_unit_test(test_transaction_left_open),
         cmocka_unit_test(test_nobody_there),
         cmocka_unit_test(test_async_statements),
         cmocka_unit_test(test_async_killed_while_idle),
