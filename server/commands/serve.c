@@ -26,7 +26,8 @@
 #define DATABASE_PATIENCE_MS 60000
 #define DATABASE_RETRY_MS 250
 #define DATABASE_RETRY_MAX_MS 1000
-#define DATABASE_STATEMENT_MS 60000
+/* Nobody is told to stop while it waits for the database: not for long. */
+#define DATABASE_STATEMENT_MS 15000
 #define UPKEEP_EVERY_MS 1000
 #define SPARE_DESCRIPTORS 128
 

@@ -14,7 +14,8 @@
 #include "ingest/ingest.h"
 #include "store/store.h"
 
-#define STATEMENT_TIMEOUT_MS 60000
+/* Nobody is told to stop while it waits for the database: not for long. */
+#define STATEMENT_TIMEOUT_MS 15000
 #define UPKEEP_MS ((msec_t)3600 * 1000)
 #define UPKEEP_RETRY_MS 30000
 #define REJECTS_MS 5000

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "store/query.h"
 
-#define MAX_CRASHES 3
+#define MAX_CRASHES 5
 
 /* --- claim and commit ------------------------------------------------------------------------------------------- */
 

@@ -137,7 +137,7 @@ async function playRound(number) {
     fleet.abandoned = true
     findings.push(`stuck: ${error.stack}`, ...(await describeTrouble()))
   }
-  findings.push(...await watch.end(), ...fleet.unexpected)
+  findings.push(...await watch.end(), ...fleet.unexpected, ...provider.failures)
   counts.rounds++
   counts.sends += provider.requests.length - from
   for (const fault of trouble.done) counts.faults[fault.kind] = (counts.faults[fault.kind] ?? 0) + 1

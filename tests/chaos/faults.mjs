@@ -142,7 +142,7 @@ export class Faults {
   }
 
   // Could an outcome that was known at `at` have been lost before it was written down?
-  disturbed(at, within = 3000) {
-    return this.done.some((fault) => fault.from <= at + within && fault.to >= at - within)
+  disturbed(at, within = 3000, of = kinds) {
+    return this.done.some((fault) => of.includes(fault.kind) && fault.from <= at + within && fault.to >= at - within)
   }
 }

@@ -13,7 +13,8 @@ import { account, page, shopSecret } from './traffic.mjs'
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
 
 export class Fleet {
-  // options: cluster, database, count, provider (its url), program, settle (as in deliver { settle })
+  // options: cluster, database, count, provider (its url), program, settle (as in deliver { settle }), threads (of each
+  // kind), url (of the database; otherwise each node has a link to the cluster), files (more rule files: { name: text })
   constructor(options) {
     this.options = options
     this.nodes = []
@@ -32,6 +33,7 @@ export class Fleet {
     const { cluster } = this.options
     cpSync(join(project, 'rules'), join(this.folder, 'rules'), { recursive: true, filter: (name) => !name.endsWith('_test.lua') })
     cpSync(join(project, 'tests/chaos/rules'), join(this.folder, 'rules'), { recursive: true })
+    for (const [name, text] of Object.entries(this.options.files ?? {})) writeFileSync(join(this.folder, 'rules', name), text)
     writeFileSync(this.config, this.#configuration())
     await cluster.run(`CREATE DATABASE ${this.database}`)
     const environment = { ...this.#environment({ port: 1, adminPort: 2 }), PGHOST: cluster.socket, PGPORT: '5432' }
@@ -43,12 +45,13 @@ export class Fleet {
 
   #configuration() {
     const url = this.options.provider
+    const threads = this.options.threads ?? 2
     return `
 http { listen = env "ANSWERD_LISTEN", admin = env "ANSWERD_ADMIN_LISTEN" }
-database { url = "" }
+database { url = env("CHAOS_DATABASE_URL", "") }
 rules { directory = "${join(this.folder, 'rules')}", quarantine_after = 1000 }
-ingest { threads = 2, commit_deadline = "3s" }
-engine { threads = 2, poll = "100ms" }
+ingest { threads = ${threads}, commit_deadline = "3s" }
+engine { threads = ${threads}, poll = "100ms" }
 deliver { allow_private_addresses = true, timeout = "1500ms", settle = "${this.options.settle ?? '2s'}", poll = "100ms" }
 source "whatsapp" { kind = "whatsapp", phone_number_id = env "WHATSAPP_PHONE_NUMBER_ID", app_secret = env "WHATSAPP_APP_SECRET",
   verify_token = "v", access_token = "t", api_url = "${url}" }
@@ -62,7 +65,7 @@ source "shop" { kind = "hmac", signing_secrets = { "${shopSecret}" }, id = "tag"
 
   #environment(node) {
     return {
-      PGHOST: '127.0.0.1', PGPORT: String(node.link?.port ?? ''), PGUSER: 'answerd', PGDATABASE: this.database,
+      PGHOST: '127.0.0.1', PGPORT: String(node.link?.port ?? 5432), PGUSER: 'answerd', PGDATABASE: this.database, CHAOS_DATABASE_URL: node.link ? '' : this.options.url ?? '',
       ANSWERD_LISTEN: `127.0.0.1:${node.port}`, ANSWERD_ADMIN_LISTEN: `127.0.0.1:${node.adminPort}`,
       CHAOS_TOOL_URL: `${this.options.provider}/hook/tool`, TEAM_CHAT_URL: `${this.options.provider}/hook/team`,
       TEAM_CHAT_SECRET: 'whsec_' + Buffer.from('a team chat signing secret').toString('base64'),
@@ -70,17 +73,33 @@ source "shop" { kind = "hmac", signing_secrets = { "${shopSecret}" }, id = "tag"
   }
 
   async start() {
-    for (let number = 0; number < this.options.count; number++) {
-      const node = { number, log: '', port: await freePort(), adminPort: await freePort(), paused: false }
-      node.link = await new Link(() => join(this.options.cluster.socket, '.s.PGSQL.5432'), (message) => this.onMessage?.(node, message)).listen()
-      this.nodes.push(node)
-      this.spawn(node)
-    }
+    for (let number = 0; number < this.options.count; number++) await this.add()
     await this.ready()
   }
 
+  // One node more; with `program` of its own it is another version.
+  async add(program) {
+    const node = { number: this.nodes.length, log: '', program, port: await freePort(), adminPort: await freePort(), paused: false }
+    if (!this.options.url) node.link = await new Link(() => join(this.options.cluster.socket, '.s.PGSQL.5432'), (message) => this.onMessage?.(node, message)).listen()
+    this.nodes.push(node)
+    this.spawn(node)
+    return node
+  }
+
+  // Without its death counting as a surprise.
+  async end(node, signal = 'SIGTERM') {
+    node.stopping = true
+    this.nodes = this.nodes.filter((other) => other !== node)
+    if (this.isAlive(node)) {
+      node.process.kill(signal)
+      await once(node.process, 'exit')
+    }
+    await node.link?.close()
+    return node.process.exitCode ?? node.process.signalCode
+  }
+
   spawn(node) {
-    const child = spawn(this.options.program ?? program, ['serve', '--config', this.config], {
+    const child = spawn(node.program ?? this.options.program ?? program, ['serve', '--config', this.config], {
       cwd: this.folder, env: { ...process.env, ...secrets, ...this.#environment(node) }, stdio: ['ignore', 'pipe', 'pipe'],
     })
     for (const stream of [child.stdout, child.stderr]) {
@@ -187,7 +206,7 @@ source "shop" { kind = "hmac", signing_secrets = { "${shopSecret}" }, id = "tag"
         if (code === 'hangs') node.process.kill('SIGKILL')
       }
       if (/runtime error|Sanitizer/.test(node.log)) problems.push(`node ${node.number}: ${node.log.slice(-8000)}`)
-      await node.link.close()
+      await node.link?.close()
     }
     rmSync(this.folder, { recursive: true, force: true })
     return problems

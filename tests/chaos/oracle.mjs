@@ -192,10 +192,18 @@ export class Oracle {
     let last = null
     for (const request of this.requests) {
       const send = request.taken && request.to === person.handle ? this.round.sends.get(request.text) : null
-      if (!send?.place || byText.get(send.text)?.was_unknown) continue
+      if (!send?.place || byText.get(send.text)?.was_unknown || this.#wasTakenForUnknown(send, request)) continue
       if (last && (send.place[0] - last.place[0] || send.place[1] - last.place[1]) < 0) this.findings.add('order', `'${send.text}' was sent after '${last.text}'`)
       last = send
     }
+  }
+
+  // It was refused, and its sender could not write that down before it was missed; or its sender was paused before it sent.
+  // For a while it counted as unknown.
+  #wasTakenForUnknown(send, request) {
+    const [first] = this.requests.filter((other) => other.text === send.text)
+    const retried = first !== request && this.faults.disturbed(first.answeredAt ?? first.at)
+    return retried || this.faults.disturbed(request.at, 500, ['pause', 'freeze'])
   }
 
   async #payments() {

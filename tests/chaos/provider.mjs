@@ -42,6 +42,7 @@ export class Provider {
     this.posts = new Set() // status webhooks that are not taken yet
     this.posted = new Map() // id -> states that answerd was told and answered 200
     this.sockets = new Set()
+    this.failures = []
   }
 
   async listen() {
@@ -106,13 +107,14 @@ export class Provider {
           for (const state of states) this.posted.get(entry.id).add(state)
         })()
         this.posts.add(post)
-        post.finally(() => this.posts.delete(post))
+        // A post that fails is a finding of the round, which looks at the list.
+        post.catch((error) => this.failures.push(error.message)).finally(() => this.posts.delete(post))
       }
     })
   }
 
   async quiet() {
-    while (this.posts.size) await Promise.all([...this.posts])
+    while (this.posts.size) await Promise.allSettled([...this.posts])
   }
 }
 

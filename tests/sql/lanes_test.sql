@@ -75,7 +75,7 @@ SELECT test.close('a');
 SELECT pg_sleep(0.2);
 SELECT test.same(engine_blame_crashed(), 2::bigint, 'a dead one is');
 SELECT test.same((SELECT string_agg(event_id || ':' || attempts, ' ' ORDER BY position) FROM work WHERE suspect),
-    '12:1 14:1', 'both are suspect');
+    '12:0 14:0', 'both are suspect, and neither is found guilty: they were not alone');
 BEGIN;
 SELECT test.same(test.claim(10), 'c', 'a suspect comes alone');
 SELECT test.run('b', 'BEGIN');
@@ -88,7 +88,7 @@ SELECT test.ask('a', $$SELECT engine_note_in_flight(5000, (SELECT array_agg(posi
     WHERE event_id = 12))::text$$);
 SELECT test.close('a');
 SELECT pg_sleep(0.2);
-SELECT test.same(engine_blame_crashed(3), 1::bigint, 'the third death');
+SELECT test.same(engine_blame_crashed(3), 1::bigint, 'the third death over it alone');
 SELECT test.holds((SELECT problem LIKE '%died%' FROM parked_event WHERE event_id = 12), 'parks it');
 
 -- One lane with a long queue leaves room for others, and a blocked one takes none.

@@ -33,6 +33,16 @@ class Frontend {
   }
 }
 
+// The statement that a message is about: also of one that was prepared before.
+function sqlOf(connection, type, bytes) {
+  if (type === 'Q') return bytes.toString('latin1', 5, bytes.length - 1)
+  if (type !== 'P' && type !== 'B') return ''
+  const [first, second] = bytes.toString('latin1', 5).split('\0', 2)
+  if (type === 'B') return connection.statements.get(second) ?? ''
+  connection.statements.set(first, second)
+  return second
+}
+
 const applicationOf = (startup) => {
   const words = startup.subarray(8).toString('utf8').split('\0')
   for (let at = 0; at + 1 < words.length; at += 2) if (words[at] === 'application_name' || words[at] === 'fallback_application_name') return words[at + 1]
@@ -41,7 +51,7 @@ const applicationOf = (startup) => {
 
 export class Link {
   // `target()` is the path of the socket to connect to, asked for each connection.
-  // `message({ application, type, text, connection })` is asked before a message of the program is passed on and may answer
+  // `message({ application, type, sql, connection })` is asked before a message of the program is passed on and may answer
   //   'cut'          the message is lost, and the connection with it
   //   'cut after'    it is passed on; the connection breaks before any answer comes back
   //   'cut within'   the answer breaks off in its middle
@@ -65,7 +75,7 @@ export class Link {
   #serve(client) {
     if (this.shut) return client.destroy()
     const database = connect(this.target())
-    const connection = { client, database, application: '', cutWithin: false, cut: () => (client.destroy(), database.destroy()) }
+    const connection = { client, database, application: '', statements: new Map(), cutWithin: false, cut: () => (client.destroy(), database.destroy()) }
     this.connections.add(connection)
     for (const [one, other] of [[client, database], [database, client]]) {
       one.setNoDelay?.(true)
@@ -88,7 +98,7 @@ export class Link {
     if (database.destroyed) return
     if (type === 'encryption') return void client.write('N')
     if (type === 'startup') connection.application = applicationOf(bytes)
-    const asked = this.message({ application: connection.application, type, connection, get text() { return bytes.toString('latin1') } })
+    const asked = this.message({ application: connection.application, type, sql: sqlOf(connection, type, bytes), connection })
     const verdict = asked instanceof Promise ? await asked : asked
     if (this.blocked) return
     if (verdict === 'cut') return connection.cut()

@@ -53,9 +53,9 @@ export async function until(what, condition, patience = 20000) {
   }
 }
 
-// Runs the program to its end: { code, stdout, stderr }.
-export async function run(args, { input, env, cwd } = {}) {
-  const child = spawn(program, args, { cwd: cwd ?? project, env: { ...process.env, ...secrets, ...env } })
+// Runs the program (or another build of it) to its end: { code, stdout, stderr }.
+export async function run(args, { input, env, cwd, program: build = program } = {}) {
+  const child = spawn(build, args, { cwd: cwd ?? project, env: { ...process.env, ...secrets, ...env } })
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (data) => (stdout += data))
