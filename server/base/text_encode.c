@@ -177,6 +177,10 @@ bool text_is_utf8(struct bytes text)
 {
     size_t at = 0;
     while (at < text.len) {
+        if ((unsigned char)text.ptr[at] < 0x80) { /* most text is ASCII */
+            at++;
+            continue;
+        }
         size_t bad;
         size_t length = utf8_sequence((struct bytes){ text.ptr + at, text.len - at }, &bad);
         if (length == 0)

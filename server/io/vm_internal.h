@@ -64,7 +64,7 @@ extern char vm_key_base;        /* the table behind all environments */
 extern char vm_key_environment; /* the metatable of all environments */
 extern char vm_key_loaded;      /* libraries by name; false while one loads */
 extern char vm_key_views;       /* weak: table -> its view */
-extern char vm_key_content;     /* in a view's metatable: the table behind it */
+extern char vm_key_content;     /* in a view's metatable: the table behind it, or true: it is in the view itself */
 extern char vm_key_fill;        /* in a view's metatable: makes the rest of that table */
 extern char vm_key_sealed;      /* list: function, value, function, value, … */
 extern char vm_key_array;       /* the metatable of JSON arrays */

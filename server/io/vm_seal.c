@@ -3,6 +3,8 @@
  * A view is an empty table whose metatable reads from the table behind it and refuses writes. Freezing replaces nested
  * tables in place by their views, so there is one view for each table, and cycles end. Everything walks by work lists:
  * nesting that a script made must not become depth of the C stack.
+ *
+ * Plain views are for documents, which are trees: they have one metatable for all, and hold the table themselves.
  */
 #include "base/memory.h"
 #include "io/vm.h"
@@ -14,6 +16,7 @@
 char vm_key_views;
 char vm_key_content;
 char vm_key_fill;
+char vm_key_plain_view;
 char vm_key_sealed;
 
 /* Calls what vm_fill_later() was given, once. False: it raised, and its error is on top of the stack. */
@@ -37,9 +40,16 @@ static bool fill(lua_State *L, int metatable)
 
 enum vm_content vm_try_push_content(lua_State *L, int index)
 {
+    index = lua_absindex(L, index);
     if (lua_type(L, index) != LUA_TTABLE || !lua_getmetatable(L, index))
         return VM_NO_VIEW;
-    if (lua_rawgetp(L, -1, &vm_key_content) != LUA_TTABLE) {
+    int kind = lua_rawgetp(L, -1, &vm_key_content);
+    if (kind == LUA_TBOOLEAN) { /* a plain view: the table is in the view itself */
+        lua_pop(L, 2);
+        lua_rawgetp(L, index, &vm_key_content);
+        return VM_CONTENT;
+    }
+    if (kind != LUA_TTABLE) {
         lua_pop(L, 2);
         return VM_NO_VIEW;
     }
@@ -65,6 +75,16 @@ void vm_fill_later(lua_State *L)
         lua_rawsetp(L, -2, &vm_key_fill);
     }
     lua_pop(L, 1);
+}
+
+static bool is_plain_view(lua_State *L, int index)
+{
+    bool is_one = false;
+    if (lua_getmetatable(L, index)) {
+        is_one = lua_rawgetp(L, -1, &vm_key_content) == LUA_TBOOLEAN;
+        lua_pop(L, 2);
+    }
+    return is_one;
 }
 
 static int refuse_write(lua_State *L)
@@ -123,6 +143,38 @@ static void push_view(lua_State *L, int content, bool *ret_new)
     lua_pushvalue(L, -2);
     lua_rawset(L, -4);
     lua_remove(L, -2);
+}
+
+static int read_plain_view(lua_State *L)
+{
+    lua_rawgetp(L, 1, &vm_key_content);
+    lua_pushvalue(L, 2);
+    lua_rawget(L, -2);
+    return 1;
+}
+
+void vm_freeze_plain(lua_State *L)
+{
+    lua_createtable(L, 0, 1);
+    lua_insert(L, -2);
+    lua_rawsetp(L, -2, &vm_key_content);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &vm_key_plain_view) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        lua_createtable(L, 0, 5);
+        lua_pushcfunction(L, read_plain_view);
+        lua_setfield(L, -2, "__index");
+        lua_pushcfunction(L, refuse_write);
+        lua_setfield(L, -2, "__newindex");
+        lua_pushcfunction(L, view_length);
+        lua_setfield(L, -2, "__len");
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+        lua_pushboolean(L, 1);
+        lua_rawsetp(L, -2, &vm_key_content);
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &vm_key_plain_view);
+    }
+    lua_setmetatable(L, -2);
 }
 
 /* A walk over tables and functions. Stack slots: `todo` is a list, `seen` a set. */
@@ -267,10 +319,10 @@ static void walk_all(lua_State *L, int group)
 }
 
 /* Most tables are rows: nothing in them is left to walk to. */
-static bool holds_tables(lua_State *L, int table)
+static bool holds_open_tables(lua_State *L, int table)
 {
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
-        if (lua_type(L, -1) == LUA_TTABLE) {
+        if (lua_type(L, -1) == LUA_TTABLE && !is_plain_view(L, -1)) {
             lua_pop(L, 2);
             return true;
         }
@@ -284,7 +336,7 @@ void vm_freeze(lua_State *L)
         return;
     luaL_checkstack(L, 16, NULL);
     int value = lua_gettop(L);
-    if (vm_push_frozen_content(L, value) || holds_tables(L, value)) {
+    if (vm_push_frozen_content(L, value) || holds_open_tables(L, value)) {
         lua_settop(L, value);
         walk_all(L, 0);
         return;

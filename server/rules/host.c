@@ -372,14 +372,19 @@ static int host_metatable(lua_State *L)
 
 /* --- facts -------------------------------------------------------------------------------------------------------- */
 
-/* event_field(name), fact(name): a copy of what the event and the facts have there; nil when there is nothing. */
+/* event_field(name), fact(name): a copy of what the event and the facts have there; nil when there is nothing. An
+ * object's fields can be changed, what is inside of them is read-only. */
 static int push_member(lua_State *L, const json_t *object)
 {
     const json_t *value = object != NULL ? json_object_get(object, lua_tostring(L, 1)) : NULL;
     if (value == NULL) {
         return 0;
     }
-    vm_json_push(L, value);
+    if (json_is_object(value)) {
+        vm_json_push_open(L, value);
+    } else {
+        vm_json_push(L, value);
+    }
     return 1;
 }
 

@@ -53,7 +53,12 @@ static void take_results(struct rule_set *set, const struct rule_info *rule, str
         return;
     }
     struct error e;
-    err_t err = vm_json_take(L, -2, NULL, &outcome->effects, &e);
+    err_t err = ERR_NONE;
+    if (lua_isnil(L, -2)) {
+        outcome->effects = json_array();
+    } else {
+        err = vm_json_take(L, -2, NULL, &outcome->effects, &e);
+    }
     if (err != ERR_NONE) {
         char text[400];
         snprintf(text, sizeof(text), "%s:%d: the effects cannot be kept: %.250s", rule->file, rule->line, e.text);

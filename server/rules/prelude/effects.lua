@@ -27,18 +27,30 @@ end
 
 local function append(run, effect)
     local file, line = host.where()
-    if #run.list >= host.max_effects then
+    local list = run.list
+    if not list then
+        list = host.array {}
+        run.list = list
+    end
+    if #list >= host.max_effects then
         -- Kept with its place: the rule may catch the error.
         run.over = string.format("%s:%d: more than %d effects in one call", file or run.file, line or run.line,
             host.max_effects)
         error(run.over, 0)
     end
     effect.line = line or run.line
-    run.list[#run.list + 1] = effect
+    list[#list + 1] = effect
 end
 
-function effects.begin(run)
+-- One table for all runs: {mode, event, conversations, list, opened, opened_count, over, stop, file, line}.
+local the_run = {}
+
+function effects.begin(rule)
+    local run = the_run
+    run.mode, run.file, run.line = "when", rule.file, rule.line
+    run.list, run.opened, run.opened_count, run.over, run.stop = nil, nil, 0, nil, nil
     current = run
+    return run
 end
 
 -- Did the run ask for more effects than it may?
@@ -394,6 +406,7 @@ function fx:open_conversation(options)
     local given = check_effect("open_conversation", options or {}, open_fields)
     local topic, reference = given.topic or "support", given.reference or ""
     local key = topic .. "\0" .. reference
+    run.opened = run.opened or {}
     local known = run.opened[key]
     run.opened_count = run.opened_count + 1
     local handle = "#" .. run.opened_count
