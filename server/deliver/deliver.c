@@ -36,6 +36,7 @@ struct deliver {
 
     /* Everything below belongs to the thread. */
     struct pg *pg;
+    struct plan_age plans;
     int64_t sender; /* our number in the database, kept over connections */
     unsigned connect_failures;
     msec_t next_connect; /* steady clock, as the other times here unless they say otherwise */
@@ -91,8 +92,11 @@ static void deliver_disconnect(struct deliver *deliver)
 
 static bool deliver_connect(struct deliver *deliver)
 {
+    struct error error;
     if (deliver->pg != NULL && !pg_is_broken(deliver->pg)) {
-        return true;
+        if (store_renew_plans(deliver->pg, &deliver->plans, &error) == ERR_NONE) {
+            return true;
+        }
     }
     deliver_disconnect(deliver);
     if (clock_steady() < deliver->next_connect) {
@@ -104,7 +108,6 @@ static bool deliver_connect(struct deliver *deliver)
         .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
         .writes = true,
     };
-    struct error error;
     err_t err = pg_open(&settings, &deliver->pg, &error);
     if (err == ERR_NONE) {
         err = store_check_schema_fits(deliver->pg, &error);
@@ -119,6 +122,7 @@ static bool deliver_connect(struct deliver *deliver)
         deliver->connect_failures = 0;
         deliver->look = true;
         deliver->next_settle = 0;
+        deliver->plans = (struct plan_age){ 0 };
         return true;
     }
     deliver_disconnect(deliver);

@@ -52,6 +52,7 @@ struct engine {
     struct engine_rules rules;
     struct rule_guard *guard;
     struct id_pool ids;
+    struct plan_age plans;
     size_t singles_left;     /* events to handle one by one because the batch they came in failed */
     unsigned conflicts;      /* in a row */
     msec_t next_timer_check; /* steady clock */
@@ -148,6 +149,7 @@ static bool engine_connect(struct engine *engine)
         engine->connect_failures = 0;
         engine->next_timer_check = 0;
         engine->next_blame_check = 0;
+        engine->plans = (struct plan_age){ 0 };
         rule_guard_forget(engine->guard);
         return true;
     }
@@ -392,6 +394,10 @@ static void *engine_main(void *arg)
         struct error error;
         if (rule_guard_refresh(engine->guard, engine->pg, engine->worker_id, engine->rules.set, &error) != ERR_NONE) {
             engine_database_trouble(engine, "rule health", &error);
+            continue;
+        }
+        if (store_renew_plans(engine->pg, &engine->plans, &error) != ERR_NONE) {
+            engine_database_trouble(engine, "renewing plans", &error);
             continue;
         }
         atomic_store(&engine->last_healthy, clock_steady());

@@ -5,6 +5,9 @@
 #include "base/macros.h"
 #include "store/query.h"
 
+#define PLANS_FIRST_MS 1000
+#define PLANS_LONGEST_MS 60000
+
 err_t store_reserve_ids(struct pg *pg, size_t count, int64_t *ret_first, struct error *reterr)
 {
     static const char sql[] = "SELECT reserve_ids($1::bigint)";
@@ -15,6 +18,18 @@ err_t store_reserve_ids(struct pg *pg, size_t count, int64_t *ret_first, struct 
         *ret_first = pg_int8(result, 0, 0);
     }
     return err;
+}
+
+err_t store_renew_plans(struct pg *pg, struct plan_age *age, struct error *reterr)
+{
+    msec_t now = clock_steady();
+    if (now < age->next) {
+        return ERR_NONE;
+    }
+    bool is_first = age->next == 0;
+    age->after = is_first ? PLANS_FIRST_MS : age->after * 2 < PLANS_LONGEST_MS ? age->after * 2 : PLANS_LONGEST_MS;
+    age->next = now + age->after;
+    return is_first ? ERR_NONE : pg_script(pg, "DISCARD PLANS", reterr);
 }
 
 err_t store_add_rejects(struct pg *pg, const char *source, const char *reason, int64_t count, struct error *reterr)
@@ -34,8 +49,9 @@ err_t store_make_partitions(struct pg *pg, struct error *reterr)
 
 err_t store_drop_old_partitions(struct pg *pg, unsigned months, struct error *reterr)
 {
-    static const char sql[] = "SELECT count(*) FROM drop_partitions($1::integer,"
-                              " ARRAY['webhook', 'event', 'handling', 'trace', 'attempt', 'shadow_run', 'shadow_trace'])";
+    static const char sql[] =
+        "SELECT count(*) FROM drop_partitions($1::integer,"
+        " ARRAY['webhook', 'event', 'handling', 'trace', 'attempt', 'shadow_run', 'shadow_trace'])";
     static const char rejects_sql[] =
         "DELETE FROM webhook_reject WHERE $1::integer > 0 AND hour < now() - make_interval(months => $1::integer)";
     static const char statuses_sql[] = "DELETE FROM unmatched_status WHERE received_at < now() - interval '35 days'";

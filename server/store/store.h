@@ -45,6 +45,16 @@ size_t ingest_store_new_events(const struct pg_result *result);
 /* A block of `count` ids that no other process has; the first one is in row 0, column 0 of the result. */
 err_t ingest_store_reserve_ids(struct pg_async *pg, size_t count, msec_t deadline_ms, pg_async_done *done,
                                void *arg) MUST_CHECK;
+/* When a session's plans are made again. A plan fits the tables as they are when it is made; one from when a table was
+ * empty may read all of it later, and nothing else tells the session before the table is analyzed. Begin with zeros. */
+struct plan_age {
+    msec_t next;  /* steady clock */
+    msec_t after; /* grows: tables change most when they are young */
+};
+
+/* Cheap to call often. Not inside a transaction. */
+err_t store_renew_plans(struct pg *pg, struct plan_age *age, struct error *reterr) MUST_CHECK;
+
 err_t store_reserve_ids(struct pg *pg, size_t count, int64_t *ret_first, struct error *reterr) MUST_CHECK;
 err_t store_add_rejects(struct pg *pg, const char *source, const char *reason, int64_t count,
                         struct error *reterr) MUST_CHECK;
