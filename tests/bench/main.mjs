@@ -3,13 +3,16 @@
 import { writeFileSync } from 'node:fs'
 import { conditions, printConditions } from './conditions.mjs'
 import { Report } from './report.mjs'
-import { stopAll } from './system.mjs'
+import { countStatements, stopAll } from './system.mjs'
 import { ingest } from './rows/ingest.mjs'
 import { engine } from './rows/engine.mjs'
 import { latency } from './rows/latency.mjs'
 import { deliver } from './rows/deliver.mjs'
+import { rules } from './rows/rules.mjs'
+import { cost } from './rows/cost.mjs'
+import { strain } from './rows/strain.mjs'
 
-const rows = { ingest, engine, latency, deliver }
+const rows = { ingest, engine, latency, rules, deliver, strain, cost }
 
 function fail(message, hint) {
   console.error(`error: ${message}\nHINT: ${hint}`)
@@ -34,6 +37,7 @@ process.on('SIGTERM', () => stopAll().then(() => process.exit(143)))
 process.on('SIGINT', () => stopAll().then(() => process.exit(130)))
 const report = new Report()
 const began = Date.now()
+await countStatements(false)
 const measuredUnder = await conditions(options)
 printConditions(measuredUnder)
 try {

@@ -132,6 +132,12 @@ export async function dropDatabase(name) {
   await query('postgres', `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
 }
 
+// Counting statements costs a little time itself, so it is on in one row only.
+export async function countStatements(on) {
+  await query('postgres', `ALTER SYSTEM SET pg_stat_statements.track = ${on ? 'top' : 'none'}`)
+  await query('postgres', 'SELECT pg_reload_conf()')
+}
+
 // Every turn begins with nothing to write back from the one before.
 export const checkpoint = () => query('postgres', 'CHECKPOINT')
 
