@@ -61,6 +61,18 @@ test('the rule of the README and its test work as printed', async () => {
   }
 })
 
+test('every test that SECURITY.md names is there', () => {
+  const rows = readFileSync(join(project, 'SECURITY.md'), 'utf8').split('\n').filter((line) => /^\| .*`(tests|scripts)\//.test(line))
+  assert.ok(rows.length > 20)
+  for (const row of rows)
+    for (const [, file, names] of row.split(' | ').pop().matchAll(/`([a-z][^`]*)`([^;`|]*(?:;[^`|]*)?)/g)) {
+      const text = readFileSync(join(project, file), 'utf8')
+      // Names of unit tests are words with commas between them; those of end-to-end tests have spaces.
+      for (const name of names.split(file.endsWith('.c') ? /[;,]/ : ';').map((one) => one.trim()).filter(Boolean))
+        assert.ok(text.includes(name), `${file} has no test '${name}'`)
+    }
+})
+
 test('every command of the program explains itself', async () => {
   const { stdout } = await run(['--help'])
   const commands = [...stdout.matchAll(/^  ([a-z]+) {2,}/gm)].map((match) => match[1])

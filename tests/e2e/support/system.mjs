@@ -69,7 +69,8 @@ export async function run(args, { input, env, cwd, program: build = program } = 
 export class System {
   // options: rules (folder; default the shipped rules), files (more rule files: { name: text }), config (Lua appended to
   // the configuration), ruleSettings, httpSettings, ingestSettings, deliverSettings (Lua inside its rules { … }, http { … },
-  // ingest { … }, deliver { … }), supportSettings (inside the source "support"), allowPrivateAddresses (of outgoing webhooks), threads
+  // ingest { … }, deliver { … }), supportSettings (inside the source "support"), allowPrivateAddresses (of outgoing webhooks), threads,
+  // whatsappUrl (of its API; otherwise the simulated one)
   static async start(options = {}) {
     const system = new System()
     system.options = options
@@ -109,7 +110,7 @@ ingest { threads = ${threads}${this.options.ingestSettings ? ', ' + this.options
 engine { threads = ${threads} }
 deliver { allow_private_addresses = ${this.options.allowPrivateAddresses ?? true}${this.options.deliverSettings ? ', ' + this.options.deliverSettings : ''} }
 source "whatsapp" { kind = "whatsapp", phone_number_id = env "WHATSAPP_PHONE_NUMBER_ID", app_secret = env "WHATSAPP_APP_SECRET",
-  verify_token = env "WHATSAPP_VERIFY_TOKEN", access_token = env "WHATSAPP_ACCESS_TOKEN", api_url = "${this.simulateUrl}" }
+  verify_token = env "WHATSAPP_VERIFY_TOKEN", access_token = env "WHATSAPP_ACCESS_TOKEN", api_url = "${this.options.whatsappUrl ?? this.simulateUrl}" }
 source "telegram" { kind = "telegram", bot_token = env "TELEGRAM_BOT_TOKEN", secret_token = env "TELEGRAM_SECRET_TOKEN",
   api_url = "${this.simulateUrl}" }
 source "stripe" { kind = "stripe", signing_secrets = { env "STRIPE_SIGNING_SECRET" } }
