@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { stripe, whatsapp } from './support/providers.mjs'
-import { run, System } from './support/system.mjs'
+import { run, System, until } from './support/system.mjs'
 
 const phone = '15550144'
 let system
@@ -33,6 +33,8 @@ test('an opt-out, what was refused for it, and what each rule decided', async ()
 
 test('by number, as JSON, and the same in SQL', async () => {
   const id = await system.value(`SELECT contact_id FROM identity WHERE identity = 'whatsapp:${phone}'`)
+  // Two looks are compared: nothing may happen in between.
+  await until('rest', async () => (await system.value('SELECT count(*)::int FROM work')) + (await system.value('SELECT count(*)::int FROM outbox')) === 0)
   const told = await why('--contact', String(id), '--json')
   assert.equal(told.code, 0, told.stderr)
   const rows = told.stdout.trim().split('\n').map((line) => JSON.parse(line))
