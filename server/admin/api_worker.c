@@ -136,7 +136,7 @@ static void show_gauges(struct api_worker *worker, const json_t *gauges)
         const char *name;
         const char *help;
     } shown[] = {
-        { "work", "answerd_work_waiting", "Events that wait for the engine." },
+        { "work", "answerd_work_waiting", "Events that wait for the engine; beyond 100000 at most so many." },
         { "work_oldest_seconds", "answerd_work_oldest_seconds", "Age of the oldest event that waits for the engine." },
         { "work_failing", "answerd_work_failing", "Events that failed and will be tried again." },
         { "parked_events", "answerd_parked_events", "Events that were given up." },

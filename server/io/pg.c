@@ -17,7 +17,19 @@ struct pg {
     struct pg_statements statements;
     msec_t patience_ms; /* with one statement; 0: for ever */
     bool given_up;
+    struct metric *round_trips;
 };
+
+struct metric *pg_round_trips(const char *application_name)
+{
+    static const char program[] = "answerd ";
+    struct bytes name = bytes_of(application_name ? application_name : "");
+    const char *actor = bytes_start_with(name, bytes_of(program)) ? application_name + sizeof(program) - 1 : "other";
+    char labels[96];
+    snprintf(labels, sizeof(labels), "actor=\"%.60s\"", actor);
+    return metric_counter("answerd_database_round_trips_total",
+                          "Times that somebody waited for an answer of PostgreSQL, by who it was.", labels);
+}
 
 /* PostgreSQL's notices ("relation exists already, skipping") are for a person at a terminal. */
 static void drop_notice(void *arg, const PGresult *result)
@@ -220,6 +232,7 @@ err_t pg_open(const struct pg_settings *settings, struct pg **ret_pg, struct err
         return result;
     struct pg *pg = memory_new(sizeof(*pg));
     pg->connection = connection;
+    pg->round_trips = pg_round_trips(settings->application_name);
     pg->patience_ms = settings->statement_timeout_ms > 0 ? settings->statement_timeout_ms + SILENCE_MS : 0;
     *ret_pg = pg;
     return ERR_NONE;
@@ -244,6 +257,7 @@ static err_t conclude(struct pg *pg, int sent, PGresult **ret_result, struct err
 {
     bool silent = false;
     PGresult *result = NULL;
+    metric_add(pg->round_trips, 1);
     if (sent == 1)
         result = take_result(pg->connection, pg->patience_ms > 0 ? clock_steady() + pg->patience_ms : 0, &silent);
     *ret_result = result;

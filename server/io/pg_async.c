@@ -54,6 +54,7 @@ struct pg_async {
     struct event *readable;
     struct event *writable;
     struct pg_statements statements;
+    struct metric *round_trips;
 
     /* What is in flight; `done` is NULL when nothing is. */
     pg_async_done *done;
@@ -250,6 +251,7 @@ static bool send_next(struct pg_async *pg)
     pg_statement_name(pg->sql, name);
     const struct pg_params *params = &pg->params;
     int sent;
+    metric_add(pg->round_trips, 1);
     if (pg_statements_has(&pg->statements, pg->sql)) {
         pg->state = RUNNING;
         sent = PQsendQueryPrepared(pg->connection, name, params->count, params->values, params->lengths,
@@ -360,6 +362,7 @@ struct pg_async *pg_async_new(struct loop *loop, const struct pg_settings *setti
     struct pg_async *pg = memory_new(sizeof(*pg));
     pg->loop = loop;
     pg->settings = settings_copy(settings);
+    pg->round_trips = pg_round_trips(settings->application_name);
     pg->retry = loop_timer_new(loop, retry_fired, pg);
     pg->deadline = loop_timer_new(loop, deadline_fired, pg);
     pg->soon = loop_timer_new(loop, soon_fired, pg);

@@ -5,6 +5,7 @@
 #include <libpq-fe.h>
 
 #include "base/buf.h"
+#include "base/metrics.h"
 #include "io/pg.h"
 
 struct pg_result {
@@ -46,6 +47,9 @@ void pg_statements_add(struct pg_statements *statements, const char *sql);
 void pg_statement_name(const char *sql, char ret_name[PG_STATEMENT_NAME_SIZE]);
 
 /* --- connections (pg.c) --- */
+
+/* The counter of exchanges with the server of sessions with this name ("answerd engine" counts as engine). */
+struct metric *pg_round_trips(const char *application_name);
 
 /* Connects and sets up the session; blocks. Any thread. */
 err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, struct error *reterr) MUST_CHECK;

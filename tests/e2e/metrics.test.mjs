@@ -91,6 +91,7 @@ test('what is counted is right', () => {
   assert.ok(value('answerd_provider_errors_total', { target: 'whatsapp', status: '4xx' }) >= 1)
   assert.equal(value('answerd_rule_calls_total', { rule: 'echo', verdict: 'failed' }), 1)
   assert.equal(value('answerd_database_up'), 1)
+  for (const actor of ['ingest', 'engine', 'deliver', 'admin']) assert.ok(value('answerd_database_round_trips_total', { actor }) > 2, actor)
   assert.ok(value('process_resident_memory_bytes') > 1e6)
   assert.ok(value('process_open_fds') > 5)
   assert.ok(Math.abs(value('process_start_time_seconds') - Date.now() / 1000) < 600)
