@@ -22,18 +22,20 @@ const { values: options } = parseArgs({
     faults: { type: 'string', default: usual.join(',') },
     seconds: { type: 'string', default: '0' },
     'new-database': { type: 'string', default: '40' },
+    sabotage: { type: 'string' },
     keep: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
 if (options.help) {
   console.log(`tests/chaos/run [--rounds N] [--seed S] [--nodes K] [--faults ${kinds.join(',')}|none] [--first N] [--people N]
-                [--seconds N] [--new-database N] [--keep]
+                [--seconds N] [--new-database N] [--sabotage NAME] [--keep]
   --rounds N        how many rounds (10); each is about five seconds
   --seconds N       no further round begins after so long
   --seed S          of traffic, faults and the providers' behaviour
   --first N         the number of the first round: a failing one can be played alone
   --new-database N  a fresh database after so many rounds (40)
+  --sabotage NAME   breaks a promise first (sabotage/NAME.sql): the rounds have to fail
   --keep            go on after a round that failed`)
   process.exit(0)
 }
@@ -55,7 +57,7 @@ async function open(number) {
   const database = `chaos_${number}`
   provider = new Provider({ seed, post: (source, webhook) => fleet.deliver(source, webhook, { node: provider.requests.length }) })
   await provider.listen()
-  fleet = new Fleet({ cluster, database, count: nodes, provider: provider.url })
+  fleet = new Fleet({ cluster, database, count: nodes, provider: provider.url, sabotage: options.sabotage })
   await fleet.prepare()
   pool = cluster.pool(database)
   await fleet.start()
@@ -136,6 +138,7 @@ async function playRound(number) {
   } catch (error) {
     fleet.abandoned = true
     findings.push(`stuck: ${error.stack}`, ...(await describeTrouble()))
+    findings.push(...await new Oracle({ round, fleet, provider, faults: trouble, pool, from }).check().catch(() => []))
   }
   findings.push(...await watch.end(), ...fleet.unexpected, ...provider.failures)
   counts.rounds++
@@ -172,6 +175,13 @@ function report(number, { findings, plan, trouble }) {
 
 let failed = 0
 const began = Date.now()
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, async () => {
+    for (const node of fleet?.nodes ?? []) node.process.kill('SIGKILL')
+    await cluster?.remove().catch(() => {})
+    process.exit(130)
+  })
+}
 cluster = await Cluster.create({ space: faults.includes('disk') ? '400m' : undefined })
 try {
   await cluster.start()

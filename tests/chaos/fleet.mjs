@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Link } from '../e2e/support/link.mjs'
@@ -14,7 +14,8 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
 
 export class Fleet {
   // options: cluster, database, count, provider (its url), program, settle (as in deliver { settle }), threads (of each
-  // kind), url (of the database; otherwise each node has a link to the cluster), files (more rule files: { name: text })
+  // kind), url (of the database; otherwise each node has a link to the cluster), files (more rule files: { name: text }),
+  // sabotage (the name of a file in sabotage/)
   constructor(options) {
     this.options = options
     this.nodes = []
@@ -39,8 +40,21 @@ export class Fleet {
     const environment = { ...this.#environment({ port: 1, adminPort: 2 }), PGHOST: cluster.socket, PGPORT: '5432' }
     const migrated = await run(['migrate', '--config', this.config], { env: environment })
     if (migrated.code !== 0) throw new Error(`migrate failed: ${migrated.stderr}`)
+    if (this.options.sabotage) await this.#sabotage()
     const made = await run(['token', 'create', '--name', 'chaos', '--scopes', 'read,write,admin', '--config', this.config], { env: environment })
     this.token = /ans_[A-Za-z0-9_-]+/.exec(made.stdout)[0]
+  }
+
+  // Breaks a promise in the database, to see whether anybody notices.
+  async #sabotage() {
+    const helper = `CREATE FUNCTION sabotage(name regproc, good text, bad text) RETURNS void LANGUAGE plpgsql AS $$
+      DECLARE definition constant text := pg_get_functiondef(name);
+      BEGIN
+        IF position(good IN definition) = 0 THEN RAISE EXCEPTION '% has no longer: %', name, good; END IF;
+        EXECUTE replace(definition, good, bad);
+      END $$`
+    const file = readFileSync(join(project, 'tests/chaos/sabotage', this.options.sabotage + '.sql'), 'utf8')
+    await this.options.cluster.run(`${helper};\n${file}`, this.database)
   }
 
   #configuration() {
