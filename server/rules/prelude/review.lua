@@ -190,6 +190,7 @@ local function check_rules(file, list)
             local when, run = function_of(list, written.when), function_of(list, written.run)
             if rule and when then
                 fields.check(file, list, when.from, when.to, when.params[1], nil, rule.on)
+                rule.decides_nothing = flow.decides_nothing(list, when.from, when.to, when.params[1] or "e")
             end
             if rule and run then
                 fields.check(file, list, run.from, run.to, run.params[1], run.params[2], rule.on)

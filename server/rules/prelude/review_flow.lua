@@ -1,7 +1,7 @@
 -- Which rules can never run, and which make themselves run again without end.
 --
 -- Works on what each rule does whatever happens: statements of its 'run' that are inside of nothing and come before any
--- 'return', in a rule without 'when'.
+-- 'return', in a rule without a 'when' that decides anything.
 
 local host, use = ...
 local support, declarations, tokens = use "support", use "declarations", use "source_tokens"
@@ -27,6 +27,52 @@ local function place_of(rule)
     return { file = rule.file, line = host.key_line(rule.file, rule.line, "on") or rule.line }
 end
 
+-- Does the condition, between these tokens, hold for every event that has a contact or a conversation? Then it guards
+-- against nothing.
+local plain_words = support.set_of { "return", "true", "and", "not", "nil", "~=", ".", "(", ")", ";" }
+function review_flow.decides_nothing(list, from, to, event)
+    if not is(list[from], "return") then
+        return false
+    end
+    for at = from, to do
+        local token = list[at]
+        local is_presence = token.kind == "name" and (token.text == event
+            or is(list[at - 1], ".") and is(list[at - 2], event)
+                and (token.text == "contact" or token.text == "conversation" or token.text == "type"
+                    or token.text == "id"))
+        if token.kind == "text" or not (is_presence or plain_words[token.text] and token.text ~= "not") then
+            return false
+        end
+    end
+    return true
+end
+
+-- The first token of `a.b:c(…):d`, of which `at` is the last name: 'e' of e.conversation:tag, 'fx' of
+-- fx:open_conversation { … }:tag. Nil when it is something else.
+local function chain_start(list, at)
+    local first = at
+    while true do
+        local before = list[first - 1]
+        if not (is(before, ".") or is(before, ":")) then
+            return list[first].kind == "name" and first or nil
+        end
+        first = first - 2
+        local depth = 0
+        while list[first] and (depth > 0 or is(list[first], ")") or is(list[first], "}")) do
+            -- Back over the arguments of a call.
+            if list[first].kind ~= "text" and tokens.closers[list[first].text] then
+                depth = depth + 1
+            elseif list[first].kind ~= "text" and tokens.openers[list[first].text] then
+                depth = depth - 1
+            end
+            first = first - 1
+        end
+        if not list[first] or list[first].kind ~= "name" then
+            return nil
+        end
+    end
+end
+
 -- What the body does whatever happens: {stops = bool, effects = {{method, arguments, line}, …}}.
 function review_flow.certain(list, from, to, fx)
     local made = { stops = false, effects = {} }
@@ -49,13 +95,10 @@ function review_flow.certain(list, from, to, fx)
             may_return = may_return or not in_function
         elseif depth == 0 and token.kind == "name" and is(list[at - 1], ":") and not may_return then
             -- The call is a statement of its own: not a part of `a and fx:stop()`.
-            local first = at - 2
-            while list[first] and list[first].kind == "name" and is(list[first - 1], ".") do
-                first = first - 2
-            end
-            local before = list[first - 1]
-            local is_statement = list[first].kind == "name"
-                and (first == from or not (is(before, "and") or is(before, "or") or is(before, "not")))
+            local first = chain_start(list, at)
+            local before = first and list[first - 1]
+            local is_statement = first and (first == from or not (is(before, "and") or is(before, "or")
+                or is(before, "not")))
             local arguments = is_statement and tokens.arguments(list, at)
             if arguments then
                 if token.text == "stop" and is(list[first], fx) then
@@ -78,6 +121,17 @@ local function result_of(effect)
         return "custom." .. name
     elseif method == "resolve" then
         return "conversation.resolved"
+    elseif method == "tag" then
+        return "conversation.tagged"
+    elseif method == "assign" then
+        return "conversation.assigned"
+    elseif method == "open_conversation" and effect.by_fx then
+        local options = arguments[1] and arguments[1].table
+        return options and options.fields.reopen and "conversation.reopened" or "conversation.opened"
+    elseif method == "opt_out" then
+        return "contact.opted_out"
+    elseif method == "opt_in" then
+        return "contact.opted_in"
     elseif method == "snooze" then
         return "conversation.snoozed"
     elseif method == "send" then
@@ -85,6 +139,10 @@ local function result_of(effect)
     elseif method == "outreach" and effect.by_fx then
         return "outreach.exhausted"
     elseif method == "after" and arguments[2] and arguments[2].text then
+        local options = arguments[3]
+        if options and not (options.table and not options.table.fields.unless) then
+            return nil -- something ends it
+        end
         return "timer." .. arguments[2].text
     end
     return nil
@@ -92,20 +150,31 @@ end
 
 local why = {
     ["conversation.resolved"] = "resolves the conversation that was just resolved",
+    ["conversation.tagged"] = "tags the conversation that was just tagged",
+    ["conversation.assigned"] = "assigns the conversation that was just assigned, whoever it was given to",
+    ["conversation.opened"] = "opens a conversation each time one is opened",
+    ["conversation.reopened"] = "opens a conversation again each time one is opened again",
+    ["contact.opted_out"] = "opts out who has just opted out",
+    ["contact.opted_in"] = "opts in who has just opted in",
     ["conversation.snoozed"] = "snoozes the conversation that was just snoozed, again and again",
     ["message.status"] = "answers the status of each message with another message, whose statuses come back to it",
     ["outreach.exhausted"] = "starts another outreach each time one is exhausted",
 }
 
--- Rules without 'when' that lead to their own event, alone or in a circle.
+-- Who decides nothing runs on every event.
+local function is_guarded(rule)
+    return rule.when and not rule.decides_nothing
+end
+
+-- Unguarded rules that lead to their own event, alone or in a circle.
 local function check_circles(rules)
     local edges = {}
     for _, rule in ipairs(rules) do
         edges[rule.name] = {}
-        for _, effect in ipairs(not rule.when and rule.certain and rule.certain.effects or {}) do
+        for _, effect in ipairs(not is_guarded(rule) and rule.certain and rule.certain.effects or {}) do
             local type = result_of(effect)
             for _, other in ipairs(type and rules or {}) do
-                if not other.when and listens_to(other, type) then
+                if not is_guarded(other) and listens_to(other, type) then
                     edges[rule.name][other.name] = edges[rule.name][other.name]
                         or { type = type, line = effect.line }
                 end
@@ -123,7 +192,9 @@ local function check_circles(rules)
             end
             problem("warning", { file = rule.file, line = own.line },
                 string.format("rule '%s' %s, without a condition", rule.name, text),
-                "give it a 'when', or put the call inside an 'if'")
+                string.find(own.type, "^timer%.")
+                    and "give it a 'when', put the call inside an 'if', or give 'after' an 'unless'"
+                    or "give it a 'when' that tells its own doing apart, or put the call inside an 'if'")
         end
     end
     -- Circles of several rules, each told once, at the rule whose name comes first.
@@ -148,7 +219,8 @@ local function check_circles(rules)
             problem("warning", { file = rule.file, line = rule.line },
                 string.format("rule '%s' begins a circle without a condition: %s", rule.name,
                     table.concat(path, ", then ")),
-                "give one of the rules a 'when', or put the call inside an 'if'")
+                "give one of the rules a 'when' that ends it, or put the call inside an 'if'; running, it is stopped"
+                    .. " after 8 events")
         end
     end
 end

@@ -32,8 +32,7 @@ static bool is_wanted(const json_t *problem, const struct wanted *wanted)
 {
     char place[300];
     snprintf(place, sizeof(place), "%s:%d", json_str_or(problem, "file", ""), (int)json_int(problem, "line", 0));
-    return strcmp(place, wanted->place) == 0 &&
-           strcmp(json_str_or(problem, "severity", ""), wanted->severity) == 0 &&
+    return strcmp(place, wanted->place) == 0 && strcmp(json_str_or(problem, "severity", ""), wanted->severity) == 0 &&
            strstr(json_str_or(problem, "text", ""), wanted->text) != NULL &&
            (wanted->hint == NULL || strstr(json_str_or(problem, "hint", ""), wanted->hint) != NULL);
 }
@@ -50,17 +49,22 @@ static void check_each(const struct wanted *cases, size_t count)
             char *text = json_dumps(problems, JSON_INDENT(1));
             fail_msg("case %zu: %s\nwanted %s: %s: %s\nfound %s", i, cases[i].files[0].text,
                      cases[i].place != NULL ? cases[i].place : "nothing",
-                     cases[i].severity != NULL ? cases[i].severity : "",
-                     cases[i].text != NULL ? cases[i].text : "", text);
+                     cases[i].severity != NULL ? cases[i].severity : "", cases[i].text != NULL ? cases[i].text : "",
+                     text);
         }
         json_decref(problems);
     }
 }
 
 #define CHECK_EACH(cases) check_each(cases, sizeof(cases) / sizeof(cases[0]))
-#define FILE_A(text) { { "a.lua", text } }
+#define FILE_A(text)                                                                                                   \
+    {                                                                                                                  \
+        {                                                                                                              \
+            "a.lua", text                                                                                              \
+        }                                                                                                              \
+    }
 #define ON(types, body) FILE_A("rule { name = 'x', on = " types ", run = function(e, fx)\n" body "\nend }")
-#define WHEN(types, body) \
+#define WHEN(types, body)                                                                                              \
     FILE_A("rule { name = 'x', on = " types ",\nwhen = function(e) return " body " end, run = function() end }")
 
 static void fields_are_checked(void **state)
@@ -142,10 +146,14 @@ static void options_of_effects_are_checked(void **state)
         { ON("'message.received'", "fx:emit('x', {}, { contcat = 'email:a@b.c' })"), "rules/a.lua:2", "error",
           "emit has no 'contcat'", NULL },
         { ON("'message.received'", "other:dispatch { txt = 'x' }"), NULL, NULL, NULL, NULL },
-        { { { "a.lua", "local mail = require 'mail'\nrule { name = 'x', on = 'message.received', run = function(e, fx)\n"
-                       "mail.new():send { recipient = 'x' }\nend }" },
+        { { { "a.lua",
+              "local mail = require 'mail'\nrule { name = 'x', on = 'message.received', run = function(e, fx)\n"
+              "mail.new():send { recipient = 'x' }\nend }" },
             { "lib/mail.lua", "local mail = {}\nfunction mail:send(x) return x end\nreturn mail" } },
-          NULL, NULL, NULL, NULL },
+          NULL,
+          NULL,
+          NULL,
+          NULL },
     };
     CHECK_EACH(cases);
 }
@@ -159,14 +167,14 @@ static void rules_that_never_run_are_found(void **state)
         { FILE_A(RULE("a", "'message.received'", "fx:stop()") "rule { name = 'b',\non = 'message.received', run = "
                                                               "function() end }"),
           "rules/a.lua:3", "warning", "rule 'b' never runs: 'a' comes before it", "higher 'priority' than 0" },
-        { FILE_A(RULE("a", "'message.*'", "log(1) fx:stop()") RULE("b", "{ 'message.received', 'message.edited' }",
-                                                                   "")),
+        { FILE_A(RULE("a", "'message.*'", "log(1) fx:stop()")
+                     RULE("b", "{ 'message.received', 'message.edited' }", "")),
           "rules/a.lua:2", "warning", "rule 'b' never runs", NULL },
-        { FILE_A(RULE("a", "'message.received'", "fx:stop()") RULE("b", "{ 'message.received', 'message.edited' }",
-                                                                   "")),
+        { FILE_A(RULE("a", "'message.received'", "fx:stop()")
+                     RULE("b", "{ 'message.received', 'message.edited' }", "")),
           NULL, NULL, NULL, NULL },
-        { FILE_A(RULE("a", "'message.received'", "if e.contact then fx:stop() end") RULE("b", "'message.received'",
-                                                                                         "")),
+        { FILE_A(RULE("a", "'message.received'", "if e.contact then fx:stop() end")
+                     RULE("b", "'message.received'", "")),
           NULL, NULL, NULL, NULL },
         { FILE_A(RULE("a", "'message.received'", "if e.contact then return end fx:stop()")
                      RULE("b", "'message.received'", "")),
@@ -211,6 +219,73 @@ static void rules_that_run_themselves_are_found(void **state)
         { FILE_A(RULE("a", "'custom.x'", "fx:emit('y', {})") RULE("b", "'custom.y'", "fx:emit('x', {})")),
           "rules/a.lua:1", "warning", "begins a circle without a condition: custom.y, then custom.x", NULL },
         { FILE_A(RULE("a", "'custom.x'", "fx:emit('y', {})") RULE("b", "'custom.y'", "")), NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "'conversation.tagged'", "\ne.conversation:tag('seen')")), "rules/a.lua:2", "warning",
+          "rule 'a' tags the conversation that was just tagged, without a condition", "'when'" },
+        { FILE_A(RULE("a", "'conversation.*'", "local c = e.conversation\nc:tag('seen')")), "rules/a.lua:2", "warning",
+          "tags the conversation that was just tagged", NULL },
+        { FILE_A(RULE("a", "'conversation.assigned'", "e.conversation:assign('ann')")), "rules/a.lua:1", "warning",
+          "assigns the conversation that was just assigned", NULL },
+        { FILE_A(RULE("a", "'conversation.opened'", "fx:open_conversation { topic = 'b' }")), "rules/a.lua:1",
+          "warning", "opens a conversation each time one is opened", NULL },
+        { FILE_A(RULE("a", "'contact.opted_out'", "e.contact:opt_out()")), "rules/a.lua:1", "warning",
+          "opts out who has just opted out", NULL },
+        { FILE_A(RULE("a", "'conversation.tagged'", "fx:open_conversation { topic = 'b' }:tag('b')")), "rules/a.lua:1",
+          "warning", "tags the conversation", NULL },
+        { FILE_A(RULE("a", "'conversation.resolved'", "fx:open_conversation { reopen = '24h' }")
+                     RULE("b", "'conversation.reopened'", "e.conversation:resolve()")),
+          "rules/a.lua:1", "warning",
+          "begins a circle without a condition: conversation.reopened, then "
+          "conversation.resolved",
+          "after 8 events" },
+        { FILE_A(RULE("a", "'conversation.tagged'", "e.conversation:assign('x')")
+                     RULE("b", "'conversation.assigned'", "e.conversation:tag('y')")),
+          "rules/a.lua:1", "warning", "conversation.assigned, then conversation.tagged", NULL },
+    };
+    CHECK_EACH(cases);
+}
+
+#define GUARD(on, condition, body)                                                                                     \
+    FILE_A("rule { name = 'a', on = " on ", when = function(e) return " condition " end, run = function(e, fx) " body  \
+           " end }")
+
+static void a_condition_that_decides_nothing_is_no_guard(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { GUARD("'conversation.tagged'", "true", "e.conversation:tag('x')"), "rules/a.lua:1", "warning", "just tagged",
+          NULL },
+        { GUARD("'conversation.tagged'", "e.contact and e.conversation ~= nil", "e.conversation:tag('x')"),
+          "rules/a.lua:1", "warning", "just tagged", NULL },
+        { GUARD("'conversation.tagged'", "e.body.tag ~= 'x'", "e.conversation:tag('x')"), NULL, NULL, NULL, NULL },
+        { GUARD("'conversation.tagged'", "not e.conversation:has_tag('x')", "e.conversation:tag('x')"), NULL, NULL,
+          NULL, NULL },
+        { GUARD("'conversation.assigned'", "not e.conversation.assignee", "e.conversation:assign('x')"), NULL, NULL,
+          NULL, NULL },
+        { GUARD("'custom.x'", "not e.contact", "fx:emit('x', {}, { contact = 'email:a@b.c' })"), NULL, NULL, NULL,
+          NULL },
+    };
+    CHECK_EACH(cases);
+}
+
+static void what_ends_by_itself_is_no_circle(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { FILE_A(RULE("a", "{ 'custom.x', 'timer.tick' }",
+                      "e.conversation:after('1d', 'tick', { unless = 'conversation.resolved' })")),
+          NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "{ 'custom.x', 'timer.tick' }", "e.conversation:after('1d', 'tick', { data = { n = 1 } })")),
+          "rules/a.lua:1", "warning", "sets the timer that it listens to", "'unless'" },
+        { FILE_A(RULE("a", "{ 'custom.x', 'timer.tick' }",
+                      "local n = e.timer and e.timer.data.n or 0 if n < 3 then e.conversation:after('1d', 'tick', "
+                      "{ data = { n = n + 1 } }) end")),
+          NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "'conversation.tagged'", "if e.body.tag == 'x' then return end e.conversation:tag('x')")),
+          NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "'conversation.opened'", "e.conversation:tag('x') e.conversation:assign('y')")), NULL, NULL,
+          NULL, NULL },
+        { FILE_A(RULE("a", "'conversation.tagged'", "log(e.conversation:has_tag('x')) e.conversation:note('tagged')")),
+          NULL, NULL, NULL, NULL },
     };
     CHECK_EACH(cases);
 }
@@ -221,32 +296,44 @@ static void what_nobody_uses_is_found(void **state)
 {
     (void)state;
     static const struct wanted cases[] = {
-        { FILE_A("template 't' { text = 'x' }"), "rules/a.lua:1", "warning",
-          "the template 't' is not used by any rule", "API" },
+        { FILE_A("template 't' { text = 'x' }"), "rules/a.lua:1", "warning", "the template 't' is not used by any rule",
+          "API" },
         { FILE_A("template 't' { text = 'x' }\n" USES("e.conversation:send { template = 't' }")), NULL, NULL, NULL,
           NULL },
         { FILE_A("template 'pay_now' { text = 'x' }\n" USES("local how = 'pay_' .. e.type")), NULL, NULL, NULL, NULL },
-        { FILE_A("template 't' { text = 'x' }\nsurvey 's' { question = 'How?', template = 't' }\n"
-                 USES("e.conversation:survey('s')")),
+        { FILE_A("template 't' { text = 'x' }\nsurvey 's' { question = 'How?', template = 't' }\n" USES(
+              "e.conversation:survey('s')")),
           NULL, NULL, NULL, NULL },
         { { { "a.lua", "template 'gold' { text = 'x' }\n" USES("local t = data('plans')[1]") },
             { "data/plans.lua", "return { 'gold' }" } },
-          NULL, NULL, NULL, NULL },
+          NULL,
+          NULL,
+          NULL,
+          NULL },
         { FILE_A("survey 's' { question = 'How?' }"), "rules/a.lua:1", "warning", "the survey 's' is not used", NULL },
         { FILE_A("endpoint 'crm' { url = 'https://x.example' }"), "rules/a.lua:1", "warning",
           "the endpoint 'crm' is not used", NULL },
-        { FILE_A("calendar 'office' { timezone = 'UTC', hours = { mon = '09:00-17:00' } }"), "rules/a.lua:1",
-          "warning", "the calendar 'office' is not used", NULL },
+        { FILE_A("calendar 'office' { timezone = 'UTC', hours = { mon = '09:00-17:00' } }"), "rules/a.lua:1", "warning",
+          "the calendar 'office' is not used", NULL },
         { FILE_A("cron 'daily' { every = '1d' }"), "rules/a.lua:1", "warning", "no rule listens to 'cron.daily'",
           NULL },
         { FILE_A("cron 'daily' { every = '1d' }\n" RULE("x", "'cron.*'", "")), NULL, NULL, NULL, NULL },
-        { { { "a.lua", USES("") }, { "data/team.lua", "return {}" } }, "rules/data/team.lua:1", "warning",
-          "the data 'team' is not used", "data(\"team\")" },
+        { { { "a.lua", USES("") }, { "data/team.lua", "return {}" } },
+          "rules/data/team.lua:1",
+          "warning",
+          "the data 'team' is not used",
+          "data(\"team\")" },
         { { { "a.lua", USES("local x = data(e.type)") }, { "data/team.lua", "return {}" } }, NULL, NULL, NULL, NULL },
-        { { { "a.lua", USES("") }, { "lib/words.lua", "return {}" } }, "rules/lib/words.lua:1", "warning",
-          "the library 'words' is not used", NULL },
-        { { { "a.lua", "local words = require \"words\"\n" USES("") }, { "lib/words.lua", "return {}" } }, NULL, NULL,
-          NULL, NULL },
+        { { { "a.lua", USES("") }, { "lib/words.lua", "return {}" } },
+          "rules/lib/words.lua:1",
+          "warning",
+          "the library 'words' is not used",
+          NULL },
+        { { { "a.lua", "local words = require \"words\"\n" USES("") }, { "lib/words.lua", "return {}" } },
+          NULL,
+          NULL,
+          NULL,
+          NULL },
     };
     CHECK_EACH(cases);
 }
@@ -306,6 +393,8 @@ int main(void)
         cmocka_unit_test(options_of_effects_are_checked),
         cmocka_unit_test(rules_that_never_run_are_found),
         cmocka_unit_test(rules_that_run_themselves_are_found),
+        cmocka_unit_test(a_condition_that_decides_nothing_is_no_guard),
+        cmocka_unit_test(what_ends_by_itself_is_no_circle),
         cmocka_unit_test(what_nobody_uses_is_found),
         cmocka_unit_test(the_rules_of_the_project_are_clean),
         cmocka_unit_test(a_review_changes_nothing),
