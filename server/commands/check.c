@@ -1,8 +1,8 @@
 /* `answerd check`: every problem of configuration and rules, before they run. */
 #include "base/text.h"
 #include "commands/commands.h"
+#include "commands/rule_check.h"
 #include "commands/source_check.h"
-#include "rules/rule_review.h"
 #include "rules/rule_set.h"
 
 #include <stdio.h>
@@ -28,14 +28,6 @@ static void add_problem(struct report *report, const char *file, const struct er
     json_array_append_new(report->problems, problem);
 }
 
-static size_t count_errors(const struct report *report)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < json_array_size(report->problems); i++)
-        count += strcmp(json_str_or(json_array_get(report->problems, i), "severity", "error"), "error") == 0;
-    return count;
-}
-
 /* Gives each problem of a rule file, from number `first` on, the path by which an editor finds it. */
 static void add_paths(const struct report *report, size_t first, const char *directory)
 {
@@ -52,40 +44,6 @@ static void add_paths(const struct report *report, size_t first, const char *dir
         buf_addf(&path, "%.*s%s", (int)length, directory, slash);
         json_put_str(problem, "path", path.ptr);
         buf_done(&path);
-    }
-}
-
-static bool is_of_no_source(const char *type, const struct config *config)
-{
-    static const char family[] = "webhook.";
-    if (strncmp(type, family, sizeof(family) - 1) != 0 || strcmp(type, "webhook.*") == 0)
-        return false;
-    for (size_t i = 0; i < config->source_count; i++)
-        if (strcmp(config->sources[i].name, type + sizeof(family) - 1) == 0)
-            return false;
-    return true;
-}
-
-/* A rule that listens to nothing but webhooks of sources that are not configured can never run. */
-static void check_sources_of_rules(struct report *report, const struct rule_set *set, const struct config *config)
-{
-    for (size_t i = 0; i < rule_set_count(set); i++) {
-        const struct rule_info *rule = rule_set_rule(set, i);
-        bool silent = rule->on[0] != NULL;
-        for (const char *const *type = rule->on; *type; type++)
-            silent = silent && is_of_no_source(*type, config);
-        if (!silent)
-            continue;
-        json_t *problem = json_object();
-        json_put_str(problem, "file", rule->file);
-        json_put_int(problem, "line", rule->line);
-        json_put_str(problem, "severity", "warning");
-        char text[512];
-        snprintf(text, sizeof(text), "rule '%s' never runs: no source is called '%s'", rule->name,
-                 rule->on[0] + strlen("webhook."));
-        json_put_str(problem, "text", text);
-        json_put_str(problem, "hint", "sources are declared in the configuration: source \"NAME\" { kind = … }");
-        json_array_append_new(report->problems, problem);
     }
 }
 
@@ -106,15 +64,13 @@ static void check_rules(struct report *report, const char *directory, const stru
         add_problem(report, directory, &e);
         return;
     }
-    size_t before = count_errors(report), first = json_array_size(report->problems);
+    size_t before = problems_count_errors(report->problems), first = json_array_size(report->problems);
     if (rule_set_load(sources, &limits, report->problems, &set, &e)) {
-        if (count_errors(report) == before)
+        if (problems_count_errors(report->problems) == before)
             add_problem(report, directory, &e);
     } else {
-        if (rule_review(set, report->problems, &e))
+        if (rule_check(set, config, report->problems, &e))
             add_problem(report, directory, &e);
-        if (config)
-            check_sources_of_rules(report, set, config);
         snprintf(report->version, sizeof(report->version), "%s", rule_set_version(set));
         report->rule_count = rule_set_count(set);
     }
@@ -170,7 +126,7 @@ static void print_json(const struct report *report, bool ok)
     json_decref(object);
 }
 
-static void print_text(const struct report *report, size_t errors)
+static void print_text(const struct report *report, size_t errors, bool ok)
 {
     struct buf text;
     buf_init(&text, (size_t)4 * 1024 * 1024);
@@ -182,8 +138,8 @@ static void print_text(const struct report *report, size_t errors)
     if (errors > 0)
         printf("%zu error%s, %zu warning%s\n", errors, errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
     else
-        printf("ok: %zu rule%s, rule set %s, %zu warning%s\n", report->rule_count, report->rule_count == 1 ? "" : "s",
-               report->version, warnings, warnings == 1 ? "" : "s");
+        printf("%s: %zu rule%s, rule set %s, %zu warning%s\n", ok ? "ok" : "not ok (--strict)", report->rule_count,
+               report->rule_count == 1 ? "" : "s", report->version, warnings, warnings == 1 ? "" : "s");
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -205,12 +161,12 @@ static int run(const struct command *command, int argc, char **argv)
         check_rules(&report, rules, NULL);
     else
         check_all(&report, config_path, rules, dev);
-    size_t errors = count_errors(&report);
+    size_t errors = problems_count_errors(report.problems);
     bool ok = errors == 0 && (!strict || json_array_size(report.problems) == 0);
     if (json)
         print_json(&report, ok);
     else
-        print_text(&report, errors);
+        print_text(&report, errors, ok);
     json_decref(report.problems);
     return ok ? EXIT_OK : EXIT_WRONG;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "channel/channel.h"
+#include "commands/rule_check.h"
 #include "commands/rule_world.h"
 #include "domain/rule_test.h"
 #include "rules/rule_feed.h"
@@ -54,11 +55,24 @@ static void describe(struct rule_release *release, const json_t *problems)
     json_put(release->report, "problems", json_deep_copy(problems));
 }
 
-static err_t load(const struct config *config, struct rule_release *release, struct error *reterr)
+/* What the second look calls an error would fail when it runs: refused, unless the version has been in force before. */
+static err_t look_again(const struct config *config, struct rule_set *set, json_t *problems, struct error *reterr)
+{
+    err_t err = rule_check(set, config, problems, reterr);
+    size_t errors = err == ERR_NONE ? problems_count_errors(problems) : 0;
+    if (errors > 0)
+        err = fail(reterr, ERR_INVALID, "answerd check finds %zu error%s in the rules", errors, errors == 1 ? "" : "s");
+    return err;
+}
+
+static err_t load(const struct config *config, bool is_stored, struct rule_release *release, struct error *reterr)
 {
     const struct rule_limits limits = rule_world_limits(config);
     json_t *problems = json_array();
     err_t err = rule_set_load(release->sources, &limits, problems, &release->set, reterr);
+    if (err == ERR_NONE && !is_stored) {
+        err = look_again(config, release->set, problems, reterr);
+    }
     describe(release, problems);
     json_decref(problems);
     return err;
@@ -127,7 +141,7 @@ err_t rule_release_read(const struct config *config, const char *directory, stru
     json_put(release.report, "problems", json_array());
     err_t err = rule_sources_read(directory, false, &release.sources, reterr);
     if (err == ERR_NONE) {
-        err = load(config, &release, reterr);
+        err = load(config, false, &release, reterr);
     }
     if (err == ERR_NONE && config->rules.run_tests) {
         err = run_tests(config, directory, release.report, reterr);
@@ -145,7 +159,7 @@ err_t rule_release_read_stored(const struct config *config, struct pg *pg, const
     struct rule_release release = { .report = json_object() };
     err_t err = rule_feed_read_stored(pg, version, &release.sources, reterr);
     if (err == ERR_NONE) {
-        err = load(config, &release, reterr);
+        err = load(config, true, &release, reterr);
     }
     if (err != ERR_NONE) {
         keep_report_only(&release);

@@ -37,9 +37,10 @@ static void print_report(const json_t *report)
 
 static void print_done(const json_t *report, const char *what, const char *before)
 {
-    printf("version %s %s: %" PRId64 " rules", json_str_or(report, "version", ""), what, json_int(report, "rules", 0));
+    int64_t rules = json_int(report, "rules", 0), tests = json_int(report, "tests", 0);
+    printf("version %s %s: %" PRId64 " rule%s", json_str_or(report, "version", ""), what, rules, rules == 1 ? "" : "s");
     if (json_object_get(report, "tests") != NULL) {
-        printf(", %" PRId64 " tests passed", json_int(report, "tests", 0));
+        printf(", %" PRId64 " test%s passed", tests, tests == 1 ? "" : "s");
     }
     if (!json_bool(report, "changed", true)) {
         printf(", as before");
@@ -186,7 +187,8 @@ const struct command command_reload = {
     .details =
         "Reads the rules, checks them, runs their own *_test.lua in a fresh state, and only then puts them in\n"
         "force: every event that any node claims after that runs the new version; what is being handled ends with\n"
-        "the old one. When something is wrong, it says what, exits 1, and changes nothing.\n"
+        "the old one. What `answerd check` calls an error, and a test that fails, is refused: it says what, exits 1, and\n"
+        "changes nothing. Warnings are told and do not stop it.\n"
         "Pending timers and outreaches follow the rules in force; it warns of those that would find no rule or\n"
         "template there.",
     .options = reload_options,

@@ -57,7 +57,7 @@ test('answerd reload swaps all nodes: nothing that comes after it is handled by 
   system.writeRule('answer_test.lua', tested('two'))
   const done = await command('reload', '--by', 'ann')
   assert.equal(done.code, 0, done.stderr)
-  assert.match(done.stdout, /^version [0-9a-f]{12} is in force: 1 rules, 1 tests passed; before it was [0-9a-f]{12}\n$/)
+  assert.match(done.stdout, /^version [0-9a-f]{12} is in force: 1 rule, 1 test passed; before it was [0-9a-f]{12}\n$/)
   assert.deepEqual(await answers(), ['two', 'two'])
   const version = await versionInForce()
   const late = await system.value(`SELECT count(*)::int FROM handling AS h JOIN event AS e ON e.id = h.event_id
@@ -90,10 +90,37 @@ test('neither do rules whose own tests fail', async () => {
   assert.deepEqual(await answers(), ['two', 'two'])
 })
 
+test('what answerd check calls an error is refused, what it warns of is told', async () => {
+  const was = await versionInForce()
+  system.writeRule('answer_test.lua', tested('three'))
+  system.writeRule('answer.lua', says('three') + `
+rule { name = "typo", on = { "payment.failed" }, run = function(e, fx)
+  if e.payment.invoce then return end
+end }`)
+  const refused = await command('reload')
+  assert.equal(refused.code, 1)
+  assert.match(refused.stderr, /answer\.lua:8: error: 'e\.payment' has no field 'invoce'; did you mean 'invoice'/)
+  assert.match(refused.stderr, /answerd check finds 1 error in the rules/)
+  assert.equal(await versionInForce(), was)
+  const before = nodes[0].node.log.length
+  nodes[0].node.kill('SIGHUP')
+  await until('the log to say why', () => /rules are wrong, the running ones stay.*answerd check finds 1 error/.test(nodes[0].node.log.slice(before)))
+  assert.equal(await versionInForce(), was)
+
+  system.writeRule('answer.lua', says('two') + `
+rule { name = "loop", on = { "conversation.tagged" }, run = function(e, fx) e.conversation:tag("seen") end }`)
+  system.writeRule('answer_test.lua', tested('two'))
+  const done = await command('reload')
+  assert.equal(done.code, 0, done.stderr)
+  assert.match(done.stderr, /answer\.lua:7: warning: rule 'loop' tags the conversation that was just tagged/)
+  assert.match(done.stdout, /2 rules, 1 test passed/)
+  system.writeRule('answer.lua', says('three'))
+})
+
 test('SIGHUP on one node swaps all of them', async () => {
   system.writeRule('answer_test.lua', tested('three'))
   nodes[1].node.kill('SIGHUP')
-  await system.untilSql('the change', `SELECT count(*) = 3 FROM rule_change`)
+  await system.untilSql('the change', `SELECT count(*) = 4 FROM rule_change`)
   assert.deepEqual(await answers(), ['three', 'three'])
 })
 

@@ -1,0 +1,56 @@
+#include "commands/rule_check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "rules/rule_review.h"
+
+size_t problems_count_errors(const json_t *problems)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(problems); i++)
+        count += strcmp(json_str_or(json_array_get(problems, i), "severity", "error"), "error") == 0;
+    return count;
+}
+
+static bool is_of_no_source(const char *type, const struct config *config)
+{
+    static const char family[] = "webhook.";
+    if (strncmp(type, family, sizeof(family) - 1) != 0 || strcmp(type, "webhook.*") == 0)
+        return false;
+    for (size_t i = 0; i < config->source_count; i++)
+        if (strcmp(config->sources[i].name, type + sizeof(family) - 1) == 0)
+            return false;
+    return true;
+}
+
+/* A rule that listens to nothing but webhooks of sources that are not configured can never run. */
+static void check_sources(const struct rule_set *set, const struct config *config, json_t *problems)
+{
+    for (size_t i = 0; i < rule_set_count(set); i++) {
+        const struct rule_info *rule = rule_set_rule(set, i);
+        bool silent = rule->on[0] != NULL;
+        for (const char *const *type = rule->on; *type; type++)
+            silent = silent && is_of_no_source(*type, config);
+        if (!silent)
+            continue;
+        json_t *problem = json_object();
+        json_put_str(problem, "file", rule->file);
+        json_put_int(problem, "line", rule->line);
+        json_put_str(problem, "severity", "warning");
+        char text[512];
+        snprintf(text, sizeof(text), "rule '%s' never runs: no source is called '%s'", rule->name,
+                 rule->on[0] + strlen("webhook."));
+        json_put_str(problem, "text", text);
+        json_put_str(problem, "hint", "sources are declared in the configuration: source \"NAME\" { kind = … }");
+        json_array_append_new(problems, problem);
+    }
+}
+
+err_t rule_check(struct rule_set *set, const struct config *config, json_t *problems, struct error *reterr)
+{
+    err_t err = rule_review(set, problems, reterr);
+    if (err == ERR_NONE && config)
+        check_sources(set, config, problems);
+    return err;
+}
