@@ -10,6 +10,11 @@
 /* Is everything that `wanted` says true of `got`? Objects may have more keys, arrays more entries. */
 static bool matches(const json_t *wanted, const json_t *got)
 {
+    bool is_empty = (json_is_object(wanted) && json_object_size(wanted) == 0) ||
+                    (json_is_array(wanted) && json_array_size(wanted) == 0);
+    if (is_empty) /* tags = {}: there is none; Lua does not tell an empty list from an empty object */
+        return !got || json_is_null(got) || (json_is_array(got) && json_array_size(got) == 0) ||
+               (json_is_object(got) && json_object_size(got) == 0);
     if (json_is_object(wanted)) {
         const char *key;
         json_t *value;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync, cpSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { whatsapp } from './support/providers.mjs'
 import { System, project, run } from './support/system.mjs'
@@ -70,6 +70,43 @@ test('every test that SECURITY.md names is there', () => {
       // Names of unit tests are words with commas between them; those of end-to-end tests have spaces.
       for (const name of names.split(file.endsWith('.c') ? /[;,]/ : ';').map((one) => one.trim()).filter(Boolean))
         assert.ok(text.includes(name), `${file} has no test '${name}'`)
+    }
+})
+
+// "-- rules/NAME.lua" begins a file; NAME_test.lua is the test of NAME.lua, and runs with it and the rules that we ship.
+const manuals = ['rules/README.md', 'rules/RECIPES.md', 'rules/MIGRATING.md']
+const examples = new Map(manuals.flatMap((file) => blocks(file, 'lua')).flatMap((text) => {
+  const name = text.match(/^-- rules\/(\S+\.lua)\n/)?.[1]
+  return name ? [[name, text]] : []
+}))
+for (const name of examples.keys()) {
+  if (!name.endsWith('_test.lua')) continue
+  test(`the manual's ${name} passes as printed`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'answerd manual '))
+    try {
+      cpSync(join(project, 'rules'), folder, { recursive: true })
+      const rules = name.replace('_test.lua', '.lua')
+      for (const file of [rules, name]) writeFileSync(join(folder, file), examples.get(file))
+      const checked = await run(['check', '--strict', '--rules', folder])
+      assert.equal(checked.code, 0, checked.stdout + checked.stderr)
+      const tested = await run(['test', '--filter', name, folder])
+      assert.equal(tested.code, 0, tested.stdout + tested.stderr)
+      assert.match(tested.stdout, /[1-9]\d* passed, 0 failed/)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+}
+
+test('links of the documents lead somewhere', () => {
+  const slug = (title) => title.toLowerCase().replace(/[^\p{L}\p{N}_\- ]/gu, '').replaceAll(' ', '-')
+  const files = ['README.md', 'rules/README.md', 'rules/OPERATING.md', 'rules/RECIPES.md', 'rules/MIGRATING.md', 'migrations/README.md', 'docker/README.md', 'server/README.md', 'tests/README.md', 'CONTRIBUTING.md']
+  for (const file of files)
+    for (const [, target] of readFileSync(join(project, file), 'utf8').replace(/```[\s\S]*?```/g, '').matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target)) continue
+      const [path, anchor] = target.split('#')
+      const text = readFileSync(path ? join(project, dirname(file), path) : join(project, file), 'utf8')
+      if (anchor) assert.ok([...text.matchAll(/^#+ (.*)$/gm)].some((match) => slug(match[1]) === anchor), `${file}: ${target}`)
     }
 })
 
