@@ -129,6 +129,7 @@ struct taker {
     lua_State *L;
     size_t values_left;
     size_t bytes_left;
+    size_t max_bytes;
     struct error *reterr;
 };
 
@@ -206,8 +207,11 @@ static err_t take_array(struct taker *t, int table, lua_Integer length, const st
 
 static err_t take_text(struct taker *t, const char *ptr, size_t length, const struct place *place, struct buf *clean)
 {
-    if (length > t->bytes_left)
-        return refuse(t, ERR_TOO_BIG, place, "there is too much text");
+    if (length > t->bytes_left) {
+        char problem[80];
+        snprintf(problem, sizeof(problem), "there is too much text; at most %zu bytes in all", t->max_bytes);
+        return refuse(t, ERR_TOO_BIG, place, problem);
+    }
     t->bytes_left -= length;
     buf_init(clean, length * 3 + 1);
     text_add_clean((struct bytes){ ptr, length }, clean);
@@ -357,6 +361,7 @@ err_t vm_json_take(lua_State *L, int index, const struct vm_json_limits *limits,
         t.values_left = limits->max_values;
     if (limits && limits->max_bytes)
         t.bytes_left = limits->max_bytes;
+    t.max_bytes = t.bytes_left;
     struct place root = { .parent = NULL };
     return take_value(&t, lua_absindex(L, index), &root, 1, ret_json);
 }

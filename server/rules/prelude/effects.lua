@@ -192,7 +192,7 @@ local conversation = {}
 effects.conversation_methods = conversation
 
 local send_fields = {
-    text = "text", template = "text", media = "table", vars = "table", buttons = "table", language = "text",
+    text = "text", template = "text", media = "table", vars = "table", buttons = "table", language = "name",
     on_unknown = { "resend", "give_up", "hold" }, quiet = { "respect", "ignore" }, reply_to = "text",
 }
 
@@ -260,7 +260,7 @@ conversation.untag = tagging("untag")
 function conversation:assign(assignee)
     local run = running("assign")
     local handle = handle_of(self, "assign")
-    assignee = argument("assign", "assignee", "text", assignee, true)
+    assignee = argument("assign", "assignee", "name", assignee, true)
     append(run, { ["do"] = "assign", conversation = handle, assignee = assignee })
 end
 
@@ -341,6 +341,12 @@ effects.contact_methods = contact
 -- "name", "language" and "timezone" are the contact's own; any other key is an attribute.
 function contact:set(key, value)
     local run = running("set")
+    if key == "name" or key == "language" or key == "timezone" then
+        value = argument("set", key, "name", value, true)
+    end
+    if key == "timezone" and value and not host.zone(value) then
+        fault("set: there is no time zone '%s'; write it like \"Europe/Zurich\"", value)
+    end
     append(run, { ["do"] = "contact_set", key = key_argument("set", key), value = plain(value, "set: the value") })
 end
 
@@ -352,17 +358,17 @@ end
 
 function contact:opt_out(topic)
     local run = running("opt_out")
-    append(run, { ["do"] = "opt_out", topic = argument("opt_out", "topic", "text", topic, true) or "all" })
+    append(run, { ["do"] = "opt_out", topic = argument("opt_out", "topic", "name", topic, true) or "all" })
 end
 
 function contact:opt_in(topic)
     local run = running("opt_in")
-    append(run, { ["do"] = "opt_in", topic = argument("opt_in", "topic", "text", topic, true) or "all" })
+    append(run, { ["do"] = "opt_in", topic = argument("opt_in", "topic", "name", topic, true) or "all" })
 end
 
 function contact:prefer(channel)
     local run = running("prefer")
-    append(run, { ["do"] = "prefer", channel = argument("prefer", "channel", "text", channel) })
+    append(run, { ["do"] = "prefer", channel = argument("prefer", "channel", "name", channel) })
 end
 
 -- fx ------------------------------------------------------------------------------------------------------------------
@@ -378,7 +384,7 @@ end
 
 local priorities = { "low", "normal", "high", "urgent" }
 local open_fields = {
-    topic = "text", channel = "text", reference = "text", tags = "words", priority = priorities, reopen = "duration",
+    topic = "name", channel = "name", reference = "name", tags = "words", priority = priorities, reopen = "duration",
 }
 
 -- The conversation that the desk will continue for these options, and whether it must be opened again for that.
@@ -431,11 +437,11 @@ function fx:open_conversation(options)
 end
 
 local outreach_fields = {
-    topic = { type = "text", required = true }, reference = "text", goal = "text", goals = "words",
+    topic = { type = "name", required = true }, reference = "name", goal = "name", goals = "words",
     steps = { type = "table", required = true }, vars = "table", next_attempt = "any", grace = "duration",
 }
 local step_fields = {
-    after = "duration", template = "text", text = "text", note = "text", assign = "text", channel = "text",
+    after = "duration", template = "text", text = "text", note = "text", assign = "name", channel = "name",
     quiet = { "respect", "ignore" }, language = "text", buttons = "table", vars = "table",
 }
 
@@ -510,7 +516,7 @@ function fx:outreach(options)
     })
 end
 
-local webhook_fields = { type = "text" }
+local webhook_fields = { type = "name" }
 
 function fx:webhook(endpoint, body, options)
     local run = running("webhook")

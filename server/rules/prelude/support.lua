@@ -195,8 +195,11 @@ function support.duration_ms(value)
     return nil, "a duration is a text like \"24h\" or a number of seconds, not " .. type_word(value)
 end
 
+-- Topics, references, assignees: keys of indexes, which hold no long texts.
+support.max_name_bytes = 255
+
 -- Checks one value against a field's type. Returns the value as it is to be stored, or nil and what is wrong.
--- Types: "text", "words" (a text or a list of texts; becomes a list), "number", "integer", "boolean", "function",
+-- Types: "text", "name" (a text that is stored as a key), "words" (a text or a list of texts; becomes a list), "number", "integer", "boolean", "function",
 -- "duration" (becomes milliseconds), "table", "any", or a list of allowed texts.
 local function convert(kind, value)
     if type(kind) == "table" then
@@ -215,6 +218,15 @@ local function convert(kind, value)
             return nil, "is a text, not " .. type_word(value)
         elseif not string.find(value, "%S") then
             return nil, "is an empty text"
+        end
+        return value
+    elseif kind == "name" then
+        if type(value) ~= "string" then
+            return nil, "is a text, not " .. type_word(value)
+        elseif not string.find(value, "%S") then
+            return nil, "is an empty text"
+        elseif #value > support.max_name_bytes then
+            return nil, string.format("has %d bytes; at most %d are allowed", #value, support.max_name_bytes)
         end
         return value
     elseif kind == "words" then
