@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "domain/address.h"
+#include "domain/desk_reader.h"
 #include "domain/effect.h"
 #include "domain/identity.h"
 #include "domain/replay.h"
@@ -162,7 +163,9 @@ static void ask(struct turn_state *turn, struct rule_set *rules, size_t index, s
     struct scene *scene = turn->scene;
     if (!turn->facts)
         turn->facts = make_facts(scene);
-    rule_run(rules, index, scene->event, turn->facts, scene->desk->settings.reader, scene->now,
+    struct desk_reader beyond;
+    const struct fact_reader reader = desk_reader_begin(&beyond, scene->desk);
+    rule_run(rules, index, scene->event, turn->facts, &reader, scene->now,
              seed_of(scene->event_id, rule_set_rule(rules, index)->name), ret_outcome);
 }
 

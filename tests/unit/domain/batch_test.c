@@ -87,6 +87,24 @@ static void a_merge_moves_what_the_batch_has_made(void **state)
     expect_rows(s, ROWS_CONVERSATION, "{'state':'open'}", 1);
 }
 
+/* What rules read of the conversation does not depend on what was handled together. */
+static void the_history_has_what_came_before_in_the_batch(void **state)
+{
+    struct stage *s = *state;
+    stage_rule(s, "inbox", "message.received", "[{'do':'open_conversation','handle':'#1','topic':'support'}]");
+    stage_rule(s, "look", "message.received", "[]");
+    BATCH(s, MESSAGE("telegram", "telegram:1", "a"));
+    assert_int_equal(json_array_size(json_array_at(stage_facts(s, "look"), "history")), 1);
+    s->now += MINUTE;
+    BATCH(s, MESSAGE("telegram", "telegram:1", "b"), MESSAGE("telegram", "telegram:1", "c"));
+    json_t *wanted = json_of("[{'text':'a'},{'text':'b'},{'text':'c'}]");
+    const json_t *history = json_array_at(stage_facts(s, "look"), "history");
+    assert_int_equal(json_array_size(history), 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(json_covers(json_array_get(wanted, i), json_array_get(history, i)));
+    json_decref(wanted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -95,6 +113,7 @@ int main(void)
         T(a_message_is_written_once_in_its_last_form),
         T(a_timer_that_is_canceled_and_set_again_stays),
         T(a_merge_moves_what_the_batch_has_made),
+        T(the_history_has_what_came_before_in_the_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

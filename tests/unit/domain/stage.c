@@ -72,7 +72,6 @@ void rule_run(struct rule_set *set, size_t index, const json_t *event, const jso
               const struct fact_reader *reader, msec_t now, uint64_t seed, struct rule_outcome *ret_outcome)
 {
     (void)event;
-    (void)reader;
     (void)now;
     (void)seed;
     struct fake_rule *rule = &set->rules[index];
@@ -80,6 +79,9 @@ void rule_run(struct rule_set *set, size_t index, const json_t *event, const jso
     rule->runs++;
     json_decref(rule->facts);
     rule->facts = json_deep_copy(facts);
+    int64_t conversation = json_int(json_object_at(facts, "conversation"), "id", 0);
+    if (conversation > 0)
+        json_put(rule->facts, "history", reader->history(reader->arg, conversation, 10));
     if (rule->skips) {
         ret_outcome->verdict = RULE_SKIPPED;
     } else if (rule->error) {
