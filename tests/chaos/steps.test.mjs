@@ -66,6 +66,7 @@ async function play(actor, at, way) {
         + (SELECT count(*) FROM timer WHERE due_at < now() + interval '1 minute')::int AS count`)
       return busy.count === 0
     }, 30000)
+    fleet.onMessage = undefined // no kill of its own while the node is stopped
     await killed
     return { counts, wasKilled: killed !== null, end: await theEnd(pool), requests: provider.requests }
   } finally {
