@@ -236,7 +236,7 @@ static err_t take_member(struct taker *t, json_t *object, const struct place *pl
     err_t err = take_value(t, top, &here, depth + 1, &value);
     if (err)
         return err;
-    struct buf key;
+    struct buf key = { .ptr = NULL };
     err = take_text(t, here.key, here.key_length, &here, &key);
     if (err) {
         json_decref(value);
