@@ -1,9 +1,13 @@
-// (d) Events a second through a backtest: recorded events, run through the rules in force and the candidate's.
+// (d) Rule calls a second of one core, and events a second through a backtest: recorded events, run through the rules in force and the candidate's.
 
-import { Answerd, answerd, dropDatabase, project, run } from '../system.mjs'
+import { Answerd, answerd, benchProgram, dropDatabase, project, run } from '../system.mjs'
 import { median, spread } from '../report.mjs'
 
 export async function rules(report, options) {
+  const calls = []
+  for (let i = 0; i < options.rounds; i++) calls.push(Number((await run(benchProgram('rule_calls'), ['0.5'])).split('\t')[0]))
+  report.add({ part: '(d)', what: 'simple rule calls, one core', unit: '/s', value: median(calls), target: { least: 1e6 }, spread: spread(calls) })
+
   const events = options.quick ? 20000 : 200000
   const server = await Answerd.prepare('bench_backtest')
   await run(`${project}/tests/bench/record_history`, [String(events)], { PGDATABASE: server.database })
