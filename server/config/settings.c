@@ -65,8 +65,8 @@ const struct setting settings[] = {
     { "database", "url", CONFIG_TEXT, "", 0, 0, FIELD(database.url),
       "a libpq URL or keyword string; empty: the PG* environment variables" },
 
-    { "ingest", "threads", CONFIG_COUNT, "2", 1, 64, FIELD(ingest.threads),
-      "event loops that accept webhooks" },
+    { "ingest", "threads", CONFIG_COUNT, "1", 1, 64, FIELD(ingest.threads),
+      "event loops that accept webhooks; one makes the largest batches, more use more cores than two" },
     { "ingest", "batch_rows", CONFIG_COUNT, "128", 1, 4096, FIELD(ingest.batch_rows),
       "most webhooks in one commit" },
     { "ingest", "queue_rows", CONFIG_COUNT, "2048", 1, 1000000, FIELD(ingest.queue_rows),
@@ -76,8 +76,8 @@ const struct setting settings[] = {
     { "ingest", "refusals_per_minute", CONFIG_UNSIGNED, "0", 0, 1000000, FIELD(ingest.refusals_per_minute),
       "webhooks of one address that may fail verification in a minute, then it gets 429; 0: any number" },
 
-    { "engine", "threads", CONFIG_COUNT, "2", 1, 64, FIELD(engine.threads),
-      "threads that run rules" },
+    { "engine", "threads", CONFIG_COUNT, "1", 1, 64, FIELD(engine.threads),
+      "threads that run rules; one makes the largest batches, more use more cores than two" },
     { "engine", "batch_events", CONFIG_COUNT, "32", 1, 1000, FIELD(engine.batch_events),
       "most events in one transaction" },
     { "engine", "attempts", CONFIG_UNSIGNED, "5", 1, 100, FIELD(engine.attempts),

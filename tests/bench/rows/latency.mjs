@@ -13,6 +13,7 @@ export async function latency(report, options) {
   const flood = options.quick ? 4000 : 10000
   const whole = await load({ port: server.port, connections, requests: flood, provider, deliveries: flood, patience: 120 })
   if (whole.delivered !== flood) throw new Error(`${flood} acknowledgements were expected, ${whole.delivered} came`)
+  await server.drained()
   const capacity = whole.deliveries_per_second
 
   for (const [rate, target] of [[200, { most: 25 }], [Math.round(capacity / 2 / 100) * 100, undefined]]) {
