@@ -10,6 +10,7 @@
 #include "migrations.h"
 #include "store/query.h"
 
+#define CONFLICT_TRIES 10
 #define CHECKSUM_CHARS (2 * SHA256_SIZE)
 
 static void checksum_of(const struct embedded_text *migration, char ret_checksum[CHECKSUM_CHARS + 1])
@@ -259,6 +260,17 @@ static err_t apply_next(struct pg *pg, const char **ret_name, struct error *rete
     return ERR_NONE;
 }
 
+/* Beside running programs a migration may be the victim of a deadlock, for it takes locks in an order of its own: nothing
+ * of it stays then, and it is tried again. */
+static err_t apply_next_patiently(struct pg *pg, const char **ret_name, struct error *reterr)
+{
+    err_t err = ERR_CONFLICT;
+    for (unsigned tries = 0; err == ERR_CONFLICT && tries < CONFLICT_TRIES; tries++) {
+        err = apply_next(pg, ret_name, reterr);
+    }
+    return err;
+}
+
 err_t store_migrate(struct pg *pg, migration_applied *applied, void *arg, size_t *ret_count, struct error *reterr)
 {
     size_t count = 0;
@@ -266,7 +278,7 @@ err_t store_migrate(struct pg *pg, migration_applied *applied, void *arg, size_t
     do {
         msec_t started = clock_steady();
         name = NULL;
-        err_t err = apply_next(pg, &name, reterr);
+        err_t err = apply_next_patiently(pg, &name, reterr);
         if (err != ERR_NONE) {
             return err;
         }

@@ -222,6 +222,7 @@ source "shop" { kind = "hmac", signing_secrets = { "${shopSecret}" }, id = "tag"
       if (/runtime error|Sanitizer/.test(node.log)) problems.push(`node ${node.number}: ${node.log.slice(-8000)}`)
       await node.link?.close()
     }
+    this.abandoned = true // what a provider still has to tell finds nobody any more
     rmSync(this.folder, { recursive: true, force: true })
     return problems
   }

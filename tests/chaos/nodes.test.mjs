@@ -150,7 +150,8 @@ test('a newer version comes in beside the old one: it adds, later it takes away,
   await goesOn(old, 'the old version')
 
   // The newer schema, under the running nodes of the old version.
-  assert.equal((await migrate('answerd_expanded')).code, 0)
+  const expanded = await migrate('answerd_expanded')
+  assert.equal(expanded.code, 0, expanded.stderr)
   await goesOn(old, 'the old version on the newer schema')
   await pool.query(`UPDATE contact SET upgrade_note = 'kept' WHERE id = (SELECT contact_id FROM identity WHERE identity = $1)`, ['whatsapp:' + who[0]])
   // Also when it has to connect again.
@@ -169,7 +170,8 @@ test('a newer version comes in beside the old one: it adds, later it takes away,
   // One old node is replaced in peace; the other is forgotten, and ended by the migration that it cannot live with.
   assert.equal(await fleet.end(older), 0)
   old.stopping = true
-  assert.equal((await migrate('answerd_contracted')).code, 0)
+  const contraction = await migrate('answerd_contracted')
+  assert.equal(contraction.code, 0, contraction.stderr)
   const contracted = Date.now()
   await until('the old version to end', () => !fleet.isAlive(old), 30000)
   t.diagnostic(`the forgotten node ended ${Date.now() - contracted} ms after the migration that ends it`)
