@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "admin/api_worker.h"
+#include "base/heartbeat.h"
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "base/process_metrics.h"
@@ -184,7 +185,9 @@ static void *admin_main(void *arg)
 {
     struct admin *admin = arg;
     log_set_actor("admin");
+    heartbeat_start("admin");
     loop_run(admin->loop);
+    heartbeat_end();
     return NULL;
 }
 

@@ -2,17 +2,16 @@
 #include "commands/commands.h"
 #include "commands/serve_process.h"
 #include "commands/serve_rules.h"
+#include "commands/service_manager.h"
+#include "commands/watchdog.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -125,29 +124,6 @@ static void check_descriptors(const struct config *config, struct serve_roles ro
     }
 }
 
-/* Tells a service manager what is the matter, by the protocol of sd_notify(3). */
-static void notify_manager(const char *state)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(address.sun_path)) {
-        return;
-    }
-    size_t length = strlen(path);
-    memcpy(address.sun_path, path, length);
-    if (path[0] == '@') {
-        address.sun_path[0] = '\0';
-    }
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return;
-    }
-    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
-                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
-    (void)sent; /* a manager that does not listen is no reason to stop */
-    close(fd);
-}
-
 static err_t try_database(const struct config *config, struct error *reterr)
 {
     const struct pg_settings settings = {
@@ -171,14 +147,14 @@ static err_t try_database(const struct config *config, struct error *reterr)
 
 static void reload(struct serve_process *process)
 {
-    notify_manager("RELOADING=1");
+    service_manager_tell("RELOADING=1");
     json_t *report = NULL;
     struct error error;
     serve_process_reload_certificates(process);
     if (serve_process_reload(process, &report, &error) == ERR_NONE) {
         json_decref(report);
     }
-    notify_manager("READY=1");
+    service_manager_tell("READY=1");
 }
 
 /* Waits for the database, as long as it takes; meanwhile webhooks are answered 503 and /readyz says why. A database
@@ -202,7 +178,7 @@ static int wait_for_database(struct serve_process *process, const struct config 
         }
         if (clock_steady() >= next_word) {
             log_error("still waiting for the database", "reason='%s'", error.text);
-            notify_manager("READY=1"); /* as far as it goes: started again, it would wait as well */
+            service_manager_tell("READY=1"); /* as far as it goes: started again, it would wait as well */
             next_word = clock_steady() + DATABASE_PATIENCE_MS;
         }
         int received =
@@ -241,9 +217,15 @@ static int serve(const struct config *config, struct serve_roles roles, struct r
     sigset_t signals = block_signals();
     check_descriptors(config, roles);
     struct serve_process *process = NULL;
+    struct watchdog *watchdog = NULL;
     struct error error;
-    if (serve_process_start(config, roles, sources, &process, &error) != ERR_NONE) {
+    err_t err = serve_process_start(config, roles, sources, &process, &error);
+    if (err == ERR_NONE) {
+        err = watchdog_start(config->process.stalled_after_ms, &watchdog, &error);
+    }
+    if (err != ERR_NONE) {
         log_error("cannot start", "reason='%s'", error.text);
+        serve_process_stop(process);
         return EXIT_INTERNAL;
     }
     bool stop = false;
@@ -253,13 +235,14 @@ static int serve(const struct config *config, struct serve_roles roles, struct r
             log_error("cannot start", "reason='%s'", error.text);
             exit_code = EXIT_INTERNAL;
         } else {
-            notify_manager("READY=1");
+            service_manager_tell("READY=1");
             exit_code = serve_until_stopped(process, &signals);
         }
     }
-    notify_manager("STOPPING=1");
+    service_manager_tell("STOPPING=1");
     obey_second_signal();
     serve_process_stop(process);
+    watchdog_stop(watchdog);
     log_info("stopped", "exit=%d", exit_code);
     return exit_code;
 }

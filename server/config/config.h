@@ -101,6 +101,10 @@ struct config {
     } retention;
 
     struct {
+        msec_t stalled_after_ms; /* an actor, then the process ends; 0: never */
+    } process;
+
+    struct {
         enum log_level level;
         bool json;
     } log;

@@ -27,6 +27,7 @@ const struct setting_section setting_sections[] = {
     { "deliver", "messages and webhooks that leave" },
     { "rules", "where the rules are, and what one call of a rule may use" },
     { "retention", "what is dropped when it is old" },
+    { "process", "the server as a whole" },
     { "log", "the log on stderr" },
     { NULL, NULL },
 };
@@ -135,6 +136,9 @@ const struct setting settings[] = {
 
     { "retention", "months", CONFIG_UNSIGNED, "0", 0, 1200, FIELD(retention.months),
       "months that webhooks, events and traces are kept, at least 3; 0: for ever" },
+
+    { "process", "stalled_after", CONFIG_DURATION, "60s", 0, HOUR, FIELD(process.stalled_after_ms),
+      "an actor that is stuck for so long ends the process: others take over its work; 0s: never" },
 
     { "log", "level", CONFIG_LEVEL, "info", 0, 0, FIELD(log.level),
       "debug, info, warn or error" },

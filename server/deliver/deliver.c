@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/backoff.h"
+#include "base/heartbeat.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "channel/channel.h"
@@ -337,8 +338,10 @@ static void *deliver_main(void *arg)
 {
     struct deliver *deliver = arg;
     log_set_actor("deliver");
+    heartbeat_start("deliver");
     msec_t stop_deadline = 0;
     for (;;) {
+        heartbeat_beat();
         bool stopping = atomic_load(&deliver->stopping);
         if (stopping && stop_deadline == 0) {
             stop_deadline = clock_steady() + deliver->settings.config->deliver.timeout_ms + STOP_MARGIN_MS;
@@ -370,6 +373,7 @@ static void *deliver_main(void *arg)
         log_warn("stopped before all outcomes were recorded, they will count as unknown", "deliveries=%zu", unrecorded);
     }
     deliver_disconnect(deliver);
+    heartbeat_end();
     return NULL;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/backoff.h"
+#include "base/heartbeat.h"
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "engine/batch.h"
@@ -76,9 +77,11 @@ static void engine_sleep(struct engine *engine, msec_t timeout_ms)
 {
     struct pollfd wait_for = { .fd = engine->nudge_fd, .events = POLLIN };
     int timeout = timeout_ms < 0 ? 0 : timeout_ms > 60000 ? 60000 : (int)timeout_ms;
+    heartbeat_rest();
     if (poll(&wait_for, 1, timeout) > 0) {
         drain_nudges(engine);
     }
+    heartbeat_beat();
 }
 
 /* Sleeps though somebody nudges: new work does not make a lost database come back sooner. Stopping ends it. */
@@ -383,7 +386,9 @@ static void *engine_main(void *arg)
 {
     struct engine *engine = arg;
     log_set_actor("engine");
+    heartbeat_start("engine");
     while (!atomic_load(&engine->stopping)) {
+        heartbeat_beat();
         if (!engine_connect(engine)) {
             continue;
         }
@@ -416,6 +421,7 @@ static void *engine_main(void *arg)
         }
     }
     engine_disconnect(engine);
+    heartbeat_end();
     return NULL;
 }
 

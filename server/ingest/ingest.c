@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/heartbeat.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
@@ -104,6 +105,7 @@ static void *run_loop(void *arg)
     struct ingest_loop *l = arg;
     const struct config *config = l->ingest->config;
     log_set_actor("ingest");
+    heartbeat_start("ingest");
     const struct pg_settings pg_settings = {
         .conninfo = config->database.url,
         .application_name = "answerd ingest",
@@ -143,6 +145,7 @@ static void *run_loop(void *arg)
     http_server_free(l->server);
     loop_timer_free(l->drain_deadline);
     loop_timer_free(l->pulse);
+    heartbeat_end();
     return NULL;
 }
 

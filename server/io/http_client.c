@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/heartbeat.h"
 #include "base/macros.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -394,8 +395,10 @@ void http_client_wait(struct http_client *client, msec_t timeout_ms)
     curl_multi_perform(client->multi, &running);
     if (deliver(client))
         return;
+    heartbeat_rest();
     if (timeout_ms > 0)
         curl_multi_poll(client->multi, NULL, 0, (int)(timeout_ms < 60000 ? timeout_ms : 60000), NULL);
+    heartbeat_beat();
     curl_multi_perform(client->multi, &running);
     deliver(client);
 }

@@ -9,8 +9,11 @@
 
 #include <event2/event.h>
 
+#include "base/heartbeat.h"
 #include "base/log.h"
 #include "base/memory.h"
+
+#define HEARTBEAT_SECONDS 1
 
 struct loop {
     struct event_base *base;
@@ -87,10 +90,25 @@ void loop_free(struct loop *loop)
     free(loop);
 }
 
+static void beat(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+    heartbeat_beat();
+}
+
 void loop_run(struct loop *loop)
 {
+    struct event *heart = NULL;
+    if (heartbeat_is_kept()) {
+        heart = event_new(loop->base, -1, EV_PERSIST, beat, NULL);
+        event_add(heart, &(struct timeval){ .tv_sec = HEARTBEAT_SECONDS });
+    }
     while (!atomic_load(&loop->stop))
         event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    if (heart)
+        event_free(heart);
 }
 
 static void wake(struct loop *loop)

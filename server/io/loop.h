@@ -10,7 +10,7 @@ struct loop_timer;
 
 struct loop *loop_new(void);
 void loop_free(struct loop *loop); /* when no thread will nudge or stop it any more */
-void loop_run(struct loop *loop);  /* until loop_stop() */
+void loop_run(struct loop *loop);  /* until loop_stop(); beats for its thread (base/heartbeat.h) */
 void loop_stop(struct loop *loop); /* any thread, also before loop_run() */
 
 /* Wakes the loop and calls the function given to loop_on_nudge(). Nudges without payload may be merged. Any thread. */

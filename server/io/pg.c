@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/heartbeat.h"
 #include "base/macros.h"
 #include "base/memory.h"
 
@@ -63,7 +64,9 @@ static bool wait_for_socket(PGconn *connection, bool sends, msec_t deadline)
         if (deadline != 0 && left <= 0)
             return false;
         struct pollfd wait = { .fd = PQsocket(connection), .events = (short)(POLLIN | (sends ? POLLOUT : 0)) };
+        heartbeat_rest();
         int ready = poll(&wait, 1, left < 0 || left > 60000 ? (deadline == 0 ? -1 : 60000) : (int)left);
+        heartbeat_beat();
         if (ready > 0 || (ready < 0 && errno != EINTR))
             return true; /* also when it broke: libpq finds out */
     }
@@ -153,7 +156,9 @@ err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, st
                                has_conninfo ? "dbname" : NULL,
                                NULL };
     const char *values[] = { "5", "15", "5", "3", "30000", name, "UTF8", settings->conninfo, NULL };
+    heartbeat_rest();
     PGconn *connection = PQconnectdbParams(keywords, values, 1);
+    heartbeat_beat();
     if (!connection)
         abort();
     if (PQstatus(connection) != CONNECTION_OK) {

@@ -2,11 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { createHmac, randomUUID } from 'node:crypto'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { stripe, support, telegram, whatsapp } from './support/providers.mjs'
-import { secrets, System, until } from './support/system.mjs'
+import { program, secrets, System, until } from './support/system.mjs'
 
 const endpointSecret = 'whsec_' + Buffer.from('the secret of our outgoing endpoint').toString('base64')
 const requests = []
@@ -191,6 +194,42 @@ test('ten forgeries for each genuine webhook: all genuine ones are taken, at onc
     const logged = system.nodes[0].log.split('\n').filter((line) => line.includes('webhook refused')).length
     assert.ok(logged < 20, `${logged} lines of the log for ${refused} forgeries`)
   } finally {
+    await system.stop()
+  }
+})
+
+// A log that nobody reads stalls whoever writes to it, as a dead lock would.
+function fullPipe(path) {
+  execFileSync('mkfifo', [path])
+  const filler = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
+  const fill = (chunk) => {
+    try {
+      for (;;) writeSync(filler, chunk)
+    } catch (error) {
+      assert.equal(error.code, 'EAGAIN')
+    }
+  }
+  return { stderr: openSync(path, constants.O_RDWR), fill: () => [4096, 1].forEach((size) => fill(Buffer.alloc(size, '.'))), close: () => closeSync(filler) }
+}
+
+test('a server whose actor is stuck ends', async () => {
+  const system = await System.start({ rules: null, serve: false, config: 'process { stalled_after = "2s" }' })
+  let node
+  try {
+    const pipe = fullPipe(join(system.folder, 'log'))
+    node = spawn(program, ['serve', '--config', system.config], { cwd: system.folder, env: { ...process.env, ...secrets, ...system.environment() }, stdio: ['ignore', 'ignore', pipe.stderr] })
+    closeSync(pipe.stderr)
+    const ended = once(node, 'exit')
+    await until('answerd to be ready', async () => (await fetch(`${system.admin}/readyz`)).ok, 60000)
+    pipe.fill()
+    // The ingest loop has to say that it refused this one, and cannot; the client's patience is not what is tested.
+    fetch(`${system.url}/webhooks/whatsapp`, { method: 'POST', body: '{}' }).catch(() => {})
+    const [, signal] = await ended
+    // The last words do not get out either, so an alarm ends it.
+    assert.equal(signal, 'SIGALRM')
+    pipe.close()
+  } finally {
+    if (node?.exitCode === null && node.signalCode === null) node.kill('SIGKILL')
     await system.stop()
   }
 })
