@@ -240,6 +240,9 @@ static err_t apply_next(struct pg *pg, const char **ret_name, struct error *rete
     if (pending != NULL) {
         struct error reason = { .code = ERR_NONE };
         err = pg_script(pg, pending->text, &reason);
+        if (strncmp(reason.sqlstate, "23", 2) == 0) {
+            err = ERR_INVALID; /* rows that break a constraint will break it again */
+        }
         if (err != ERR_NONE) {
             fail(reterr, err, "migration '%s': %.800s", pending->name, reason.text);
         } else {
