@@ -205,13 +205,10 @@ static err_t paddle_parse(const struct webhook *w, const json_t *settings, json_
 {
     (void)settings;
     json_t *body CLEANUP(json_free) = NULL;
-    err_t err = json_parse(w->body, &body, reterr);
+    const char *provider_type;
+    err_t err = payment_read_body(w, "Paddle Billing", "event_type", &body, &provider_type, reterr);
     if (err != ERR_NONE) {
         return err;
-    }
-    const char *provider_type = json_str(body, "event_type");
-    if (provider_type == NULL) {
-        return fail(reterr, ERR_INVALID, "not an event of Paddle Billing: it has no event_type");
     }
     struct buf key CLEANUP(buf_done);
     payment_key(w, json_object_get(body, "event_id"), &key);

@@ -186,6 +186,20 @@ void payment_finish(json_t *event, const char *const *reference_keys)
     }
 }
 
+err_t payment_read_body(const struct webhook *w, const char *vendor, const char *type_field, json_t **ret_body,
+                        const char **ret_provider_type, struct error *reterr)
+{
+    err_t err = json_parse(w->body, ret_body, reterr);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    *ret_provider_type = json_str(*ret_body, type_field);
+    if (*ret_provider_type == NULL || **ret_provider_type == '\0') {
+        return fail(reterr, ERR_INVALID, "not an event of %s: it has no %s", vendor, type_field);
+    }
+    return ERR_NONE;
+}
+
 void payment_add_events(const struct payment_parser *parser, json_t *events, const struct webhook *w,
                         const char *provider_type, const char *key, msec_t occurred_at, const json_t *object,
                         json_t *body)

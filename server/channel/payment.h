@@ -71,6 +71,11 @@ struct payment_parser {
     void (*read_contact)(json_t *event, const json_t *object);
 };
 
+/* Reads the body of a webhook and what it calls its type, in its field `type_field`; `vendor` is for the error, which is
+ * ERR_INVALID when the body is no JSON or has no type. The caller owns `*ret_body`; `*ret_provider_type` points into it. */
+err_t payment_read_body(const struct webhook *w, const char *vendor, const char *type_field, json_t **ret_body,
+                        const char **ret_provider_type, struct error *reterr) MUST_CHECK;
+
 /* Appends what `provider_type` becomes; `webhook.SOURCE` with `body` when the table does not have it or `object`, which
  * is the one that the event is about, is NULL. */
 void payment_add_events(const struct payment_parser *parser, json_t *events, const struct webhook *w,

@@ -207,13 +207,10 @@ err_t paypal_parse(const struct webhook *w, const json_t *settings, json_t *even
 {
     (void)settings;
     json_t *body CLEANUP(json_free) = NULL;
-    err_t err = json_parse(w->body, &body, reterr);
+    const char *provider_type;
+    err_t err = payment_read_body(w, "PayPal", "event_type", &body, &provider_type, reterr);
     if (err != ERR_NONE) {
         return err;
-    }
-    const char *provider_type = json_str(body, "event_type");
-    if (provider_type == NULL) {
-        return fail(reterr, ERR_INVALID, "not an event of PayPal: it has no event_type");
     }
     struct buf key CLEANUP(buf_done);
     payment_key(w, json_object_get(body, "id"), &key);

@@ -96,13 +96,10 @@ err_t polar_parse(const struct webhook *w, const json_t *settings, json_t *event
 {
     (void)settings;
     json_t *body CLEANUP(json_free) = NULL;
-    err_t err = json_parse(w->body, &body, reterr);
+    const char *provider_type;
+    err_t err = payment_read_body(w, "Polar", "type", &body, &provider_type, reterr);
     if (err != ERR_NONE) {
         return err;
-    }
-    const char *provider_type = json_str(body, "type");
-    if (provider_type == NULL) {
-        return fail(reterr, ERR_INVALID, "not an event of Polar: it has no type");
     }
     struct buf key CLEANUP(buf_done);
     standard_webhooks_key(w, &key);

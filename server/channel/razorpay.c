@@ -167,13 +167,10 @@ static err_t razorpay_parse(const struct webhook *w, const json_t *settings, jso
 {
     (void)settings;
     json_t *body CLEANUP(json_free) = NULL;
-    err_t err = json_parse(w->body, &body, reterr);
+    const char *provider_type;
+    err_t err = payment_read_body(w, "Razorpay", "event", &body, &provider_type, reterr);
     if (err != ERR_NONE) {
         return err;
-    }
-    const char *provider_type = json_str(body, "event");
-    if (provider_type == NULL) {
-        return fail(reterr, ERR_INVALID, "not an event of Razorpay: it has no event name");
     }
     struct buf key CLEANUP(buf_done);
     payment_key_from_header(w, "x-razorpay-event-id", &key);

@@ -43,13 +43,10 @@ err_t stripe_parse(const struct webhook *w, const json_t *settings, json_t *even
 {
     (void)settings;
     json_t *envelope CLEANUP(json_free) = NULL;
-    err_t err = json_parse(w->body, &envelope, reterr);
+    const char *provider_type;
+    err_t err = payment_read_body(w, "Stripe", "type", &envelope, &provider_type, reterr);
     if (err != ERR_NONE) {
         return err;
-    }
-    const char *provider_type = json_str(envelope, "type");
-    if (provider_type == NULL || *provider_type == '\0') {
-        return fail(reterr, ERR_INVALID, "not an event of Stripe: it has no type");
     }
 
     struct buf key CLEANUP(buf_done);

@@ -289,7 +289,7 @@ static int run_backtest_command(const struct command *command, int argc, char **
 }
 
 static const struct command_option options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file" },
+    OPTION_CONFIG,
     { "rules", OPTION_TEXT, "DIR", "the candidate rules" },
     { "against", OPTION_TEXT, "DIR", "the rules to compare with; otherwise the configured ones" },
     { "since", OPTION_TEXT, "TIME", "from when on: 7d (the default), or 2026-11-23T08:00:00Z" },

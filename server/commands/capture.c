@@ -364,7 +364,7 @@ static int run_capture(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file" },
+    OPTION_CONFIG,
     { "keep-text", OPTION_FLAG, NULL, "keep what people wrote, but for names and numbers in it" },
     { NULL, OPTION_FLAG, NULL, NULL },
 };

@@ -172,7 +172,7 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option options_table[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration; otherwise ./answerd.lua or /etc/answerd/answerd.lua" },
+    OPTION_CONFIG,
     { "rules", OPTION_TEXT, "DIR", "only the rules of this folder; with --config, instead of its own rules" },
     { "json", OPTION_FLAG, NULL, "print one JSON object: ok, rule_set, rules, problems" },
     { "strict", OPTION_FLAG, NULL, "warnings count as well: exit status 1" },

@@ -76,7 +76,7 @@ static int run_health(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file of the server" },
+    { "config", OPTION_TEXT, "FILE", "the configuration of the server" },
     { NULL, OPTION_FLAG, NULL, NULL },
 };
 

@@ -147,7 +147,7 @@ static int run_held(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file" },
+    OPTION_CONFIG,
     { "rule", OPTION_TEXT, "NAME", "only messages of this rule" },
     { "all", OPTION_FLAG, NULL, "release or drop everything that is held" },
     { "json", OPTION_FLAG, NULL, "list one JSON object a line" },

@@ -93,7 +93,7 @@ static int run_migrate(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option migrate_options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file (default: ./answerd.lua, then /etc/answerd/answerd.lua)" },
+    OPTION_CONFIG,
     { "status", OPTION_FLAG, NULL, "only list the migrations: applied, pending, changed, or unknown to this program" },
     { "check", OPTION_FLAG, NULL, "only print what is not applied; exit 1 when there is something" },
     { NULL, OPTION_FLAG, NULL, NULL },

@@ -35,6 +35,10 @@ struct command_option {
     const char *help;
 };
 
+/* What every command has that opens the configuration. */
+#define OPTION_CONFIG                                                                                                  \
+    { "config", OPTION_TEXT, "FILE", "the configuration; otherwise ./answerd.lua or /etc/answerd/answerd.lua" }
+
 /* Where the value of the option with the same index goes: `values` is an array of pointers as the kinds say, in the
  * order of command->options. Values of options that are not given stay as they are.
  *

@@ -197,7 +197,7 @@ static int run_reparse(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file" },
+    OPTION_CONFIG,
     { "since", OPTION_TEXT, "TIME", "webhooks received since: 7d, or 2026-11-23T08:00:00Z" },
     { "source", OPTION_TEXT, "NAME", "only of this source" },
     { "dry", OPTION_FLAG, NULL, "only count" },

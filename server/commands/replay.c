@@ -242,7 +242,7 @@ static int run_replay(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file" },
+    OPTION_CONFIG,
     { "since", OPTION_TEXT, "TIME", "received since: 7d (the default), or 2026-11-23T08:00:00Z" },
     { "until", OPTION_TEXT, "TIME", "received before; otherwise now" },
     { "source", OPTION_TEXT, "NAME", "only of this source" },

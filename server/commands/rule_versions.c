@@ -173,7 +173,7 @@ static int run_reload(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option reload_options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file" },
+    OPTION_CONFIG,
     { "rules", OPTION_TEXT, "DIR", "the rules; otherwise what the configuration says" },
     { "by", OPTION_TEXT, "NAME", "who does it, for the record; otherwise user@host" },
     { "no-tests", OPTION_FLAG, NULL, "put them in force without running their tests" },
@@ -237,7 +237,7 @@ static int run_shadow(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option shadow_options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file" },
+    OPTION_CONFIG,
     { "by", OPTION_TEXT, "NAME", "who does it, for the record; otherwise user@host" },
     { "off", OPTION_FLAG, NULL, "end the shadow" },
     { "no-tests", OPTION_FLAG, NULL, "do not run its tests before" },
@@ -311,7 +311,7 @@ static int run_rollback(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option swap_options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file" },
+    OPTION_CONFIG,
     { "by", OPTION_TEXT, "NAME", "who does it, for the record; otherwise user@host" },
     { NULL, OPTION_FLAG, NULL, NULL },
 };
@@ -397,7 +397,7 @@ static int run_versions(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option versions_options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file" },
+    OPTION_CONFIG,
     { "limit", OPTION_NUMBER, "N", "how many versions and changes; otherwise 20" },
     { "json", OPTION_FLAG, NULL, "one JSON object" },
     { NULL, OPTION_FLAG, NULL, NULL },

@@ -295,7 +295,7 @@ static int run_serve(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option options[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration; otherwise ./answerd.lua or /etc/answerd/answerd.lua" },
+    OPTION_CONFIG,
     { "rules", OPTION_TEXT, "DIR", "the rules; otherwise what the configuration says" },
     { "roles", OPTION_TEXT, "LIST", "which actors this process runs; otherwise ingest,engine,deliver" },
     { "dev", OPTION_FLAG, NULL, "for development: allows sources without verification" },

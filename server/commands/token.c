@@ -186,7 +186,7 @@ static int run(const struct command *command, int argc, char **argv)
 static const struct command_option options_table[] = {
     { "name", OPTION_TEXT, "NAME", "create: whose token it is" },
     { "scopes", OPTION_TEXT, "LIST", "create: of read, write and admin (which includes the others); default read" },
-    { "config", OPTION_TEXT, "FILE", "the configuration; otherwise ./answerd.lua or /etc/answerd/answerd.lua" },
+    OPTION_CONFIG,
     { "json", OPTION_FLAG, NULL, "create, list: print JSON" },
     { NULL, OPTION_FLAG, NULL, NULL },
 };

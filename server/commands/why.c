@@ -162,7 +162,7 @@ static int run_why(const struct command *command, int argc, char **argv)
 }
 
 static const struct command_option options_table[] = {
-    { "config", OPTION_TEXT, "FILE", "the configuration file" },
+    OPTION_CONFIG,
     { "json", OPTION_FLAG, NULL, "one JSON object a line" },
     { "contact", OPTION_TEXT, "WHO", "tell why this contact got no message: a number, or a handle such as whatsapp:15550100" },
     { "since", OPTION_DURATION, "DURATION", "with --contact: how far to look back; 7d when it is not given" },
