@@ -7,10 +7,16 @@ local function secret(name)
   return file("/run/secrets/" .. name:lower())
 end
 
+-- HTTPS by answerd itself: docker-compose.tls.yml. Behind a proxy that does it: docker-compose.nginx.yml.
+local certificate = env("ANSWERD_TLS_CERTIFICATE", "")
+
 http {
   listen = env("ANSWERD_LISTEN", "0.0.0.0:8080"),        -- the providers' webhooks
   admin = env("ANSWERD_ADMIN_LISTEN", "127.0.0.1:8081"), -- health, metrics and the API: never to the public
   public_url = env("ANSWERD_PUBLIC_URL", ""),            -- how the providers reach us, e.g. "https://hooks.example.com"
+  tls = certificate ~= "" and { certificate = certificate, key = env "ANSWERD_TLS_KEY" } or nil,
+  trusted_proxies = env("ANSWERD_TRUSTED_PROXIES", ""),  -- whose X-Forwarded-For and -Proto are believed
+  require_https = env("ANSWERD_REQUIRE_HTTPS", "") == "yes",
 }
 
 -- Empty: libpq's own PG* variables. The password may come from a file, as containers get their secrets.
