@@ -7,15 +7,14 @@ rule {
   when = function(e) return e.contact and not e.payment.secondary and (e.payment.attempt or 1) == 1 end,
   run  = function(e, fx)
     local pay = e.payment
-    local steps = { { after = "0s", template = "payment_failed" } }
-    if pay.amount and pay.currency and pay.url then
-      steps[#steps + 1] = { after = "24h", template = "payment_reminder" }
-    end
-    steps[#steps + 1] = { after = "72h", note = "Not reached by message; please call.", assign = "billing" }
     fx:outreach {
       topic = "billing", reference = pay.reference,
       goal  = "payment.succeeded",
-      steps = steps,
+      steps = {
+        { after = "0s",  template = "payment_failed" },
+        { after = "24h", template = "payment_reminder" }, -- left out when the provider gives no amount or no link
+        { after = "72h", note = "Not reached by message; please call.", assign = "billing" },
+      },
       vars  = {
         name   = e.contact.name or "there",
         amount = pay.amount and pay.currency and money(pay.amount, pay.currency),

@@ -18,6 +18,16 @@ test("writes at once, in free words while the window is open", function(t)
   t:expect_outreach { state = "active", reference = "in_1" }
 end)
 
+test("a payment without a link is told at once; only the reminder, which needs the link, is left out", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100" }
+  t:event("payment.failed", { payment = { invoice = "in_1", amount = 1900, currency = "usd", attempt = 1 } })
+  t:expect_sent { template = "payment_failed" }
+  t:advance("24h")
+  t:expect_nothing()
+  t:advance("48h")
+  t:expect_note("Not reached by message; please call.")
+end)
+
 test("uses the approved template when the window is closed", function(t)
   t:contact { name = "Ada", whatsapp = "15550100", window = "closed" }
   t:event("payment.failed", failed())

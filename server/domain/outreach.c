@@ -87,6 +87,20 @@ static err_t run_due_steps(struct scene *scene, json_t *contact, json_t *outreac
     return ERR_NONE;
 }
 
+/* Says now of the steps to come which will be left out for want of a variable. */
+static void note_lacking_steps(const json_t *outreach, json_t *made)
+{
+    int64_t number = json_int(outreach, "step", 0);
+    for (const json_t *step; (step = outreach_step_at(outreach, number)) != NULL; number++) {
+        if (!json_str(step, "lacks"))
+            continue;
+        json_t *step_made = json_object();
+        json_put_int(step_made, "step", number + 1);
+        json_put_str(step_made, "refused", json_str(step, "lacks"));
+        json_array_append_new(made, step_made);
+    }
+}
+
 static err_t check_steps(const json_t *steps, struct error *reterr)
 {
     if (json_array_size(steps) == 0 || json_array_size(steps) > MAX_STEPS)
@@ -257,7 +271,10 @@ err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, co
     json_put_int(made, "outreach", row_id(row));
     json_t *said = json_array();
     json_put(made, "steps", said);
-    return run_due_steps(scene, contact, row, json_int(effect, "grace_ms", DEFAULT_GRACE_MS), said, true, reterr);
+    err = run_due_steps(scene, contact, row, json_int(effect, "grace_ms", DEFAULT_GRACE_MS), said, true, reterr);
+    if (err == ERR_NONE)
+        note_lacking_steps(row, said);
+    return err;
 }
 
 static void note_in_trace(struct scene *scene, const char *what, const json_t *outreach, json_t *made,

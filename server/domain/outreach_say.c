@@ -126,6 +126,11 @@ err_t outreach_say(struct scene *scene, json_t *contact, json_t *outreach, int64
     *ret_refused = NULL;
     bool speaks = json_str(step, "text") || json_str(step, "template") || json_object_at(step, "media");
     const char *note = json_str(step, "note"), *assignee = json_str(step, "assign");
+    const char *lacks = json_str(step, "lacks");
+    if (speaks && lacks) {
+        *ret_refused = lacks;
+        speaks = false;
+    }
     if (speaks && contact_refuses(contact, json_str(outreach, "topic"))) {
         *ret_refused = "the contact has opted out";
         speaks = false;

@@ -99,7 +99,8 @@ local function variables_of(what, value)
     return result
 end
 
-local function need_variables(what, template_name, template, variables)
+-- What is said of variables that a template needs and `variables` does not have; nil when it has all.
+local function template_lacks(template_name, template, variables)
     local missing = {}
     for _, name in ipairs(template.variables) do
         if variables[name] == nil then
@@ -107,32 +108,36 @@ local function need_variables(what, template_name, template, variables)
         end
     end
     if #missing > 0 then
-        fault("%s: the template '%s' needs the variable%s %s, which %s nil", what, template_name,
+        return string.format("the template '%s' needs the variable%s %s, which %s nil", template_name,
             #missing > 1 and "s" or "", table.concat(missing, ", "), #missing > 1 and "are" or "is")
     end
 end
 
--- Fills {{name}} in a text that a rule gives itself.
-local function fill(what, text, variables)
+local max_text_bytes = 16384
+
+-- Fills {{name}} in a text that a rule gives itself; nil and what is said of it when a variable is missing.
+local function try_message_text(what, text, variables)
+    if #text > max_text_bytes then
+        fault("%s: the text has %d bytes; at most %d are allowed", what, #text, max_text_bytes)
+    end
     local names, wrong = templates.placeholders(text)
     if wrong then
         fault("%s: the text: %s", what, wrong)
     end
     for _, name in ipairs(names) do
         if variables[name] == nil then
-            fault("%s: the text has {{%s}}, and 'vars' has no '%s'", what, name, name)
+            return nil, string.format("the text has {{%s}}, and 'vars' has no '%s'", name, name)
         end
     end
     return (string.gsub(text, "{{%s*([%a_][%w_]*)%s*}}", variables))
 end
 
-local max_text_bytes = 16384
-
 local function message_text(what, text, variables)
-    if #text > max_text_bytes then
-        fault("%s: the text has %d bytes; at most %d are allowed", what, #text, max_text_bytes)
+    local filled, lacks = try_message_text(what, text, variables)
+    if not filled then
+        fault("%s: %s", what, lacks)
     end
-    return fill(what, text, variables)
+    return filled
 end
 
 local function exactly_one(what, options, ...)
@@ -213,7 +218,10 @@ function conversation:send(options)
     }
     if what == "template" then
         local template = need_declared("send", "template", given.template)
-        need_variables("send", given.template, template, variables)
+        local lacks = template_lacks(given.template, template, variables)
+        if lacks then
+            fault("send: %s", lacks)
+        end
         effect.template, effect.vars = given.template, variables
     elseif what == "media" then
         effect.media = media_of("send", given.media)
@@ -484,10 +492,19 @@ function fx:outreach(options)
         end
         local own = step.vars and variables_of(what, step.vars)
         local all = setmetatable({}, { __index = function(_, key) return own and own[key] or variables[key] end })
+        -- What a later step lacks does not keep the first from the customer: that step is left out, with the reason.
+        local lacks
         if kind == "template" then
-            need_variables(what, step.template, need_declared(what, "template", step.template), all)
+            lacks = template_lacks(step.template, need_declared(what, "template", step.template), all)
         elseif kind == "text" then
-            step.text = message_text(what, step.text, all)
+            local text = step.text
+            step.text, lacks = try_message_text(what, text, all)
+            step.text = step.text or text
+        end
+        if lacks and position == 1 then
+            fault("%s: %s", what, lacks)
+        elseif lacks then
+            lacks = string.format("step %d is left out: %s", position, lacks)
         end
         local after = step.after or last
         if after < last then
@@ -497,7 +514,7 @@ function fx:outreach(options)
         steps[position] = {
             after_ms = after, template = step.template, text = step.text, note = step.note, assign = step.assign,
             channel = step.channel, quiet = step.quiet, language = step.language,
-            buttons = buttons_of(what, step.buttons), vars = own,
+            buttons = buttons_of(what, step.buttons), vars = own, lacks = lacks,
         }
     end
     if #steps == 0 or #steps > 20 then

@@ -123,6 +123,15 @@ static void effects_are_appended(void **state)
           "\"after_ms\":86400000,\"text\":\"Hi Ada\"},"
           "{\"after_ms\":259200000,\"assign\":\"ann\",\"note\":\"Call\"}],\"topic\":\"billing\",\"vars\":{\"n\":\"1\","
           "\"name\":\"Ada\"}}]" },
+        { "local nobody fx:outreach { topic = 'x', goal = 'payment.succeeded', steps = { { note = 'a' }, { template = "
+          "'t' }, "
+          "{ text = '{{b}}' } }, vars = { name = nobody, n = nobody } }",
+          "[{\"do\":\"outreach\",\"goal\":\"payment.succeeded\",\"steps\":[{\"after_ms\":0,\"note\":\"a\"},"
+          "{\"after_ms\":0,\"lacks\":\"step 2 is left out: the template 't' needs the variables 'name', "
+          "'n', which are nil\",\"template\":\"t\"},"
+          "{\"after_ms\":0,\"lacks\":\"step 3 is left out: the text has {{b}}, and 'vars' has no "
+          "'b'\",\"text\":\"{{b}}\"}],\"topic\":"
+          "\"x\",\"vars\":{}}]" },
         { "fx:webhook('crm', { a = array {} }) fx:webhook('crm', nil, { type = 'x' })",
           "[{\"body\":{\"a\":[]},\"do\":\"webhook\",\"endpoint\":\"crm\",\"type\":\"message.received\"},{\"body\":{},"
           "\"do\":\"webhook\",\"endpoint\":\"crm\",\"type\":\"x\"}]" },
@@ -166,6 +175,10 @@ static void mistakes_name_the_line_and_the_remedy(void **state)
           "'1h', text = 'b' } } }",
           "step 2 is due before" },
         { "fx:outreach { goal = 'payment.succeeded', steps = { { text = 'a' } } }", "outreach needs 'topic'" },
+        { "local nobody fx:outreach { topic = 'x', goal = 'payment.succeeded', steps = { { template = 't' } }, vars = "
+          "{ name = "
+          "nobody } }",
+          "outreach: step 1: the template 't' needs the variable 'name', which is nil" },
         { "fx:open_conversation { priority = 'hihg' }", "did you mean 'high'?" },
         { "local n = 'x' fx:webhook(n, {})", "there is no endpoint 'x'" },
         { "fx:emit('a b', {})", "is not a name" },
