@@ -57,7 +57,7 @@ async function open(number) {
   const database = `chaos_${number}`
   provider = new Provider({ seed, post: (source, webhook) => fleet.deliver(source, webhook, { node: provider.requests.length }) })
   await provider.listen()
-  fleet = new Fleet({ cluster, database, count: nodes, provider: provider.url, sabotage: options.sabotage })
+  fleet = new Fleet({ cluster, database, count: nodes, provider: provider.url, sabotage: options.sabotage, witness: true })
   await fleet.prepare()
   pool = cluster.pool(database)
   await fleet.start()
@@ -127,6 +127,7 @@ async function playRound(number) {
   const watch = new LedgerWatch(pool, `% r${number}p%`)
   const late = []
   const findings = []
+  await pool.query('TRUNCATE witness')
   try {
     await Promise.all([trouble.play(), ...round.streams.map((stream, at) => playStream(stream, new Random(seed, number, 'stream', at), late))])
     await trouble.heal()
@@ -159,12 +160,17 @@ async function describeTrouble() {
   ]
 }
 
-function report(number, { findings, plan, trouble }) {
+async function report(number, { findings, plan, trouble }) {
   const folder = join(project, '.data/chaos', `${seed}-${number}`)
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'findings'), findings.join('\n') + '\n')
   writeFileSync(join(folder, 'faults.json'), JSON.stringify({ plan, done: trouble.done }, null, 1))
   writeFileSync(join(folder, 'requests.json'), JSON.stringify(provider.requests, null, 1))
+  const table = (sql) => pool.query(sql).then(({ rows }) => rows, (error) => error.message)
+  writeFileSync(join(folder, 'deliveries.json'), JSON.stringify({
+    deliveries: await table(`SELECT d.*, m.text, m.state AS message_state FROM delivery d LEFT JOIN message m ON m.id = d.message_id ORDER BY d.id`),
+    attempts: await table('SELECT * FROM attempt ORDER BY delivery_id, started_at'), steps: await table('SELECT * FROM witness ORDER BY number'),
+  }, null, 1))
   for (const node of fleet.nodes) writeFileSync(join(folder, `node-${node.number}.log`), node.log)
   console.log(`round ${number} FAILED, ${findings.length} findings; logs, faults and requests are in ${folder}`)
   for (const finding of findings.slice(0, 30)) console.log(`  ${finding}`)
@@ -193,7 +199,7 @@ try {
     const result = await playRound(number)
     if (result.findings.length) {
       failed++
-      report(number, result)
+      await report(number, result)
       if (!options.keep) break
     } else {
       console.log(`round ${number} ok: ${result.round.sends.size} sends, ${result.trouble.done.length} faults (${result.trouble.done.map((fault) => fault.kind).join(' ')}), ${Date.now() - started} ms`)

@@ -10,12 +10,16 @@ import { Link } from '../e2e/support/link.mjs'
 import { freePort, program, project, run, secrets, until } from '../e2e/support/system.mjs'
 import { account, page, shopSecret } from './traffic.mjs'
 
+// How long a node waits for a provider's answer, ms.
+export const sendTimeout = 1500
+
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
 
 export class Fleet {
   // options: cluster, database, count, provider (its url), program, settle (as in deliver { settle }), threads (of each
   // kind), url (of the database; otherwise each node has a link to the cluster), files (more rule files: { name: text }),
-  // sabotage (the name of a file in sabotage/)
+  // sabotage (the name of a file in sabotage/), template (a database that was prepared before: it is copied, and the API
+  // cannot be called), witness (whether each step of the outbox is written down: witness.sql)
   constructor(options) {
     this.options = options
     this.nodes = []
@@ -36,10 +40,12 @@ export class Fleet {
     cpSync(join(project, 'tests/chaos/rules'), join(this.folder, 'rules'), { recursive: true })
     for (const [name, text] of Object.entries(this.options.files ?? {})) writeFileSync(join(this.folder, 'rules', name), text)
     writeFileSync(this.config, this.#configuration())
+    if (this.options.template) return void (await cluster.run(`CREATE DATABASE ${this.database} TEMPLATE ${this.options.template}`))
     await cluster.run(`CREATE DATABASE ${this.database}`)
     const environment = { ...this.#environment({ port: 1, adminPort: 2 }), PGHOST: cluster.socket, PGPORT: '5432' }
     const migrated = await run(['migrate', '--config', this.config], { env: environment })
     if (migrated.code !== 0) throw new Error(`migrate failed: ${migrated.stderr}`)
+    if (this.options.witness) await cluster.run(readFileSync(join(project, 'tests/chaos/witness.sql'), 'utf8'), this.database)
     if (this.options.sabotage) await this.#sabotage()
     const made = await run(['token', 'create', '--name', 'chaos', '--scopes', 'read,write,admin', '--config', this.config], { env: environment })
     this.token = /ans_[A-Za-z0-9_-]+/.exec(made.stdout)[0]
@@ -66,7 +72,7 @@ database { url = env("CHAOS_DATABASE_URL", "") }
 rules { directory = "${join(this.folder, 'rules')}", quarantine_after = 1000 }
 ingest { threads = ${threads}, commit_deadline = "3s" }
 engine { threads = ${threads}, poll = "100ms" }
-deliver { allow_private_addresses = true, timeout = "1500ms", settle = "${this.options.settle ?? '2s'}", poll = "100ms" }
+deliver { allow_private_addresses = true, timeout = "${sendTimeout}ms", settle = "${this.options.settle ?? '2s'}", poll = "100ms" }
 source "whatsapp" { kind = "whatsapp", phone_number_id = env "WHATSAPP_PHONE_NUMBER_ID", app_secret = env "WHATSAPP_APP_SECRET",
   verify_token = "v", access_token = "t", api_url = "${url}" }
 source "telegram" { kind = "telegram", bot_token = env "TELEGRAM_BOT_TOKEN", secret_token = env "TELEGRAM_SECRET_TOKEN", api_url = "${url}" }

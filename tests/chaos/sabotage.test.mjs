@@ -30,6 +30,7 @@ for (const { name, faults, says } of [
   { name: 'half_effects', faults: 'none', says: /effects: the note '.*' is missing/ },
   { name: 'traces', faults: 'none', says: /no trace: event \d+ has no trace of rule/ },
   { name: 'send_order', faults: 'provider', says: /order: '.*' was sent after/ },
+  { name: 'resend_order', faults: 'kill,provider', says: /order: / },
   { name: 'lanes', faults: 'none', says: /handled twice: |order: / },
   { name: 'stuck_recipients', faults: 'none', says: /stuck: / },
 ]) {
