@@ -3,6 +3,9 @@
  * libcurl sends a request again by itself when a kept connection turns out to be dead. For a message that would be a
  * blind second send: the other side may have acted on the first one. The body is therefore read through a callback that
  * cannot be rewound: once a byte of it left, libcurl gives up with CURLE_SEND_FAIL_REWIND, and the outcome is unknown.
+ *
+ * The deadlines are ours: libcurl looks at its own before it reads, and would call an answer late that had come in time
+ * and waited for a thread that was held up. So answers are taken first, and what nobody looked at costs no time.
  */
 #include "io/http_client.h"
 
@@ -27,6 +30,8 @@
 #define DEFAULT_TIMEOUT_MS 15000
 #define CONNECT_TIMEOUT_MS 10000
 #define MAX_SPARE_HANDLES 64
+/* Between two looks there is less, unless the thread was held up. */
+#define HELD_UP_US 100000
 
 struct transfer {
     struct http_client *client;
@@ -39,7 +44,8 @@ struct transfer {
     struct buf answer;
     http_client_done *done;
     void *arg;
-    msec_t started_us;
+    int64_t started_us;  /* steady clock */
+    int64_t deadline_us; /* steady clock */
     msec_t retry_after_ms;
     bool forbid_private_addresses;
     const struct http_networks *allowed_networks;
@@ -53,6 +59,7 @@ struct http_client {
     struct transfer *transfers;
     struct transfer *not_started; /* completed by the next wait; linked by `next` only */
     size_t count;
+    int64_t looked_us; /* steady clock; when the transfers were looked at last */
     CURL *spare[MAX_SPARE_HANDLES];
     size_t spare_count;
 };
@@ -168,8 +175,6 @@ static CURLcode set_options(struct transfer *t, const struct http_client_request
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "answerd/" ANSWERD_VERSION);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-                     (long)(request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     /* Servers and the boxes before them drop idle connections silently after a minute or so. */
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 30L);
@@ -284,6 +289,7 @@ void http_client_send(struct http_client *client, const struct http_client_reque
     t->done = done;
     t->arg = arg;
     t->started_us = clock_steady_us();
+    t->deadline_us = t->started_us + (request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS) * 1000;
     t->retry_after_ms = -1;
     t->forbid_private_addresses = request->forbid_private_addresses || client->settings.forbid_private_addresses;
     t->allowed_networks = request->allowed_networks;
@@ -389,18 +395,70 @@ static bool deliver(struct http_client *client)
     return delivered;
 }
 
-void http_client_wait(struct http_client *client, msec_t timeout_ms)
+/* The time in which nobody looked is given back to those that were waiting then. */
+static void forgive_absence(struct http_client *client)
+{
+    int64_t absence = clock_steady_us() - client->looked_us;
+    if (absence < HELD_UP_US)
+        return;
+    for (struct transfer *t = client->transfers; t; t = t->next)
+        if (t->started_us <= client->looked_us)
+            t->deadline_us += absence;
+}
+
+/* Ends those whose time is over; true when there was one. */
+static bool end_late_ones(struct http_client *client)
+{
+    bool ended = false;
+    int64_t now = clock_steady_us();
+    struct transfer *next;
+    for (struct transfer *t = client->transfers; t; t = next) {
+        next = t->next;
+        if (t->deadline_us > now)
+            continue;
+        unlink_transfer(t);
+        curl_multi_remove_handle(client->multi, t->easy);
+        complete(t, CURLE_OPERATION_TIMEDOUT);
+        ended = true;
+    }
+    return ended;
+}
+
+/* What can go on does; true when something ended. */
+static bool look(struct http_client *client)
 {
     int running = 0;
+    forgive_absence(client);
     curl_multi_perform(client->multi, &running);
-    if (deliver(client))
+    bool delivered = deliver(client);
+    bool ended = end_late_ones(client);
+    client->looked_us = clock_steady_us();
+    return delivered || ended;
+}
+
+static msec_t next_deadline_ms(const struct http_client *client, msec_t at_most)
+{
+    int64_t now = clock_steady_us();
+    for (const struct transfer *t = client->transfers; t; t = t->next) {
+        msec_t left = t->deadline_us > now ? (t->deadline_us - now) / 1000 + 1 : 0;
+        at_most = left < at_most ? left : at_most;
+    }
+    return at_most;
+}
+
+void http_client_wait(struct http_client *client, msec_t timeout_ms)
+{
+    if (look(client))
         return;
+    msec_t sleep_ms = next_deadline_ms(client, timeout_ms < 60000 ? timeout_ms : 60000);
+    int64_t awake_us = client->looked_us + sleep_ms * 1000;
     heartbeat_rest();
-    if (timeout_ms > 0)
-        curl_multi_poll(client->multi, NULL, 0, (int)(timeout_ms < 60000 ? timeout_ms : 60000), NULL);
+    if (sleep_ms > 0)
+        curl_multi_poll(client->multi, NULL, 0, (int)sleep_ms, NULL);
     heartbeat_beat();
-    curl_multi_perform(client->multi, &running);
-    deliver(client);
+    int64_t now = clock_steady_us();
+    client->looked_us = now < awake_us ? now : awake_us; /* a process that was stopped sleeps for longer */
+    look(client);
 }
 
 void http_client_wake(struct http_client *client)

@@ -49,7 +49,7 @@ struct http_client_request {
     const char *url;            /* http or https; no redirects are followed */
     const char *const *headers; /* "Name: value" lines ending with NULL; NULL for none */
     struct bytes body;          /* copied */
-    msec_t timeout_ms;          /* in all; default 15 s */
+    msec_t timeout_ms;          /* in all, while the thread waits for it; default 15 s */
     bool forbid_private_addresses;
     const struct http_networks *allowed_networks; /* of private addresses; borrowed until it is done; may be NULL */
 };

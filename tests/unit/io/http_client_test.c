@@ -57,6 +57,10 @@ static bool serve_one(int fd, int action)
         send(fd, large, sizeof(large) - 1, MSG_NOSIGNAL);
         send(fd, filler, sizeof(filler), MSG_NOSIGNAL);
         return true;
+    case 8: /* not at once */
+        usleep(100000);
+        send(fd, ok, sizeof(ok) - 1, MSG_NOSIGNAL);
+        return true;
     default: /* no answer, but the connection stays until the client goes */
         recv(fd, filler, sizeof(filler), 0);
         return false;
@@ -367,7 +371,7 @@ static void test_freed_in_flight(void **state)
     (void)state;
     struct http_client *client = http_client_new(NULL);
     struct seen seen = { 0 };
-    const struct http_client_request request = { .url = local_url(7), .body = BYTES_LITERAL("x") };
+    const struct http_client_request request = { .url = local_url(8), .body = BYTES_LITERAL("x") };
     http_client_send(client, &request, done, &seen);
     const struct http_client_request wrong = { .url = "ftp://x/" };
     http_client_send(client, &wrong, done, &seen);
@@ -396,10 +400,43 @@ static void test_can_be_woken(void **state)
     http_client_free(client);
 }
 
+/* A thread that was held up elsewhere, by the database or by the machine, finds the answers that came meanwhile. */
+static void test_held_up(void **state)
+{
+    (void)state;
+    struct http_client *client = http_client_new(NULL);
+    struct seen seen = { 0 };
+    const struct http_client_request request = { .url = local_url(8),
+                                                 .body = BYTES_LITERAL("{}"),
+                                                 .timeout_ms = 400 };
+    int before = atomic_load(&requests);
+    http_client_send(client, &request, done, &seen);
+    while (atomic_load(&requests) == before)
+        http_client_wait(client, 1);
+    usleep(1000000); /* it is the thread that was held up */
+    wait_for(client);
+    assert_int_equal(seen.exchange.outcome, HTTP_ANSWERED);
+    assert_string_equal(seen.body, "ok");
+
+    /* One that has not got its answer then has as long as it had left. */
+    seen = (struct seen){ 0 };
+    const struct http_client_request silent = { .url = local_url(9), .body = BYTES_LITERAL("{}"), .timeout_ms = 400 };
+    http_client_send(client, &silent, done, &seen);
+    http_client_wait(client, 1);
+    usleep(600000);
+    http_client_wait(client, 1);
+    assert_int_equal(seen.calls, 0);
+    wait_for(client);
+    assert_int_equal(seen.exchange.outcome, HTTP_UNKNOWN);
+    assert_in_range(seen.exchange.duration_ms, 900, 1500);
+    http_client_free(client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_held_up),
         cmocka_unit_test(test_methods_and_headers),
         cmocka_unit_test(test_never_reached),
         cmocka_unit_test(test_unknown_outcomes),
