@@ -2,6 +2,7 @@
 
 #include "base/macros.h"
 #include "base/text.h"
+#include "domain/simulation.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ static void print_side(const char *label, const char *text, const char *at)
 {
     if (!text)
         return;
-    printf("      %s %.19s  ", label, at ? at : "");
+    printf("      %s %.19s%s", label, at ? at : "", *text ? "  " : "");
     for (const char *c = text; *c; c++) {
         if (*c == '\n')
             printf("\n                                  ");
@@ -34,9 +35,13 @@ static void print_examples(const json_t *total)
     json_array_foreach(json_array_at(total, "examples"), index, example)
     {
         const char *name = json_str_or(example, "name", ""), *former = json_str(example, "former_name");
-        printf("  %s: %s %s%s%s%s%s, event %" PRId64, json_str_or(total, "rule", ""),
-               json_str_or(example, "change", ""), json_str_or(total, "kind", ""), *name ? " '" : "", name,
-               *name ? "'" : "", former ? " (another before)" : "", json_int(example, "event", 0));
+        printf("  %s: %s %s", json_str_or(total, "rule", ""), json_str_or(example, "change", ""),
+               json_str_or(total, "kind", ""));
+        if (former)
+            printf(" from '%s' to '%s'", former, name);
+        else if (*name)
+            printf(" '%s'", name);
+        printf(", event %" PRId64, json_int(example, "event", 0));
         if (json_int(example, "contact", 0) > 0)
             printf(", contact %" PRId64, json_int(example, "contact", 0));
         putchar('\n');
@@ -70,6 +75,16 @@ void backtest_print(const json_t *report)
 
 /* --- budgets ------------------------------------------------------------------------------------------------------- */
 
+#define DIFFERENCES "difference"
+
+static bool is_outcome_kind(const char *word)
+{
+    for (const char *const *kind = outcome_kinds; *kind; kind++)
+        if (strcmp(*kind, word) == 0)
+            return true;
+    return false;
+}
+
 err_t backtest_budget_parse(const char *text, struct backtest_budget *ret_budget, struct error *reterr)
 {
     static const char hint[] = "HINT: write it like sends:+5%, tags:0, failures:0 or differences:0";
@@ -81,6 +96,11 @@ err_t backtest_budget_parse(const char *text, struct backtest_budget *ret_budget
     memcpy(budget.kind, text, length);
     if (length > 1 && budget.kind[length - 1] == 's')
         budget.kind[length - 1] = '\0';
+    if (strcmp(budget.kind, DIFFERENCES) != 0 && !is_outcome_kind(budget.kind)) {
+        const char *nearest = text_nearest(budget.kind, outcome_kinds);
+        return fail(reterr, ERR_INVALID, "a report has no '%.*s'%s%s%s\n%s", (int)length, text,
+                    nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "", hint);
+    }
     char *end;
     budget.amount = strtod(colon + 1, &end);
     budget.is_percent = *end == '%';
@@ -93,7 +113,7 @@ err_t backtest_budget_parse(const char *text, struct backtest_budget *ret_budget
 bool backtest_budget_holds(const struct backtest_budget *budget, const json_t *report, char *ret_line, size_t size)
 {
     int64_t before = 0, after = 0;
-    if (strcmp(budget->kind, "difference") == 0) {
+    if (strcmp(budget->kind, DIFFERENCES) == 0) {
         size_t index;
         json_t *total;
         json_array_foreach(json_array_at(report, "rules"), index, total)

@@ -333,7 +333,8 @@ static int capture_event(const struct command *command, const struct config *con
     write_test(&capture, id);
     fwrite(capture.out.ptr, 1, capture.out.len, stdout);
     if (capture.stand_ins.texts > 0)
-        fprintf(stderr, "%d texts were replaced; --keep-text keeps what people wrote\n", capture.stand_ins.texts);
+        fprintf(stderr, "%d text%s replaced; --keep-text keeps what people wrote\n", capture.stand_ins.texts,
+                capture.stand_ins.texts == 1 ? " was" : "s were");
     stand_ins_done(&capture.stand_ins);
     buf_done(&capture.out);
     json_decref(capture.facts);

@@ -28,7 +28,7 @@ static void add_problem(struct report *report, const char *file, const struct er
     json_array_append_new(report->problems, problem);
 }
 
-/* Gives each problem of a rule file, from number `first` on, the path by which an editor finds it. */
+/* Gives each problem of the rules, from number `first` on, the path by which an editor finds its file, or the directory. */
 static void add_paths(const struct report *report, size_t first, const char *directory)
 {
     size_t length = strlen(directory);
@@ -37,11 +37,11 @@ static void add_paths(const struct report *report, size_t first, const char *dir
     for (size_t i = first; i < json_array_size(report->problems); i++) {
         json_t *problem = json_array_get(report->problems, i);
         const char *slash = strchr(json_str_or(problem, "file", ""), '/');
-        if (!slash || json_str(problem, "path"))
+        if (json_str(problem, "path"))
             continue;
         struct buf path;
         buf_init(&path, 65536);
-        buf_addf(&path, "%.*s%s", (int)length, directory, slash);
+        buf_addf(&path, "%.*s%s", (int)length, directory, slash ? slash : "");
         json_put_str(problem, "path", path.ptr);
         buf_done(&path);
     }
@@ -85,8 +85,12 @@ static void check_all(struct report *report, const char *path, const char *rules
     struct error e;
     size_t before = json_array_size(report->problems);
     if (config_read(path, dev, report->problems, &config, &e)) {
-        if (json_array_size(report->problems) == before)
+        if (json_array_size(report->problems) == before) {
             add_problem(report, path ? path : "answerd.lua", &e);
+            if (!path && !rules && e.code == ERR_NOT_FOUND)
+                json_put_str(json_array_get(report->problems, before), "hint",
+                             "name it with --config FILE, or look at rules alone with --rules DIR");
+        }
         if (rules)
             check_rules(report, rules, NULL);
         return;

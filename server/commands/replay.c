@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "commands/replay_dry.h"
 #include "commands/rule_world.h"
+#include "domain/lua_text.h"
 #include "store/replay_store.h"
 #include "store/store.h"
 #include "store/why_store.h"
@@ -17,6 +18,8 @@
 #define DEFAULT_SINCE "7d"
 #define EVENTS_AT_ONCE 500
 #define EXAMPLES 3
+#define SHOWN_MAX_BYTES 400
+#define EXAMPLE_MAX_BYTES ((size_t)64 * 1024)
 
 struct replay_wish {
     const char *config_path;
@@ -61,15 +64,22 @@ static int print_dry(const json_t *report, bool as_json)
                json_int(total, "count", 0));
         json_array_foreach(json_array_at(total, "examples"), place, example)
         {
-            char *text = json_dumps(json_object_get(example, "effect"), JSON_COMPACT | JSON_ENCODE_ANY);
-            printf("    event %" PRId64 ": %.400s\n", json_int(example, "event", 0), text ? text : "");
-            free(text);
+            const json_t *effect = json_object_get(example, "effect");
+            struct buf text CLEANUP(buf_done);
+            buf_init(&text, EXAMPLE_MAX_BYTES);
+            if (json_is_string(effect))
+                buf_add_text(&text, json_string_value(effect));
+            else
+                lua_text_add_effect(&text, effect, SHOWN_MAX_BYTES);
+            printf("    event %" PRId64 ": %.*s\n", json_int(example, "event", 0), (int)text.len, text.ptr);
         }
     }
     if (json_array_size(json_array_at(report, "rules")) == 0)
         printf("nothing would be made\n");
-    printf("%" PRId64 " events, %" PRId64 " of them for the first time; %" PRId64 " effects were made before and stay out\n",
-           json_int(report, "events", 0), json_int(report, "first_time", 0), json_int(report, "suppressed", 0));
+    int64_t events = json_int(report, "events", 0), suppressed = json_int(report, "suppressed", 0);
+    printf("%" PRId64 " event%s, %" PRId64 " of them for the first time; %" PRId64 " effect%s made before and stay%s out\n",
+           events, events == 1 ? "" : "s", json_int(report, "first_time", 0), suppressed, suppressed == 1 ? " was" : "s were",
+           suppressed == 1 ? "s" : "");
     return EXIT_OK;
 }
 
@@ -146,10 +156,21 @@ static int replay_chosen(const struct command *command, const struct replay_wish
         err = append_all(pg, id, count, rate, &added, &e);
     if (err != ERR_NONE)
         return command_failed(command, &e);
-    printf("replay %" PRId64 ": %" PRId64 " events are at work\n"
+    printf("replay %" PRId64 ": %" PRId64 " %s at work\n"
            "HINT: SELECT * FROM trace WHERE replay_id = %" PRId64 " tells what their rules did\n",
-           id, added, id);
+           id, added, added == 1 ? "event is" : "events are", id);
     return EXIT_OK;
+}
+
+/* A condition that PostgreSQL cannot read, or that asks for what event_log does not have, is the caller's mistake. */
+static int not_selected(const struct command *command, const struct replay_wish *wish, const struct error *error)
+{
+    if (!wish->condition || (strncmp(error->sqlstate, "42", 2) != 0 && strncmp(error->sqlstate, "22", 2) != 0))
+        return command_failed(command, error);
+    fprintf(stderr, "answerd replay: --where \"%s\": %s\n"
+                    "HINT: it is a condition on event_log, such as \"type = 'payment.failed' AND contact_id = 1001\"\n",
+            wish->condition, error->text);
+    return EXIT_USAGE;
 }
 
 static int work_on(const struct command *command, const struct replay_wish *wish, const struct config *config,
@@ -158,9 +179,10 @@ static int work_on(const struct command *command, const struct replay_wish *wish
     struct error e;
     int64_t count = 0;
     json_t *rows CLEANUP(json_free) = NULL;
-    if (store_check_schema(pg, &e) != ERR_NONE || replay_store_select(pg, choice, &count, &e) != ERR_NONE ||
-        replay_store_preview(pg, &rows, &e) != ERR_NONE)
+    if (store_check_schema(pg, &e) != ERR_NONE)
         return command_failed(command, &e);
+    if (replay_store_select(pg, choice, &count, &e) != ERR_NONE || replay_store_preview(pg, &rows, &e) != ERR_NONE)
+        return not_selected(command, wish, &e);
     print_preview(rows, count);
     if (!wish->dry)
         return count == 0 ? EXIT_OK : replay_chosen(command, wish, pg, choice, count, rate);

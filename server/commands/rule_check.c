@@ -47,9 +47,25 @@ static void check_sources(const struct rule_set *set, const struct config *confi
     }
 }
 
+/* A folder that was named by mistake, or one whose rules lie elsewhere, is not well because nothing in it is wrong. */
+static void check_not_empty(const struct rule_set *set, json_t *problems)
+{
+    if (rule_set_count(set) > 0 || json_array_size(problems) > 0)
+        return;
+    json_t *problem = json_object();
+    json_put_str(problem, "file", rule_set_directory(set));
+    json_put_int(problem, "line", 0);
+    json_put_str(problem, "severity", "warning");
+    json_put_str(problem, "text", "there is no rule in this directory");
+    json_put_str(problem, "hint", "rules are in files NAME.lua of the directory itself; those that come with answerd are a beginning");
+    json_array_append_new(problems, problem);
+}
+
 err_t rule_check(struct rule_set *set, const struct config *config, json_t *problems, struct error *reterr)
 {
     err_t err = rule_review(set, problems, reterr);
+    if (err == ERR_NONE)
+        check_not_empty(set, problems);
     if (err == ERR_NONE && config)
         check_sources(set, config, problems);
     return err;

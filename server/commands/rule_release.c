@@ -10,6 +10,7 @@
 #include "commands/rule_world.h"
 #include "domain/rule_test.h"
 #include "rules/rule_feed.h"
+#include "store/store.h"
 
 json_t *rule_test_sources(void)
 {
@@ -223,6 +224,10 @@ err_t rule_release_put(struct pg *pg, struct rule_release *release, const char *
     const char *version = rule_sources_version(release->sources);
     bool changed = false;
     err_t err = rule_feed_store(pg, release->sources, reterr);
+    if (err == ERR_NONE) {
+        json_t *description CLEANUP(json_free) = rule_set_describe(release->set);
+        err = store_record_rule_set(pg, version, description, reterr);
+    }
     if (err == ERR_NONE && strcmp(action, "shadow") != 0) {
         err = add_warnings(pg, release, reterr);
     }

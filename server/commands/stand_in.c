@@ -185,7 +185,8 @@ static bool is_one_of(const char *key, const char *const *keys)
 static json_t *clean_string(struct stand_ins *stand_ins, const char *key, const char *value)
 {
     static const char *const texts[] = { "text", "caption", "title", "description", "file_name", NULL };
-    static const char *const ids[] = { "id", "reply_to", "message_id", "key", "chat", "thread", "sha256", NULL };
+    static const char *const ids[] = { "id",     "reply_to", "message_id",   "key",     "chat",      "thread",
+                                       "sha256", "customer", "subscription", "invoice", NULL };
     static const char *const names[] = { "name", "username", "first_name", "last_name", NULL };
     static const char *const urls[] = { "url", "hosted_invoice_url", "link", NULL };
     msec_t ignored;

@@ -2,6 +2,7 @@
  * one person got no message. */
 #include "commands/commands.h"
 
+#include "domain/lua_text.h"
 #include "store/store.h"
 #include "store/why_store.h"
 
@@ -10,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SHOWN_MAX_BYTES ((size_t)2000)
+#define EFFECT_MAX_BYTES ((size_t)64 * 1024)
 #define USUAL_SINCE_MS ((msec_t)7 * 24 * 3600 * 1000)
 
 static void print_effects(const json_t *row)
@@ -17,9 +20,13 @@ static void print_effects(const json_t *row)
     size_t index;
     json_t *effect;
     json_array_foreach (json_object_get(row, "effects"), index, effect) {
-        char *text = json_dump(effect);
-        printf("        %s\n", text);
-        free(text);
+        struct buf text CLEANUP(buf_done);
+        buf_init(&text, EFFECT_MAX_BYTES);
+        lua_text_add_effect(&text, effect, SHOWN_MAX_BYTES);
+        printf("        %.*s\n", (int)text.len, text.ptr);
+        if (json_str(effect, "refused")) {
+            printf("          refused: %s\n", json_str(effect, "refused"));
+        }
     }
 }
 

@@ -4,8 +4,6 @@
 
 #include "io/json.h"
 
-/* Appends a value as Lua has it: { text = "Hi", tags = { "vip" } }; cut with "…" after `max` bytes. NULL is nil. */
-void test_text_add_value(struct buf *out, const json_t *value, size_t max);
 /* "  LABEL { … }" and a newline. */
 void test_text_add_line(struct buf *out, const char *label, const json_t *value);
 /* One line for a field that differs; two texts that are long are put one above the other, with a mark where they part. */

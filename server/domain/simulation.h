@@ -23,6 +23,9 @@ struct outcome {
     msec_t at;
 };
 
+/* All kinds of outcomes; ends with NULL. */
+extern const char *const outcome_kinds[];
+
 struct rule_rival;
 struct simulation;
 

@@ -9,6 +9,12 @@
 #define NAME_MAX_BYTES ((size_t)512)
 #define CONTENT_MAX_BYTES ((size_t)16 * 1024)
 
+const char *const outcome_kinds[] = {
+    "send",   "held",  "note",   "tag",    "untag",       "assign",   "set",     "snooze",            "resolve", "survey",
+    "after",  "cancel", "emit",  "webhook", "contact_set", "identify", "opt_out", "opt_in",            "prefer",  "outreach",
+    "reopen", "open_conversation", "failure", NULL,
+};
+
 /* Takes over `name` and `content`. */
 static void add(struct simulation *simulation, const char *kind, const char *rule, char *name, char *content)
 {

@@ -80,41 +80,13 @@ void rule_guard_ran(void *arg, const char *rule)
     }
 }
 
-/* What people may want to look up later under the version that a trace names. */
-static json_t *describe(const struct rule_set *rules)
-{
-    static const char *const kinds[] = { "template", "survey", "calendar", "cron" };
-    json_t *list = json_array();
-    for (size_t i = 0; i < rule_set_count(rules); i++) {
-        const struct rule_info *info = rule_set_rule(rules, i);
-        json_t *rule = json_object();
-        json_put_str(rule, "name", info->name);
-        json_put_str(rule, "doc", info->doc);
-        json_put_str(rule, "file", info->file);
-        json_put_int(rule, "line", info->line);
-        json_put_int(rule, "priority", info->priority);
-        json_t *on = json_array();
-        for (size_t k = 0; info->on[k] != NULL; k++) {
-            json_array_append_new(on, json_string(info->on[k]));
-        }
-        json_put(rule, "on", on);
-        json_array_append_new(list, rule);
-    }
-    json_t *description = json_object();
-    json_put(description, "rules", list);
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        json_put(description, kinds[i], json_deep_copy(rule_set_declarations(rules, kinds[i])));
-    }
-    return description;
-}
-
 static err_t announce(struct rule_guard *guard, struct pg *pg, struct rule_set *rules, struct error *reterr)
 {
     const char *version = rule_set_version(rules);
     if (strcmp(guard->announced, version) == 0) {
         return ERR_NONE;
     }
-    json_t *description = describe(rules);
+    json_t *description = rule_set_describe(rules);
     err_t err = store_record_rule_set(pg, version, description, reterr);
     json_decref(description);
     if (err == ERR_NONE) {

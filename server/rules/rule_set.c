@@ -456,6 +456,11 @@ const char *rule_set_version(const struct rule_set *set)
     return set->sources->version;
 }
 
+const char *rule_set_directory(const struct rule_set *set)
+{
+    return set->sources->directory;
+}
+
 size_t rule_set_count(const struct rule_set *set)
 {
     return set->rule_count;

@@ -47,6 +47,7 @@ err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits
                     struct rule_set **ret_set, struct error *reterr) MUST_CHECK;
 void rule_set_free(struct rule_set *set);
 const char *rule_set_version(const struct rule_set *set);
+const char *rule_set_directory(const struct rule_set *set); /* as rule_sources_directory() */
 
 /* How much a rule may send before what it sends is held; -1: as the configuration says, 0: any number. */
 struct rule_budget {
@@ -74,6 +75,10 @@ bool rule_matches(const struct rule_info *rule, const char *event_type);
  * "setting". NULL when undeclared. */
 json_t *rule_set_declaration(const struct rule_set *set, const char *kind, const char *name);
 json_t *rule_set_declarations(const struct rule_set *set, const char *kind); /* object by name, borrowed, never NULL */
+
+/* What people may want to look up later under the version that a trace names: rules with their places, and declarations.
+ * New reference. */
+json_t *rule_set_describe(const struct rule_set *set);
 
 /* --- comparing two sets (rule_compare.c) --- */
 

@@ -112,6 +112,9 @@ test('a budget that is exceeded fails with a line that says so', async () => {
   const wrong = await answerd('backtest', '--rules', rules, '--budget', 'many')
   assert.equal(wrong.code, 2)
   assert.match(wrong.stderr, /HINT: write it like sends:\+5%/)
+  const misspelt = await answerd('backtest', '--rules', rules, '--budget', 'sned:0')
+  assert.equal(misspelt.code, 2, 'a budget of nothing would always be kept')
+  assert.match(misspelt.stderr, /a report has no 'sned'; did you mean 'send'\?/)
 })
 
 test('a rule that fails on what really came in shows before customers meet it', async () => {

@@ -1,7 +1,7 @@
 // What the documents print is run: the queries against a database that has lived, the rule and its test as they stand.
 
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync, cpSync } from 'node:fs'
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync, cpSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -19,12 +19,22 @@ before(async () => {
 })
 after(() => system?.stop())
 
-for (const file of ['README.md', 'migrations/README.md'])
+for (const file of ['README.md', 'migrations/README.md', 'rules/OPERATING.md'])
   for (const block of blocks(file, 'sql'))
     for (const query of block.split(/;\s*$/m).filter((text) => text.trim()))
       test(`${file}: ${query.trim().split('\n')[0]}`, async () => {
         await system.rows(query)
       })
+
+test('the queries that hints name can be run', async () => {
+  const queries = readdirSync(join(project, 'server'), { recursive: true }).filter((name) => name.endsWith('.c')).flatMap((name) => {
+    const text = readFileSync(join(project, 'server', name), 'utf8')
+    return [...text.matchAll(/"HINT: (SELECT [^"]*)"(?:\s*PRId64\s*"([^"]*)")?/g)].map(([, query, rest]) =>
+      (query + (rest ?? '')).replace(/%%/g, '%').replace(/% tells.*/, '0').replace(/\\n.*/, ''))
+  })
+  assert.ok(queries.length >= 3, queries.join('\n'))
+  for (const query of queries) await system.rows(query)
+})
 
 test('the history of the customer in the documents is found', async () => {
   const [query] = blocks('migrations/README.md', 'sql')[0].split(/;\s*$/m)
@@ -74,7 +84,7 @@ test('every test that SECURITY.md names is there', () => {
 })
 
 // "-- rules/NAME.lua" begins a file; NAME_test.lua is the test of NAME.lua, and runs with it and the rules that we ship.
-const manuals = ['rules/README.md', 'rules/RECIPES.md', 'rules/MIGRATING.md']
+const manuals = ['rules/README.md', 'rules/OPERATING.md', 'rules/RECIPES.md', 'rules/MIGRATING.md']
 const examples = new Map(manuals.flatMap((file) => blocks(file, 'lua')).flatMap((text) => {
   const name = text.match(/^-- rules\/(\S+\.lua)\n/)?.[1]
   return name ? [[name, text]] : []

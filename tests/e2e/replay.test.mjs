@@ -79,9 +79,9 @@ test('what a broken rule missed is made up for, once', async () => {
       c:tag("greeted") %s c:send { text = "Greetings!" } end }`
   const reload = async (text) => {
     system.writeRule('greeter.lua', text)
-    const version = await system.value('SELECT count(*)::int FROM rule_set')
+    const generation = await system.value('SELECT generation FROM rule_pointer')
     system.nodes[0].kill('SIGHUP')
-    await system.untilSql('the new rules', `SELECT count(*) > ${version} FROM rule_set`)
+    await system.untilSql('the new rules', `SELECT generation > ${generation} FROM rule_pointer`)
   }
   await reload(broken.replace('%s', 'error("oops")'))
   for (const n of [1, 2, 3]) await system.post('telegram', telegram.message(5000 + n, 'greet me'))
@@ -133,7 +133,9 @@ test('it counts first and asks; what it does not understand it refuses', async (
   assert.match(asked.stderr, /say --yes/)
   assert.equal((await answerd('replay')).code, 2)
   assert.equal((await answerd('replay', 'evt_nobody_knows')).code, 1)
-  assert.equal((await answerd('replay', '--since', '1h', '--where', 'no_such_column = 1')).code, 4)
+  const unreadable = await answerd('replay', '--since', '1h', '--where', 'no_such_column = 1')
+  assert.equal(unreadable.code, 2)
+  assert.match(unreadable.stderr, /^answerd replay: --where "no_such_column = 1": .*does not exist\nHINT: it is a condition on event_log/m)
   const two = await answerd('replay', '--since', '1h', '--where', 'true); DELETE FROM message; SELECT (1', '--yes')
   assert.notEqual(two.code, 0)
   assert.ok(await system.value('SELECT count(*) > 0 FROM message'))

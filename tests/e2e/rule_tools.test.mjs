@@ -45,6 +45,16 @@ test('coverage names what no test reached', async () => {
   assert.match(told.stdout, /^1 of 2 rules ran; 0 of 1 'when' were both true and false/m)
 })
 
+test('a directory without rules is not called well in silence', async () => {
+  const empty = join(folder, 'empty')
+  await mkdir(empty)
+  const told = await run(['check', '--strict', '--json', '--rules', empty])
+  assert.equal(told.code, 1)
+  const [problem] = JSON.parse(told.stdout).problems
+  assert.equal(problem.path, empty)
+  assert.equal(problem.text, 'there is no rule in this directory')
+})
+
 test('JUnit and TAP for machines', async () => {
   const report = join(folder, 'junit.xml')
   const told = await run(['test', '--tap', '--junit', report, rules])

@@ -52,6 +52,7 @@ test('what the shadow rules would do is recorded and never done', async () => {
   const done = await command('shadow', shadowFolder, '--by', 'ann')
   assert.equal(done.code, 0, done.stderr)
   assert.match(done.stdout, /is the shadow: 3 rules/)
+  assert.match((await command('versions')).stdout, /shadow +3 rules/)
   assert.equal((await system.post('whatsapp', whatsapp.message('15557000001', 'hello'))).status, 200)
   await shadowed(1)
   await settled()
