@@ -98,6 +98,12 @@ void rule_context_done(struct rule_set *set, struct rule_context *context);
 
 int rule_host_find_word(lua_State *L);
 
+/* --- rule_hint.c --------------------------------------------------------------------------------------------------- */
+
+/* Appends a line "HINT: …" to the message of a rule that failed, when it is known what the author did not think of. */
+void rule_hint_add(const struct rule_set *set, const struct rule_info *rule, const json_t *event, const json_t *facts,
+                   char *error, size_t size);
+
 /* --- prelude.c ---------------------------------------------------------------------------------------------------- */
 
 /* Loads the prelude into `set->vm` and pushes the table of its main part; raises. Argument 1: the set. */

@@ -146,6 +146,9 @@ static void run(struct rule_set *set, size_t index, const json_t *event, const j
         if (verdict == VM_FAILED && asked_for_too_much(set)) {
             outcome->verdict = RULE_OVER_BUDGET;
         }
+        if (verdict == VM_FAILED) {
+            rule_hint_add(set, rule, event, facts, outcome->error, sizeof(outcome->error));
+        }
     }
     restore(set, entry, outcome);
     if (verdict == VM_OVER_MEMORY || vm_is_worn(set->vm)) {

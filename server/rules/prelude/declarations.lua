@@ -263,6 +263,11 @@ local function declare_endpoint(name, options, at)
         complain("secrets", what .. ": 'secrets' is a list of texts, not " .. type_word(secrets))
         secrets = nil
     end
+    if given.secret == nil and given.secrets == nil then
+        problem("warning", at, what .. " has no 'secret': its calls cannot be signed, and none will leave",
+            string.format('add secret = env("%s_SECRET", ""); make one with: echo whsec_$(openssl rand -base64 32)',
+                (string.gsub(string.upper(name), "[^A-Z0-9]", "_"))))
+    end
     for _, value in ipairs(unwrap(secrets) or {}) do
         local secret = resolve(what .. ": a secret", value, complain)
         if secret and secret ~= "" then

@@ -17,7 +17,7 @@
     "template 'reminder' { text = 'Still open, {{name}}.', whatsapp = { name = 'reminder_v1', parameters = { 'name' "  \
     "} } }\n"                                                                                                          \
     "survey 'csat' { question = 'How did we do?', thanks = 'Thanks!' }\n"                                              \
-    "endpoint 'crm' { url = 'https://crm.example/' }\n"                                                                \
+    "endpoint 'crm' { url = 'https://crm.example/', secrets = {} }\n"                                                                \
     "rule { name = 'inbox', on = 'message.received', priority = 10, run = function(e, fx)\n"                           \
     "  local c = fx:open_conversation { topic = 'support', reopen = '1h' }\n"                                          \
     "  if c.is_new then c:send { text = 'Hello', buttons = { 'Yes', 'No' } } end\n"                                    \

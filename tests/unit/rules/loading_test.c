@@ -136,6 +136,7 @@ static void the_source_is_checked(void **state)
         { IN_RUN("local x = e.mesage"), 4, "did you mean 'message'" },
         { "endpoint 'e' { url = env 'ANSWERD_TEST_NOT_SET' }", 1, "'ANSWERD_TEST_NOT_SET' is not there" },
         { "template 't' { text = 'x', variables = { 'name' } }", 1, "is in no text" },
+        { "endpoint 'my-crm' { url = 'https://x' }", 1, "cannot be signed, and none will leave" },
     };
     check_each(warnings, sizeof(warnings) / sizeof(warnings[0]), false);
 }

@@ -311,7 +311,7 @@ static void what_nobody_uses_is_found(void **state)
           NULL,
           NULL },
         { FILE_A("survey 's' { question = 'How?' }"), "rules/a.lua:1", "warning", "the survey 's' is not used", NULL },
-        { FILE_A("endpoint 'crm' { url = 'https://x.example' }"), "rules/a.lua:1", "warning",
+        { FILE_A("endpoint 'crm' { url = 'https://x.example', secrets = {} }"), "rules/a.lua:1", "warning",
           "the endpoint 'crm' is not used", NULL },
         { FILE_A("calendar 'office' { timezone = 'UTC', hours = { mon = '09:00-17:00' } }"), "rules/a.lua:1", "warning",
           "the calendar 'office' is not used", NULL },

@@ -68,11 +68,42 @@ static void facts_are_there(void **state)
     check_examples("", examples, sizeof(examples) / sizeof(examples[0]));
 }
 
+/* The event of this test has neither contact nor conversation. */
+static void what_is_not_there_is_named(void **state)
+{
+    (void)state;
+    static const struct example examples[] = {
+        { "e.conversation:tag('x')", "\nHINT: this event has no conversation" },
+        { "local c = e.conversation\nc:tag('x')", "\nHINT: this event has no conversation" },
+        { "local function f() e.contact:set('a', 1) end f()", "\nHINT: this event is about nobody" },
+        { "local who = e.contact;\nlog(who.name)", "\nHINT: this event is about nobody" },
+        { "local x = e.body.list\nlog(x.y)", NULL },
+        { "local c = e.conversation and e.body.c\nlog(c.y)", NULL },
+        { "local tags = e.conversation and e.conversation.tags\nlog(tags.y)", NULL },
+    };
+    for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
+        char rules[1024];
+        snprintf(rules, sizeof(rules), "rule { name = 'a', on = 'custom.x', run = function(e, fx)\n%s\nend }",
+                 examples[i].code);
+        struct rule_set *set = load_text(rules, NULL);
+        struct rule_outcome outcome = run_rule(set, "{\"type\":\"custom.x\",\"body\":{}}", NULL);
+        const char *hint = strstr(outcome.error, "\nHINT: ");
+        assert_int_equal(outcome.verdict, RULE_FAILED);
+        assert_non_null(strstr(outcome.error, "attempt to index a nil value"));
+        if (examples[i].effects != NULL ? hint == NULL || strncmp(hint, examples[i].effects, strlen(examples[i].effects)) != 0
+                                        : hint != NULL) {
+            fail_msg("%s\n fails with %s", examples[i].code, outcome.error);
+        }
+        rule_outcome_done(&outcome);
+        rule_set_free(set);
+    }
+}
+
 static void effects_are_appended(void **state)
 {
     (void)state;
     const char *declarations = "template 't' { text = 'Hi {{name}} {{n}}' } survey 'csat' { question = 'How?' } "
-                               "endpoint 'crm' { url = 'https://x' } ";
+                               "endpoint 'crm' { url = 'https://x', secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' } ";
     static const struct example examples[] = {
         { "local c = fx:open_conversation{} c:send('Hi') fx:emit('x', { c.is_new, c.id })",
           "[{\"do\":\"open_conversation\",\"handle\":\"#1\",\"topic\":\"support\"},{\"conversation\":\"#1\",\"do\":"
@@ -361,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(facts_are_there),
+        cmocka_unit_test(what_is_not_there_is_named),
         cmocka_unit_test(effects_are_appended),
         cmocka_unit_test(mistakes_name_the_line_and_the_remedy),
         cmocka_unit_test(when_decides),
