@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/heartbeat.h"
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "store/api_store.h"
@@ -249,6 +250,7 @@ static struct api_call *worker_next(struct api_worker *worker, msec_t wait_ms, b
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
+    heartbeat_rest();
     pthread_mutex_lock(&worker->lock);
     int waited = 0;
     while (worker->arrived.first == NULL && worker->refusing == *ret_refusing && !worker->ending && waited == 0) {
@@ -258,6 +260,7 @@ static struct api_call *worker_next(struct api_worker *worker, msec_t wait_ms, b
     *ret_refusing = worker->refusing;
     *ret_ending = worker->ending && call == NULL;
     pthread_mutex_unlock(&worker->lock);
+    heartbeat_beat();
     return call;
 }
 
@@ -271,6 +274,7 @@ static void *worker_main(void *arg)
 {
     struct api_worker *worker = arg;
     log_set_actor("admin");
+    heartbeat_start("api");
     bool refusing = false;
     bool ending = false;
     while (!ending) {
@@ -294,6 +298,7 @@ static void *worker_main(void *arg)
         }
     }
     worker_disconnect(worker);
+    heartbeat_end();
     return NULL;
 }
 

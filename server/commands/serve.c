@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/backoff.h"
+#include "base/heartbeat.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/crypto.h"
@@ -76,7 +77,9 @@ static sigset_t block_signals(void)
 static int next_signal(const sigset_t *waited_for, msec_t wait_ms)
 {
     const struct timespec wait = { .tv_sec = (time_t)(wait_ms / 1000), .tv_nsec = (long)(wait_ms % 1000) * 1000000 };
+    heartbeat_rest();
     int received = sigtimedwait(waited_for, NULL, &wait);
+    heartbeat_beat();
     return received > 0 ? received : 0;
 }
 
@@ -228,6 +231,7 @@ static int serve(const struct config *config, struct serve_roles roles, struct r
         serve_process_stop(process);
         return EXIT_INTERNAL;
     }
+    heartbeat_start("upkeep");
     bool stop = false;
     int exit_code = wait_for_database(process, config, &signals, &stop);
     if (exit_code == EXIT_OK && !stop) {
@@ -240,6 +244,7 @@ static int serve(const struct config *config, struct serve_roles roles, struct r
         }
     }
     service_manager_tell("STOPPING=1");
+    heartbeat_end(); /* from here on it only waits for the others, and the service manager for it */
     obey_second_signal();
     serve_process_stop(process);
     watchdog_stop(watchdog);

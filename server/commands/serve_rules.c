@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heartbeat.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "commands/rule_release.h"
@@ -128,7 +129,9 @@ err_t serve_rules_reload(struct serve_rules *rules, json_t **ret_report, struct 
     struct pg *pg = NULL;
     json_t *report = NULL;
     struct error error;
+    heartbeat_rest(); /* who holds it is watched */
     pthread_mutex_lock(&rules->reload_lock);
+    heartbeat_beat();
     err_t err = pg_open(&settings, &pg, &error);
     if (err == ERR_NONE) {
         err = release(rules, pg, "reload", &report, &error);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heartbeat.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/vm_json.h"
@@ -184,6 +185,7 @@ void rule_outcome_done(struct rule_outcome *outcome)
 
 err_t rule_set_run_test(struct rule_set *set, size_t index, const struct rule_test_host *host, struct error *reterr)
 {
+    heartbeat_beat(); /* a set may have many tests; each has a bound of its own */
     /* In a state of its own: what a rule breaks, or the budget that it uses up, is not the test's. */
     if (set->tester == NULL) {
         err_t err = rule_set_load(set->sources, &set->limits, NULL, &set->tester, reterr);

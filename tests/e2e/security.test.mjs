@@ -212,24 +212,37 @@ function fullPipe(path) {
   return { stderr: openSync(path, constants.O_RDWR), fill: () => [4096, 1].forEach((size) => fill(Buffer.alloc(size, '.'))), close: () => closeSync(filler) }
 }
 
-test('a server whose actor is stuck ends', async () => {
-  const system = await System.start({ rules: null, serve: false, config: 'process { stalled_after = "2s" }' })
-  let node
-  try {
-    const pipe = fullPipe(join(system.folder, 'log'))
-    node = spawn(program, ['serve', '--config', system.config], { cwd: system.folder, env: { ...process.env, ...secrets, ...system.environment() }, stdio: ['ignore', 'ignore', pipe.stderr] })
-    closeSync(pipe.stderr)
-    const ended = once(node, 'exit')
-    await until('answerd to be ready', async () => (await fetch(`${system.admin}/readyz`)).ok, 60000)
-    pipe.fill()
-    // The ingest loop has to say that it refused this one, and cannot; the client's patience is not what is tested.
+// What makes one thread write to the log, and no other; its log is a pipe that nobody empties.
+const stuck = {
+  ingest: (system) => {
+    // It has to say that it refused this one; the client's patience is not what is tested.
     fetch(`${system.url}/webhooks/whatsapp`, { method: 'POST', body: '{}' }).catch(() => {})
-    const [, signal] = await ended
-    // The last words do not get out either, so an alarm ends it.
-    assert.equal(signal, 'SIGALRM')
-    pipe.close()
-  } finally {
-    if (node?.exitCode === null && node.signalCode === null) node.kill('SIGKILL')
-    await system.stop()
-  }
-})
+  },
+  api: (system, token) => {
+    fetch(`${system.admin}/api/v1/reload`, { method: 'POST', headers: { authorization: `Bearer ${token}` } }).catch(() => {})
+  },
+  upkeep: (system, token, node) => node.kill('SIGHUP'),
+}
+for (const [actor, provoke] of Object.entries(stuck)) {
+  test(`a server whose actor is stuck ends: ${actor}`, async () => {
+    const system = await System.start({ rules: null, serve: false, config: 'process { stalled_after = "2s" }' })
+    let node
+    try {
+      const made = execFileSync(program, ['token', 'create', '--name', 'test', '--scopes', 'admin', '--config', system.config], { env: { ...process.env, ...secrets, ...system.environment() }, stdio: ['ignore', 'pipe', 'ignore'] })
+      const [token] = /ans_[A-Za-z0-9_-]+/.exec(made)
+      const pipe = fullPipe(join(system.folder, 'log'))
+      node = spawn(program, ['serve', '--config', system.config], { cwd: system.folder, env: { ...process.env, ...secrets, ...system.environment() }, stdio: ['ignore', 'ignore', pipe.stderr] })
+      closeSync(pipe.stderr)
+      await until('answerd to be ready', async () => (await fetch(`${system.admin}/readyz`)).ok, 60000)
+      pipe.fill()
+      provoke(system, token, node)
+      await until('its end', () => node.signalCode !== null || node.exitCode !== null, 60000)
+      // The last words do not get out either, so an alarm ends it.
+      assert.equal(node.signalCode, 'SIGALRM')
+      pipe.close()
+    } finally {
+      if (node?.exitCode === null && node.signalCode === null) node.kill('SIGKILL')
+      await system.stop()
+    }
+  })
+}
