@@ -43,7 +43,7 @@ static void check_request(struct bytes *rest)
         MUST_HOLD(!memchr(line.ptr, '\0', line.len));
         line.len--;
         if (n == 0) {
-            MUST_HOLD(line.len >= 14 && memcmp(line.ptr + line.len - 9, " HTTP/1.", 8) == 0);
+            MUST_HOLD(line.len >= strlen("M / HTTP/1.1") && memcmp(line.ptr + line.len - 9, " HTTP/1.", 8) == 0);
             continue;
         }
         const char *colon = memchr(line.ptr, ':', line.len);
