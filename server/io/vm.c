@@ -426,6 +426,7 @@ void vm_free(struct vm *vm)
         return;
     lua_close(vm->lua);
     free(vm->sealed);
+    free(vm->documents);
     free(vm);
 }
 

@@ -108,8 +108,6 @@ uint64_t vm_random(struct vm *vm);
  * raises an error; pairs, ipairs, # and the table functions read through it. Other values are left alone. Raises when
  * memory runs out. Values seen before (cycles) become the same view. */
 void vm_freeze(lua_State *L);
-/* The same, cheaper, for a table that nothing else refers to and whose own tables are views already. */
-void vm_freeze_plain(lua_State *L);
 /* When the value at `index` is a view, pushes the table behind it and returns true (for readers in C). */
 bool vm_push_frozen_content(lua_State *L, int index);
 

@@ -2,6 +2,7 @@
 #ifndef IO_VM_INTERNAL_H
 #define IO_VM_INTERNAL_H
 
+#include "io/json.h"
 #include "io/vm.h"
 
 #define VM_MAX_ABSENT 48
@@ -57,6 +58,11 @@ struct vm {
     int sealed_groups;
     int library_groups[VM_MAX_LIBRARIES];
     size_t library_group_count;
+
+    const json_t **documents; /* that views read; the host's */
+    size_t document_count;
+    size_t document_capacity;
+    lua_Integer first_document; /* the number of documents[0] */
 };
 
 /* Keys of the registry, by address. */
@@ -72,6 +78,15 @@ extern char vm_key_array;       /* the metatable of JSON arrays */
 /* vm_push_frozen_content() for callers that hold something: pushes the table, or the error instead of raising it. */
 enum vm_content { VM_NO_VIEW, VM_CONTENT, VM_CONTENT_FAILED };
 enum vm_content vm_try_push_content(lua_State *L, int index);
+
+/* For the metatables of views. */
+int vm_refuse_write(lua_State *L);
+int vm_view_length(lua_State *L);
+
+/* Views of documents (vm_document.c): is there something in it that is not in its content? The function, for a protected
+ * call, reads it; argument and stack as __index has them, and gives the content. */
+bool vm_document_is_unread(lua_State *L, int view);
+int vm_document_fill(lua_State *L);
 
 /* Compiles a chunk and gives it an environment; pushes the function. Raises on errors. */
 void vm_load_chunk(lua_State *L, const char *file, struct bytes text);

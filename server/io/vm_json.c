@@ -38,8 +38,7 @@ void vm_json_mark_array(lua_State *L, int index)
     lua_setmetatable(L, index);
 }
 
-/* `open`: how many levels from here on may be written to; tables below are views. */
-static void push_value(lua_State *L, const json_t *json, int depth, int open)
+static void push_value(lua_State *L, const json_t *json, int depth)
 {
     if (depth > VM_JSON_MAX_DEPTH)
         luaL_error(L, "the document is nested deeper than %d levels", VM_JSON_MAX_DEPTH);
@@ -58,22 +57,18 @@ static void push_value(lua_State *L, const json_t *json, int depth, int open)
             if (json_is_null(value))
                 continue;
             lua_pushlstring(L, key, json_object_iter_key_len(at));
-            push_value(L, value, depth + 1, open - 1);
+            push_value(L, value, depth + 1);
             lua_rawset(L, -3);
         }
-        if (open <= 0)
-            vm_freeze_plain(L);
         return;
     }
     case JSON_ARRAY:
         lua_createtable(L, (int)json_array_size(json), 0);
         vm_json_mark_array(L, -1);
         for (size_t i = 0; i < json_array_size(json); i++) {
-            push_value(L, json_array_get(json, i), depth + 1, open - 1);
+            push_value(L, json_array_get(json, i), depth + 1);
             lua_rawseti(L, -2, (lua_Integer)i + 1);
         }
-        if (open <= 0)
-            vm_freeze_plain(L);
         return;
     case JSON_STRING:
         lua_pushlstring(L, json_string_value(json), json_string_length(json));
@@ -96,12 +91,7 @@ static void push_value(lua_State *L, const json_t *json, int depth, int open)
 
 void vm_json_push(lua_State *L, const json_t *json)
 {
-    push_value(L, json, 1, VM_JSON_MAX_DEPTH + 1);
-}
-
-void vm_json_push_open(lua_State *L, const json_t *json)
-{
-    push_value(L, json, 1, 1);
+    push_value(L, json, 1);
 }
 
 static int push_protected(lua_State *L)

@@ -22,8 +22,6 @@ struct vm_json_limits {
  * it) or the document is deeper than VM_JSON_MAX_DEPTH; so it is for C functions that Lua called, and bodies of
  * vm_protect(). */
 void vm_json_push(lua_State *L, const json_t *json);
-/* The same for an object whose own fields may be changed, while everything inside of them is read-only. */
-void vm_json_push_open(lua_State *L, const json_t *json);
 /* The same for host code outside of Lua: nothing is pushed when it fails. */
 err_t vm_json_push_protected(struct vm *vm, const json_t *json, struct error *reterr) MUST_CHECK;
 

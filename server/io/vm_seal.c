@@ -4,7 +4,7 @@
  * tables in place by their views, so there is one view for each table, and cycles end. Everything walks by work lists:
  * nesting that a script made must not become depth of the C stack.
  *
- * Plain views are for documents, which are trees: they have one metatable for all, and hold the table themselves.
+ * Views of documents (vm_document.c) have one metatable for all of a kind, and hold the table themselves.
  */
 #include "base/memory.h"
 #include "io/vm.h"
@@ -16,7 +16,6 @@
 char vm_key_views;
 char vm_key_content;
 char vm_key_fill;
-char vm_key_plain_view;
 char vm_key_sealed;
 
 /* Calls what vm_fill_later() was given, once. False: it raised, and its error is on top of the stack. */
@@ -38,16 +37,27 @@ static bool fill(lua_State *L, int metatable)
     return true;
 }
 
+/* The table is in the view itself, as soon as it was read as a whole. */
+static enum vm_content push_document_content(lua_State *L, int view)
+{
+    if (!vm_document_is_unread(L, view)) {
+        lua_rawgetp(L, view, &vm_key_content);
+        return VM_CONTENT;
+    }
+    lua_pushcfunction(L, vm_document_fill);
+    lua_pushvalue(L, view);
+    return lua_pcall(L, 1, 1, 0) == LUA_OK ? VM_CONTENT : VM_CONTENT_FAILED;
+}
+
 enum vm_content vm_try_push_content(lua_State *L, int index)
 {
     index = lua_absindex(L, index);
     if (lua_type(L, index) != LUA_TTABLE || !lua_getmetatable(L, index))
         return VM_NO_VIEW;
     int kind = lua_rawgetp(L, -1, &vm_key_content);
-    if (kind == LUA_TBOOLEAN) { /* a plain view: the table is in the view itself */
+    if (kind == LUA_TBOOLEAN) {
         lua_pop(L, 2);
-        lua_rawgetp(L, index, &vm_key_content);
-        return VM_CONTENT;
+        return push_document_content(L, index);
     }
     if (kind != LUA_TTABLE) {
         lua_pop(L, 2);
@@ -77,7 +87,7 @@ void vm_fill_later(lua_State *L)
     lua_pop(L, 1);
 }
 
-static bool is_plain_view(lua_State *L, int index)
+static bool is_document_view(lua_State *L, int index)
 {
     bool is_one = false;
     if (lua_getmetatable(L, index)) {
@@ -87,7 +97,7 @@ static bool is_plain_view(lua_State *L, int index)
     return is_one;
 }
 
-static int refuse_write(lua_State *L)
+int vm_refuse_write(lua_State *L)
 {
     const char *key = vm_push_text_of(L, 2, NULL);
     return luaL_error(L,
@@ -96,7 +106,7 @@ static int refuse_write(lua_State *L)
                       key);
 }
 
-static int view_length(lua_State *L)
+int vm_view_length(lua_State *L)
 {
     if (!vm_push_frozen_content(L, 1))
         return luaL_error(L, "not a view");
@@ -130,9 +140,9 @@ static void push_view(lua_State *L, int content, bool *ret_new)
     lua_createtable(L, 0, 5);
     lua_pushvalue(L, content);
     lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, refuse_write);
+    lua_pushcfunction(L, vm_refuse_write);
     lua_setfield(L, -2, "__newindex");
-    lua_pushcfunction(L, view_length);
+    lua_pushcfunction(L, vm_view_length);
     lua_setfield(L, -2, "__len");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
@@ -143,38 +153,6 @@ static void push_view(lua_State *L, int content, bool *ret_new)
     lua_pushvalue(L, -2);
     lua_rawset(L, -4);
     lua_remove(L, -2);
-}
-
-static int read_plain_view(lua_State *L)
-{
-    lua_rawgetp(L, 1, &vm_key_content);
-    lua_pushvalue(L, 2);
-    lua_rawget(L, -2);
-    return 1;
-}
-
-void vm_freeze_plain(lua_State *L)
-{
-    lua_createtable(L, 0, 1);
-    lua_insert(L, -2);
-    lua_rawsetp(L, -2, &vm_key_content);
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &vm_key_plain_view) != LUA_TTABLE) {
-        lua_pop(L, 1);
-        lua_createtable(L, 0, 5);
-        lua_pushcfunction(L, read_plain_view);
-        lua_setfield(L, -2, "__index");
-        lua_pushcfunction(L, refuse_write);
-        lua_setfield(L, -2, "__newindex");
-        lua_pushcfunction(L, view_length);
-        lua_setfield(L, -2, "__len");
-        lua_pushboolean(L, 0);
-        lua_setfield(L, -2, "__metatable");
-        lua_pushboolean(L, 1);
-        lua_rawsetp(L, -2, &vm_key_content);
-        lua_pushvalue(L, -1);
-        lua_rawsetp(L, LUA_REGISTRYINDEX, &vm_key_plain_view);
-    }
-    lua_setmetatable(L, -2);
 }
 
 /* A walk over tables and functions. Stack slots: `todo` is a list, `seen` a set. */
@@ -322,7 +300,7 @@ static void walk_all(lua_State *L, int group)
 static bool holds_open_tables(lua_State *L, int table)
 {
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
-        if (lua_type(L, -1) == LUA_TTABLE && !is_plain_view(L, -1)) {
+        if (lua_type(L, -1) == LUA_TTABLE && !is_document_view(L, -1)) {
             lua_pop(L, 2);
             return true;
         }

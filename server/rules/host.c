@@ -205,20 +205,10 @@ static int host_is_webhook_secret(lua_State *L)
 
 /* --- time --------------------------------------------------------------------------------------------------------- */
 
-/* Whole seconds are integers, so that they print as such. */
-static void push_seconds(lua_State *L, msec_t at)
-{
-    if (at % 1000 == 0) {
-        lua_pushinteger(L, at / 1000);
-    } else {
-        lua_pushnumber(L, (lua_Number)at / 1000.0);
-    }
-}
-
 static int host_now(lua_State *L)
 {
     struct rule_context *context = context_of(L);
-    push_seconds(L, context->test != NULL ? context->test->now(context->test->arg) : context->now);
+    rule_host_push_seconds(L, context->test != NULL ? context->test->now(context->test->arg) : context->now);
     return 1;
 }
 
@@ -239,7 +229,7 @@ static int host_parse_time(lua_State *L)
     if (!clock_parse_iso(text_argument(L, 1), &at)) {
         return 0;
     }
-    push_seconds(L, at);
+    rule_host_push_seconds(L, at);
     return 1;
 }
 
@@ -356,62 +346,12 @@ static int host_frozen_content(lua_State *L)
     return vm_push_frozen_content(L, 1) ? 1 : 0;
 }
 
-/* fill_later(view, function) */
-static int host_fill_later(lua_State *L)
-{
-    luaL_checktype(L, 2, LUA_TFUNCTION);
-    lua_settop(L, 2);
-    vm_fill_later(L);
-    return 1;
-}
-
 static int host_metatable(lua_State *L)
 {
     return lua_getmetatable(L, 1) ? 1 : 0;
 }
 
 /* --- facts -------------------------------------------------------------------------------------------------------- */
-
-/* event_field(name), fact(name): a copy of what the event and the facts have there; nil when there is nothing. An
- * object's fields can be changed, what is inside of them is read-only. */
-static int push_member(lua_State *L, const json_t *object)
-{
-    const json_t *value = object != NULL ? json_object_get(object, lua_tostring(L, 1)) : NULL;
-    if (value == NULL) {
-        return 0;
-    }
-    if (json_is_object(value)) {
-        vm_json_push_open(L, value);
-    } else {
-        vm_json_push(L, value);
-    }
-    return 1;
-}
-
-static int host_event_field(lua_State *L)
-{
-    luaL_checktype(L, 1, LUA_TSTRING);
-    return push_member(L, set_of(L)->shown_event);
-}
-
-static int host_fact(lua_State *L)
-{
-    luaL_checktype(L, 1, LUA_TSTRING);
-    return push_member(L, set_of(L)->shown_facts);
-}
-
-/* event_names(): the list of the event's fields. */
-static int host_event_names(lua_State *L)
-{
-    json_t *event = set_of(L)->shown_event;
-    lua_createtable(L, (int)json_object_size(event), 0);
-    lua_Integer count = 0;
-    for (void *at = json_object_iter(event); at != NULL; at = json_object_iter_next(event, at)) {
-        lua_pushlstring(L, json_object_iter_key(at), json_object_iter_key_len(at));
-        lua_rawseti(L, -2, ++count);
-    }
-    return 1;
-}
 
 static int host_history(lua_State *L)
 {
@@ -548,13 +488,9 @@ static const luaL_Reg host_functions[] = {
     { "is_array", host_is_array },
     { "freeze", host_freeze },
     { "frozen_content", host_frozen_content },
-    { "fill_later", host_fill_later },
     { "metatable", host_metatable },
-    { "event_field", host_event_field },
-    { "event_names", host_event_names },
-    { "fact", host_fact },
     { "history", host_history },
-    { "conversations", host_conversations },
+    { "conversations_of", host_conversations },
     { "raw", host_raw },
     { "verb", host_verb },
     { NULL, NULL },
@@ -562,9 +498,11 @@ static const luaL_Reg host_functions[] = {
 
 void rule_host_push(lua_State *L, struct rule_set *set)
 {
-    lua_createtable(L, 0, 32);
+    lua_createtable(L, 0, 48);
     lua_pushlightuserdata(L, set);
     luaL_setfuncs(L, host_functions, 1);
+    lua_pushlightuserdata(L, set);
+    luaL_setfuncs(L, rule_host_facts, 1);
     lua_pushinteger(L, (lua_Integer)set->limits.max_effects);
     lua_setfield(L, -2, "max_effects");
 }

@@ -63,6 +63,7 @@ struct rule_set {
     size_t test_count;
     json_t *declarations; /* object by kind of objects by name */
     json_t *none;         /* an empty object */
+    json_t *nothing;      /* an empty array */
 
     /* What the last run was shown, which the next one can use again; NULL when it must be made anew. Both are held, so
      * that no others can have their addresses. */
@@ -93,6 +94,13 @@ struct zone *rule_host_zone(struct rule_set *set, const char *name);
 
 /* Ends a call: `context` is no longer the set's. */
 void rule_context_done(struct rule_set *set, struct rule_context *context);
+
+/* --- host_facts.c ------------------------------------------------------------------------------------------------ */
+
+/* Functions whose upvalue is the set. */
+extern const luaL_Reg rule_host_facts[];
+/* Pushes the time as rules see it; whole seconds are integers, so that they print as such. */
+void rule_host_push_seconds(lua_State *L, msec_t at);
 
 /* --- host_words.c ------------------------------------------------------------------------------------------------- */
 

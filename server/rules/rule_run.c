@@ -8,6 +8,7 @@
 #include "base/heartbeat.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "io/vm_document.h"
 #include "io/vm_json.h"
 
 /* A test may be slow, but not endless: its own function, without the rules that its verbs run. */
@@ -104,6 +105,7 @@ static enum rule_verdict verdict_of(enum vm_verdict verdict)
 
 static void forget_shown(struct rule_set *set)
 {
+    vm_documents_end(set->vm);
     json_decref(set->shown_event);
     json_decref(set->shown_facts);
     set->shown_event = set->shown_facts = NULL;

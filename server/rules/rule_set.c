@@ -368,6 +368,7 @@ err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits
     set->sources = rule_sources_share(sources);
     set->limits = limits != NULL ? *limits : rule_limits_default();
     set->none = json_object();
+    set->nothing = json_array();
 
     json_t *description = NULL;
     err_t err = load_state(set, &description, reterr);
@@ -445,6 +446,7 @@ void rule_set_free(struct rule_set *set)
     json_decref(set->shown_facts);
     json_decref(set->declarations);
     json_decref(set->none);
+    json_decref(set->nothing);
     rule_sources_free(set->sources);
     free(set);
 }

@@ -42,7 +42,7 @@ local function append(run, effect)
     list[#list + 1] = effect
 end
 
--- One table for all runs: {mode, event, conversations, list, opened, opened_count, over, stop, file, line}.
+-- One table for all runs: {mode, list, opened, opened_count, over, stop, file, line}.
 local the_run = {}
 
 function effects.begin(rule)
@@ -384,8 +384,8 @@ end
 local fx = {}
 effects.fx_methods = fx
 
-local function need_contact(run, what)
-    if not run.event.contact then
+local function need_contact(what)
+    if not effects.event.contact then
         fault("%s: the event has no contact; emit an event for one with fx:emit(name, body, { contact = … })", what)
     end
 end
@@ -398,13 +398,12 @@ local open_fields = {
 -- The conversation that the desk will continue for these options, and whether it must be opened again for that.
 local function continued(run, topic, reference, reopen_ms)
     local best
-    for _, row in ipairs(run.conversations()) do
+    for _, row in ipairs(effects.conversation_rows()) do
         if (row.topic or "support") == topic and (row.reference or "") == reference then
             if row.state ~= "resolved" then
                 return row
             end
-            local resolved_at = type(row.resolved_at) == "string" and host.parse_time(row.resolved_at)
-                or row.resolved_at
+            local resolved_at = row.resolved_at
             if reopen_ms and resolved_at and resolved_at * 1000 + reopen_ms >= host.now() * 1000
                 and (not best or resolved_at > best.at) then
                 best = { row = row, at = resolved_at }
@@ -416,7 +415,7 @@ end
 
 function fx:open_conversation(options)
     local run = running("open_conversation")
-    need_contact(run, "open_conversation")
+    need_contact("open_conversation")
     local given = check_effect("open_conversation", options or {}, open_fields)
     local topic, reference = given.topic or "support", given.reference or ""
     local key = topic .. "\0" .. reference
@@ -473,7 +472,7 @@ end
 
 function fx:outreach(options)
     local run = running("outreach")
-    need_contact(run, "outreach")
+    need_contact("outreach")
     local given = check_effect("outreach", options, outreach_fields)
     local goals = goals_of(given)
     local variables = variables_of("outreach", given.vars)
@@ -521,8 +520,8 @@ function fx:outreach(options)
         fault("outreach has %d steps; it takes 1 to 20", #steps)
     end
     local next_attempt = given.next_attempt
-    if next_attempt == nil and run.event.payment then
-        next_attempt = run.event.payment.next_attempt
+    if next_attempt == nil and effects.event.payment then
+        next_attempt = effects.event.payment.next_attempt
     end
     if next_attempt ~= nil and type(next_attempt) ~= "number" then
         fault("outreach: 'next_attempt' is a time such as e.payment.next_attempt, not %s", type_word(next_attempt))
@@ -544,7 +543,7 @@ function fx:webhook(endpoint, body, options)
         fault("webhook: the body is a table, not %s", type_word(body))
     end
     append(run, {
-        ["do"] = "webhook", endpoint = endpoint, type = given.type or run.event.type,
+        ["do"] = "webhook", endpoint = endpoint, type = given.type or effects.event.type,
         body = plain(body, "webhook: the body") or {},
     })
 end

@@ -1,30 +1,10 @@
 -- The event as a rule sees it: its fields, its contact and its conversation, read-only, times as seconds since 1970.
 
 local host, use = ...
-local support, event_types, effects, values = use "support", use "event_types", use "effects", use "values"
-local fault, did_you_mean, view, unwrap = support.fault, support.did_you_mean, support.view, support.unwrap
+local support, event_types, effects = use "support", use "event_types", use "effects"
+local fault, did_you_mean, unwrap = support.fault, support.did_you_mean, support.unwrap
 
 local facts = {}
-
--- Does a field of this name hold a time? Remembered, for there are few names and many events.
-local is_time = support.set_of {
-    "next_attempt", "cancel_at", "current_period_start", "current_period_end", "trial_end", "snoozed_until", "up_to",
-}
-setmetatable(is_time, {
-    __index = function(_, key)
-        return type(key) == "string" and string.sub(key, -3) == "_at"
-    end,
-})
-
--- Turns the ISO texts of a row's time fields into numbers, in place.
-local function with_times(row)
-    for key, value in next, row do
-        if type(value) == "string" and is_time[key] then
-            row[key] = host.parse_time(value) or value
-        end
-    end
-    return row
-end
 
 -- What happens on a read of a field that is not there: nil, or an error when the name is nearly a known one.
 local function near_miss(what, fields, methods)
@@ -59,24 +39,29 @@ local function limit_of(what, value)
     return limit
 end
 
+-- What a method was called on; a text or so, when it was not called with a colon.
+local function of(self)
+    return type(self) == "table" and self or unwrap(self)
+end
+
 local function add_reading_methods()
     local conversation = effects.conversation_methods
 
     -- The last `limit` messages, oldest first.
     function conversation:history(limit)
-        local row = unwrap(self)
-        if not row.id then
+        local id = of(self).id
+        if not id then
             return {}
         end
-        local list = host.history(row.id, limit_of("history", limit)) or {}
+        local list = host.history(id, limit_of("history", limit)) or {}
         for _, message in ipairs(list) do
-            with_times(message)
+            host.with_times(message)
         end
         return list
     end
 
     function conversation:has_tag(tag)
-        for _, known in ipairs(unwrap(unwrap(self).tags) or {}) do
+        for _, known in ipairs(of(self).tags or {}) do
             if known == tag then
                 return true
             end
@@ -88,8 +73,8 @@ local function add_reading_methods()
 
     -- The last `limit` conversations, newest first, each with the methods of e.conversation.
     function contact:conversations(limit)
-        local row = unwrap(self)
-        local list = row.id and host.conversations(row.id, limit_of("conversations", limit)) or {}
+        local id = of(self).id
+        local list = id and host.conversations_of(id, limit_of("conversations", limit)) or {}
         for position, item in ipairs(list) do
             list[position] = facts.conversation_view(item, item.id)
         end
@@ -98,7 +83,7 @@ local function add_reading_methods()
 
     -- The first handle of a kind: e.contact:identity("email") is "ada@example.com", or nil.
     function contact:identity(kind)
-        for _, identity in ipairs(unwrap(unwrap(self).identities) or {}) do
+        for _, identity in ipairs(of(self).identities or {}) do
             if type(kind) == "string" and string.sub(identity, 1, #kind + 1) == kind .. ":" then
                 return string.sub(identity, #kind + 2)
             end
@@ -108,7 +93,7 @@ local function add_reading_methods()
 
     -- Is there an address on this channel that messages can go to?
     function contact:can_reach(channel)
-        for _, known in ipairs(unwrap(unwrap(self).channels) or {}) do
+        for _, known in ipairs(of(self).channels or {}) do
             if known == channel then
                 return true
             end
@@ -118,7 +103,7 @@ local function add_reading_methods()
 
     -- Has the contact asked not to get messages about this topic?
     function contact:has_opted_out(topic)
-        for _, known in ipairs(unwrap(unwrap(self).opted_out) or {}) do
+        for _, known in ipairs(of(self).opted_out or {}) do
             if known == "all" or known == topic then
                 return true
             end
@@ -138,63 +123,76 @@ for part, fields in next, event_types.part_fields do
         or "e." .. part, fields, methods or nil)
 end
 
--- What a conversation shows besides the columns of its row. In place.
-local function complete_conversation(row)
-    with_times(row)
+local refusals = support.refusals
+local kinds = {}
+for part in next, event_types.part_fields do
+    kinds[part] = host.document_kind(nil, part_missing[part], refusals["e." .. part])
+end
+kinds.contact = host.document_kind(effects.contact_methods, part_missing.contact, refusals["the contact"])
+kinds.conversation = host.document_kind(effects.conversation_methods, part_missing.conversation,
+    refusals["a conversation"])
+
+-- `handle` is what effects call the conversation: "@", "#1" or its id.
+function facts.conversation_view(row, handle)
+    host.with_times(row)
     if row.channel == nil and type(row.identity) == "string" then
         row.channel = string.match(row.identity, "^(%a+):")
     end
     row.tags = row.tags or host.array {}
     row.attributes = row.attributes or {}
-    return row
-end
-
--- `handle` is what effects call the conversation: "@", "#1" or its id.
-local function decorate_conversation(view, handle)
+    local view = host.freeze(row)
     effects.handles[view] = handle
     return support.decorate(view, effects.conversation_methods, "a conversation", part_missing.conversation)
 end
-
-function facts.conversation_view(row, handle)
-    return decorate_conversation(host.freeze(complete_conversation(row)), handle)
-end
 effects.conversation_view = facts.conversation_view
 
--- The contact's record, and what the provider says now that the record does not have. Nil when there is neither.
-local function complete_contact(row, given)
-    if not row and not (given and given.identities and #given.identities > 0) then
-        return nil
-    end
-    local data = with_times(row or {})
-    for key, value in next, given or {} do
-        if data[key] == nil then
-            data[key] = value
-        end
-    end
-    data.attributes = data.attributes or {}
-    data.opted_out = data.opted_out or host.array {}
-    data.identities = data.identities or host.array {}
-    data.channels = data.channels or host.array {}
-    return data
+-- The rows of the contact's open and latest conversations.
+function effects.conversation_rows()
+    return host.conversations(kinds.conversation)
 end
+
+-- The event -----------------------------------------------------------------------------------------------------------
 
 local known_fields = support.set_of(event_types.fields)
+local conversation_list
 
--- The rows of the contact's open and latest conversations, read when they are asked for.
-function facts.conversation_rows()
-    local rows
-    return function()
-        rows = rows or host.fact("conversations") or {}
-        return rows
-    end
-end
-
-local function conversation_views()
-    local list = host.fact("conversations") or {}
-    for position, row in ipairs(list) do
-        list[position] = facts.conversation_view(row, row.id)
-    end
-    return host.freeze(list)
+-- Fields of the event that are not simply its own, and the kinds of those that are rows.
+local made = {
+    channel = function()
+        return host.fact("channel") or host.event_field("channel") or host.event_field("source")
+    end,
+    contact = function()
+        return host.contact(kinds.contact)
+    end,
+    conversation = function()
+        local view = host.conversation(kinds.conversation)
+        if view then
+            effects.handles[view] = "@"
+        end
+        return view
+    end,
+    conversations = function()
+        if not conversation_list then
+            conversation_list = host.conversations(kinds.conversation)
+            for _, view in ipairs(conversation_list) do
+                effects.handles[view] = view.id
+            end
+            conversation_list = host.freeze(conversation_list)
+        end
+        return conversation_list
+    end,
+    survey = function()
+        return host.fact("survey", kinds.survey) or host.event_field("survey", kinds.survey)
+    end,
+    settled = function()
+        return host.fact("settled", kinds.settled)
+    end,
+    outreach = function()
+        return host.fact("outreach", kinds.outreach) or host.event_field("outreach", kinds.outreach)
+    end,
+}
+for part, kind in next, kinds do
+    made[part] = made[part] or kind
 end
 
 local event_methods = {}
@@ -204,101 +202,20 @@ function event_methods.raw(e)
     return host.raw(e.id)
 end
 
-local part_names = {}
-for part in next, event_types.part_fields do
-    if part ~= "contact" and part ~= "conversation" then
-        part_names[part] = "e." .. part
-    end
-end
-
--- Fields of the event that are not simply its own.
-local made = {
-    channel = function()
-        return host.fact("channel") or host.event_field("channel") or host.event_field("source")
-    end,
-    contact = function()
-        return complete_contact(host.fact("contact"), host.event_field("contact"))
-    end,
-    conversation = function()
-        local row = host.fact("conversation")
-        return row and complete_conversation(row)
-    end,
-    survey = function()
-        return host.fact("survey") or host.event_field("survey")
-    end,
-    settled = function()
-        return host.fact("settled")
-    end,
-    outreach = function()
-        return host.fact("outreach") or host.event_field("outreach")
-    end,
-}
-
--- One field as rules see it; nil when the event does not have it.
-local function read_field(key)
-    local make = made[key]
-    local value = nil
-    if make then
-        value = make()
-    else
-        value = host.event_field(key)
-    end
-    if type(value) == "string" and is_time[key] then
-        return host.parse_time(value) or value
-    elseif type(value) ~= "table" then
-        return value
-    elseif part_names[key] then
-        with_times(value)
-        return support.decorate_content(host.freeze(value), value, nil, part_names[key], part_missing[key])
-    elseif key == "contact" then
-        return support.decorate_content(host.freeze(value), value, effects.contact_methods, "the contact",
-            part_missing.contact)
-    elseif key == "conversation" then
-        return decorate_conversation(host.freeze(value), "@")
-    end
-    return host.freeze(value)
-end
-
--- The event for one run. Rules read few of its fields, so each is made when it is asked for the first time.
-function facts.event()
-    local data, conversations = {}, nil
-    local view = host.freeze(data)
-    local function field(key)
-        local value = data[key]
-        if value == nil and key ~= "conversations" then
-            value = read_field(key)
-            data[key] = value
-        end
-        return value
-    end
-    local meta = host.metatable(view)
-    meta.__index = function(_, key)
-        local value = data[key]
-        if value ~= nil then
-            return value
-        elseif event_methods[key] then
-            return event_methods[key]
-        elseif key == "conversations" then
-            conversations = conversations or conversation_views()
-            return conversations
-        elseif type(key) == "string" then
-            value = field(key)
-            if value ~= nil or known_fields[key] then
-                return value
-            end
-        end
+local function missing_field(key)
+    if not known_fields[key] then
         fault("unknown field 'e.%s'%s", tostring(key), did_you_mean(key, event_types.fields))
     end
-    meta.__newindex = support.refusals["the event"]
-    host.fill_later(view, function()
-        for _, key in ipairs(host.event_names()) do
-            field(key)
-        end
-        for key in next, made do
-            field(key)
-        end
-    end)
-    return view
+end
+
+local renew
+facts.event, renew = host.event(made, event_methods, missing_field, refusals["the event"])
+effects.event = facts.event
+
+-- Another event is shown, or other facts.
+function facts.renew()
+    conversation_list = nil
+    renew()
 end
 
 return facts

@@ -200,19 +200,15 @@ end
 
 -- Running -------------------------------------------------------------------------------------------------------------
 
--- What the rules of one event are shown; it cannot be changed by them, so they share it.
-local shown
-
 -- Runs rule number `index`. Returns "ran" with the effects (nil: none) and whether to stop, or "skipped" with the line of `when`.
 -- Anything wrong is an error. `is_new` false: the event and the facts of the run before, which came to its end.
 function main.run(index, is_new)
     local rule = declarations.rules[index]
     local run = effects.begin(rule)
     if is_new then
-        shown = { event = facts.event(), conversations = facts.conversation_rows() }
+        facts.renew()
     end
-    local e = shown.event
-    run.event, run.conversations = e, shown.conversations
+    local e = facts.event
     if rule.when and not rule.when(e) then
         rule.when_line = rule.when_line or host.line_of(rule.when)
         return "skipped", rule.when_line
