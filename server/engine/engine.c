@@ -111,14 +111,15 @@ static err_t engine_open(struct engine *engine, struct error *reterr)
         .idle_in_transaction_ms = OPEN_TRANSACTION_MS,
         .writes = true,
     };
-    const struct pg_settings notes = {
-        .conninfo = engine->settings.config->database.url,
-        .application_name = "answerd engine notes",
-        .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
-        .writes = true,
-    };
     err_t err = pg_open(&work, &engine->pg, reterr);
     if (err == ERR_NONE) {
+        const struct pg_settings notes = {
+            .conninfo = engine->settings.config->database.url,
+            .application_name = "answerd engine notes",
+            .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+            .writes = true,
+            .beside = engine->pg,
+        };
         err = pg_open(&notes, &engine->note_pg, reterr);
     }
     if (err == ERR_NONE) {

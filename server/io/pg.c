@@ -12,6 +12,8 @@
 /* The server ends a statement at its timeout; one that says nothing even then is stopped, cut off or gone. */
 #define SILENCE_MS 3000
 #define SET_UP_MS 5000
+/* After so long without an answer, and then twice as long each time, the server is asked whether it is there. */
+#define PROBE_AFTER_MS 1000
 
 struct pg {
     PGconn *connection;
@@ -56,16 +58,55 @@ static void one_line(const char *message, char *ret_text, size_t size)
 
 /* --- waiting ---------------------------------------------------------------------------------------------------- */
 
-/* Until the socket can be read, or written when there is something left to send. False: the deadline passed. */
-static bool wait_for_socket(PGconn *connection, bool sends, msec_t deadline)
+/* How long an answer is waited for; steady clock. */
+struct patience {
+    msec_t deadline; /* 0: never */
+    msec_t probe_at; /* 0: never */
+    msec_t probe_after;
+};
+
+static struct patience patience_of(msec_t timeout_ms, bool probes)
+{
+    msec_t now = clock_steady();
+    return (struct patience){
+        .deadline = timeout_ms > 0 ? now + timeout_ms : 0,
+        .probe_at = timeout_ms > 0 && probes ? now + PROBE_AFTER_MS : 0,
+        .probe_after = PROBE_AFTER_MS,
+    };
+}
+
+static bool has_data(PGconn *connection)
+{
+    struct pollfd look = { .fd = PQsocket(connection), .events = POLLIN };
+    return poll(&look, 1, 0) > 0;
+}
+
+/* The server has been silent. */
+static bool is_worth_waiting(PGconn *connection, struct patience *patience)
+{
+    bool answers = pg_server_answers(connection);
+    patience->probe_after *= 2;
+    patience->probe_at = clock_steady() + patience->probe_after;
+    return answers || has_data(connection);
+}
+
+/* Until the socket can be read, or written when there is something left to send. False: waiting is in vain. */
+static bool wait_for_socket(PGconn *connection, bool sends, struct patience *patience)
 {
     for (;;) {
-        msec_t left = deadline == 0 ? -1 : deadline - clock_steady();
-        if (deadline != 0 && left <= 0)
+        msec_t now = clock_steady();
+        if (patience->deadline != 0 && now >= patience->deadline)
             return false;
+        if (patience->probe_at != 0 && now >= patience->probe_at && !is_worth_waiting(connection, patience))
+            return false;
+        msec_t until = patience->probe_at != 0 && patience->probe_at < patience->deadline ? patience->probe_at
+                                                                                          : patience->deadline;
+        msec_t left = until == 0 ? -1 : until - clock_steady();
+        if (until != 0 && left < 0)
+            left = 0;
         struct pollfd wait = { .fd = PQsocket(connection), .events = (short)(POLLIN | (sends ? POLLOUT : 0)) };
         heartbeat_rest();
-        int ready = poll(&wait, 1, left < 0 || left > 60000 ? (deadline == 0 ? -1 : 60000) : (int)left);
+        int ready = poll(&wait, 1, left > 60000 ? 60000 : (int)left);
         heartbeat_beat();
         if (ready > 0 || (ready < 0 && errno != EINTR))
             return true; /* also when it broke: libpq finds out */
@@ -73,15 +114,15 @@ static bool wait_for_socket(PGconn *connection, bool sends, msec_t deadline)
 }
 
 /* The result of what was sent: the first failure, or the last success. NULL with `*ret_silent`: the server did not
- * answer before the deadline. libpq's own PQexec would wait for a stopped server for ever. */
-static PGresult *take_result(PGconn *connection, msec_t deadline, bool *ret_silent)
+ * answer while there was patience. libpq's own PQexec would wait for a stopped server for ever. */
+static PGresult *take_result(PGconn *connection, struct patience patience, bool *ret_silent)
 {
     PGresult *kept = NULL;
     *ret_silent = false;
     for (;;) {
         int unsent = PQflush(connection);
         while (unsent > 0 || (unsent == 0 && PQisBusy(connection))) {
-            if (!wait_for_socket(connection, unsent > 0, deadline)) {
+            if (!wait_for_socket(connection, unsent > 0, &patience)) {
                 PQclear(kept);
                 *ret_silent = true;
                 return NULL;
@@ -126,7 +167,7 @@ static err_t set_up_session(PGconn *connection, const struct pg_settings *settin
     bool silent = false;
     PGresult *result = NULL;
     if (PQsetnonblocking(connection, 1) == 0 && PQsendQuery(connection, sql) == 1)
-        result = take_result(connection, clock_steady() + SET_UP_MS, &silent);
+        result = take_result(connection, patience_of(SET_UP_MS, false), &silent);
     bool set_up = PQresultStatus(result) == PGRES_TUPLES_OK;
     bool reads_only = set_up && PQgetvalue(result, 0, 0)[0] == 't';
     if (!set_up && !silent)
@@ -144,8 +185,8 @@ err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, st
     bool has_conninfo = settings->conninfo && settings->conninfo[0] != '\0';
     const char *name = settings->application_name ? settings->application_name : "answerd";
     /* A later keyword wins, and `dbname` is expanded where it stands: what comes before it is our default, what comes
-     * after it is our demand. A peer that vanished is noticed after about half a minute; `connect_timeout` is the time
-     * that each of several hosts may take. */
+     * after it is our demand. A peer that vanished is noticed within ten seconds though nothing is asked of it;
+     * `connect_timeout` is the time that each of several hosts may take. */
     const char *keywords[] = { "connect_timeout",
                                "keepalives_idle",
                                "keepalives_interval",
@@ -153,9 +194,24 @@ err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, st
                                "tcp_user_timeout",
                                "fallback_application_name",
                                "client_encoding",
-                               has_conninfo ? "dbname" : NULL,
+                               "dbname",
+                               "host",
+                               "hostaddr",
+                               "port",
                                NULL };
-    const char *values[] = { "5", "15", "5", "3", "30000", name, "UTF8", settings->conninfo, NULL };
+    PGconn *beside = settings->beside ? settings->beside->connection : NULL;
+    const char *values[] = { "3",
+                             "5",
+                             "2",
+                             "3",
+                             "10000",
+                             name,
+                             "UTF8",
+                             has_conninfo ? settings->conninfo : NULL,
+                             beside ? PQhost(beside) : NULL,
+                             beside ? PQhostaddr(beside) : NULL,
+                             beside ? PQport(beside) : NULL,
+                             NULL };
     heartbeat_rest();
     PGconn *connection = PQconnectdbParams(keywords, values, 1);
     heartbeat_beat();
@@ -263,12 +319,14 @@ static err_t conclude(struct pg *pg, int sent, PGresult **ret_result, struct err
     bool silent = false;
     PGresult *result = NULL;
     metric_add(pg->round_trips, 1);
+    msec_t asked = clock_steady();
     if (sent == 1)
-        result = take_result(pg->connection, pg->patience_ms > 0 ? clock_steady() + pg->patience_ms : 0, &silent);
+        result = take_result(pg->connection, patience_of(pg->patience_ms, true), &silent);
     *ret_result = result;
     if (silent) {
         pg->given_up = true;
-        return fail(reterr, ERR_LOST, "the database did not answer within %lld ms", (long long)pg->patience_ms);
+        return fail(reterr, ERR_LOST, "the database did not answer within %lld ms",
+                    (long long)(clock_steady() - asked));
     }
     return pg_judge(pg->connection, result, reterr);
 }

@@ -62,9 +62,11 @@ struct pg;
 struct pg_settings {
     const char *conninfo;          /* a libpq URL or keyword string; "" uses the PG* environment */
     const char *application_name;  /* shown in pg_stat_activity, e.g. "answerd engine" */
-    msec_t statement_timeout_ms;   /* 0: none; a server that is silent for a little longer counts as lost */
+    msec_t statement_timeout_ms;   /* 0: none; see pg_run */
     msec_t idle_in_transaction_ms; /* after which the server ends the session of a transaction left open; 0: never */
     bool writes;                   /* a server that takes no writes, like a standby, is as good as none */
+    const struct pg
+        *beside; /* of several servers in `conninfo`, the one that this is with; NULL: any; not for pg_async */
 };
 
 /* Connects, sets time zone UTC, the timeouts and a quiet notice processor. `conninfo` may name several hosts. */
@@ -73,10 +75,12 @@ void pg_close(struct pg *pg);           /* NULL is fine; an open transaction is 
 bool pg_is_broken(const struct pg *pg); /* after ERR_LOST: close it and open another */
 
 /* Runs one statement; it is prepared on first use under the address of `sql`, so `sql` must be a constant.
- * ERR_LOST: the connection broke or the server fell silent, the outcome is unknown. ERR_CONFLICT: serialization
- * failure, deadlock, lock not available or unique violation. ERR_BUSY: out of connections, disk full, read-only.
- * ERR_TIMEOUT: the statement timeout; rolled back. ERR_INVALID: everything else that the server refused, with sqlstate.
- * `ret_result` may be NULL.
+ * ERR_LOST: the connection broke, the outcome is unknown. So it is when the server fell silent: with a statement
+ * timeout, a server that says nothing for a second is asked by another connection whether it is there. One that does
+ * not answer that either is left after about three seconds in all; one that does has until a little after the timeout.
+ * ERR_CONFLICT: serialization failure, deadlock, lock not available or unique violation. ERR_BUSY: out of connections,
+ * disk full, read-only. ERR_TIMEOUT: the statement timeout; rolled back. ERR_INVALID: everything else that the server
+ * refused, with sqlstate. `ret_result` may be NULL.
  */
 err_t pg_run(struct pg *pg, const char *sql, const struct pg_value *values, size_t count, struct pg_result **ret_result,
              struct error *reterr) MUST_CHECK;

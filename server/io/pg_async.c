@@ -78,6 +78,7 @@ static const msec_t retry_max_ms = 2000;
 static struct pg_settings settings_copy(const struct pg_settings *settings)
 {
     struct pg_settings copy = *settings;
+    copy.beside = NULL; /* it may be closed before this one connects again */
     copy.conninfo = memory_text(settings->conninfo ? settings->conninfo : "");
     copy.application_name = memory_text(settings->application_name ? settings->application_name : "answerd");
     return copy;

@@ -1,4 +1,4 @@
-/* What pg.c, pg_value.c and pg_async.c share. Not for others: the only header that includes libpq. */
+/* What pg.c, pg_probe.c, pg_value.c and pg_async.c share. Not for others: the only header that includes libpq. */
 #ifndef IO_PG_INTERNAL_H
 #define IO_PG_INTERNAL_H
 
@@ -53,6 +53,9 @@ struct metric *pg_round_trips(const char *application_name);
 
 /* Connects and sets up the session; blocks. Any thread. */
 err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, struct error *reterr) MUST_CHECK;
+
+/* Does the server that `connection` is with still answer to a new one (pg_probe.c)? Blocks, for up to two seconds. */
+bool pg_server_answers(PGconn *connection);
 
 /* What `result` (may be NULL) of a statement on `connection` means; ERR_NONE when it succeeded. */
 err_t pg_judge(PGconn *connection, const PGresult *result, struct error *reterr) MUST_CHECK;

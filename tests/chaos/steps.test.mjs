@@ -138,6 +138,6 @@ for (const actor of actors) {
       }
     }
     t.diagnostic(`${kills} kills, ${unknown} messages called unknown`)
-    assert.ok(kills > 0)
+    assert.ok(kills > 0 || part > wanted)
   })
 }

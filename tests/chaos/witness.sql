@@ -6,6 +6,7 @@ CREATE TABLE witness (
     position    bigint      NOT NULL,
     delivery_id bigint      NOT NULL,
     recipient   text        NOT NULL,
+    contact_id  bigint,
     state       text, -- NULL: it is gone
     stands      boolean     NOT NULL -- in line: those behind it have to wait
 );
@@ -23,11 +24,11 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        INSERT INTO witness (position, delivery_id, recipient, state, stands)
-        VALUES (OLD.position, OLD.delivery_id, OLD.recipient, NULL, false);
+        INSERT INTO witness (position, delivery_id, recipient, contact_id, state, stands)
+        VALUES (OLD.position, OLD.delivery_id, OLD.recipient, OLD.contact_id, NULL, false);
     ELSE
-        INSERT INTO witness (position, delivery_id, recipient, state, stands)
-        VALUES (NEW.position, NEW.delivery_id, NEW.recipient, NEW.state, has_to_stand(NEW));
+        INSERT INTO witness (position, delivery_id, recipient, contact_id, state, stands)
+        VALUES (NEW.position, NEW.delivery_id, NEW.recipient, NEW.contact_id, NEW.state, has_to_stand(NEW));
     END IF;
     RETURN NULL;
 END
@@ -35,14 +36,16 @@ $$;
 CREATE TRIGGER see_outbox AFTER INSERT OR DELETE OR UPDATE OF state, in_line, cancel_wanted ON outbox
     FOR EACH ROW EXECUTE FUNCTION see_outbox();
 
--- Each claim of a delivery, with what was in its way: an earlier one to the same recipient that still stood in line.
+-- Each claim of a delivery, with what was in its way: an earlier one to the same recipient that still stood in line. Of what
+-- goes to one endpoint about several people, the positions tell nothing: who wrote first may commit last.
 CREATE VIEW overtaken AS
 WITH step AS (
     SELECT w.*, lead(w.number) OVER one AS until, lag(w.state) OVER one AS before
       FROM witness AS w WINDOW one AS (PARTITION BY w.position ORDER BY w.number))
 SELECT claim.delivery_id, claim.recipient, claim.at, ahead.delivery_id AS ahead, ahead.state AS ahead_state
   FROM step AS claim
-  JOIN step AS ahead ON ahead.recipient = claim.recipient AND ahead.position < claim.position AND ahead.stands
+  JOIN step AS ahead ON ahead.recipient = claim.recipient AND ahead.contact_id IS NOT DISTINCT FROM claim.contact_id
+                    AND ahead.position < claim.position AND ahead.stands
                     AND ahead.number < claim.number AND (ahead.until IS NULL OR ahead.until > claim.number)
  WHERE claim.state = 'sending' AND claim.before IS DISTINCT FROM 'sending';
 

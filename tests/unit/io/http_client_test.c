@@ -406,9 +406,7 @@ static void test_held_up(void **state)
     (void)state;
     struct http_client *client = http_client_new(NULL);
     struct seen seen = { 0 };
-    const struct http_client_request request = { .url = local_url(8),
-                                                 .body = BYTES_LITERAL("{}"),
-                                                 .timeout_ms = 400 };
+    const struct http_client_request request = { .url = local_url(8), .body = BYTES_LITERAL("{}"), .timeout_ms = 400 };
     int before = atomic_load(&requests);
     http_client_send(client, &request, done, &seen);
     while (atomic_load(&requests) == before)
