@@ -36,8 +36,13 @@ $$;
 CREATE TRIGGER see_outbox AFTER INSERT OR DELETE OR UPDATE OF state, in_line, cancel_wanted ON outbox
     FOR EACH ROW EXECUTE FUNCTION see_outbox();
 
+-- When each delivery first stood outside the line, because nobody knew what had become of it.
+CREATE VIEW stepped_out AS
+SELECT w.delivery_id, min(w.at) AS at FROM witness AS w WHERE w.state = 'unknown' AND NOT w.stands GROUP BY 1;
+
 -- Each claim of a delivery, with what was in its way: an earlier one to the same recipient that still stood in line. Of what
 -- goes to one endpoint about several people, the positions tell nothing: who wrote first may commit last.
+-- What once stood outside has no place any more, also when its sender comes back and says that it may be tried again.
 CREATE VIEW overtaken AS
 WITH step AS (
     SELECT w.*, lead(w.number) OVER one AS until, lag(w.state) OVER one AS before
@@ -47,11 +52,8 @@ SELECT claim.delivery_id, claim.recipient, claim.at, ahead.delivery_id AS ahead,
   JOIN step AS ahead ON ahead.recipient = claim.recipient AND ahead.contact_id IS NOT DISTINCT FROM claim.contact_id
                     AND ahead.position < claim.position AND ahead.stands
                     AND ahead.number < claim.number AND (ahead.until IS NULL OR ahead.until > claim.number)
- WHERE claim.state = 'sending' AND claim.before IS DISTINCT FROM 'sending';
-
--- When each delivery first stood outside the line, because nobody knew what had become of it.
-CREATE VIEW stepped_out AS
-SELECT w.delivery_id, min(w.at) AS at FROM witness AS w WHERE w.state = 'unknown' AND NOT w.stands GROUP BY 1;
+ WHERE claim.state = 'sending' AND claim.before IS DISTINCT FROM 'sending'
+   AND NOT EXISTS (SELECT FROM stepped_out AS o WHERE o.delivery_id = ahead.delivery_id AND o.at < claim.at);
 
 -- When each delivery was claimed, first.
 CREATE VIEW first_claim AS
