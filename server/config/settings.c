@@ -79,8 +79,8 @@ const struct setting settings[] = {
 
     { "engine", "threads", CONFIG_COUNT, "1", 1, 64, FIELD(engine.threads),
       "threads that run rules; one makes the largest batches, more use more cores than two" },
-    { "engine", "batch_events", CONFIG_COUNT, "32", 1, 1000, FIELD(engine.batch_events),
-      "most events in one transaction" },
+    { "engine", "batch_events", CONFIG_COUNT, "256", 1, 1000, FIELD(engine.batch_events),
+      "most events in one transaction; fewer when they take long" },
     { "engine", "attempts", CONFIG_UNSIGNED, "5", 1, 100, FIELD(engine.attempts),
       "tries before an event is parked" },
     { "engine", "max_depth", CONFIG_UNSIGNED, "8", 1, 100, FIELD(engine.max_depth),

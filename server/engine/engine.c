@@ -36,6 +36,11 @@
 #define BLAME_CHECK_MS 5000
 #define HEALTHY_WITHIN_MS 15000
 #define RULES_RETRY_MS 100
+/* A batch grows as long as events wait, but not beyond what takes this long: what it leads to waits for its commit. */
+#define BATCH_TIME_MS 100
+#define BATCH_LEAST_EVENTS 32
+/* The one event that a batch fails for is looked for in smaller batches, and in the end among as many as this. */
+#define BATCH_SINGLES 8
 
 struct engine {
     struct engine_settings settings;
@@ -54,6 +59,7 @@ struct engine {
     struct rule_guard *guard;
     struct id_pool ids;
     struct plan_age plans;
+    size_t batch_limit;      /* events to claim at most next time */
     size_t singles_left;     /* events to handle one by one because the batch they came in failed */
     unsigned conflicts;      /* in a row */
     msec_t next_timer_check; /* steady clock */
@@ -247,6 +253,30 @@ static void engine_fail_event(struct engine *engine, const struct error *problem
     }
 }
 
+/* One event of the batch cannot be handled with the others: fewer at a time, and one by one when they are few. */
+static void engine_search_batch(struct engine *engine)
+{
+    size_t count = engine->outcome.count;
+    if (count <= BATCH_SINGLES) {
+        engine->singles_left = count;
+    } else {
+        engine->batch_limit = count / BATCH_SINGLES;
+    }
+}
+
+/* A batch was committed: the next one may be larger or smaller, by the time that this one took. */
+static void engine_fit_batch(struct engine *engine, int64_t micros)
+{
+    size_t most = engine->settings.config->engine.batch_events;
+    if (micros > (int64_t)BATCH_TIME_MS * 1000) {
+        engine->batch_limit = engine->batch_limit / 2;
+    } else if (micros < (int64_t)BATCH_TIME_MS * 1000 / 3 && engine->outcome.count >= engine->batch_limit) {
+        engine->batch_limit = engine->batch_limit * 2;
+    }
+    size_t least = most < BATCH_LEAST_EVENTS ? most : BATCH_LEAST_EVENTS;
+    engine->batch_limit = engine->batch_limit < least ? least : engine->batch_limit > most ? most : engine->batch_limit;
+}
+
 /* The server ended a transaction in which nothing happened for too long (SQLSTATE 25P03). */
 static bool took_too_long(const struct error *error)
 {
@@ -263,9 +293,10 @@ static void engine_batch_failed(struct engine *engine, err_t err, const struct e
         if (!engine_connect(engine)) {
             return;
         }
-        engine->singles_left = count > 1 ? count : 0;
         if (count == 1) {
             engine_fail_event(engine, error);
+        } else {
+            engine_search_batch(engine);
         }
         return;
     }
@@ -289,8 +320,8 @@ static void engine_batch_failed(struct engine *engine, err_t err, const struct e
     engine->conflicts = 0;
     if (count > 1) {
         /* One of them is the reason; alone it harms nobody else. */
-        log_debug("batch failed, going on one by one", "events=%zu reason='%s'", count, error->text);
-        engine->singles_left = count;
+        log_debug("batch failed, going on with smaller ones", "events=%zu reason='%s'", count, error->text);
+        engine_search_batch(engine);
         return;
     }
     engine_fail_event(engine, error);
@@ -343,7 +374,7 @@ static bool engine_work(struct engine *engine)
     bool single = engine->singles_left > 0;
     struct error error = { .code = ERR_NONE };
     int64_t started = clock_steady_us();
-    err_t err = batch_run(&context, single ? 1 : config->engine.batch_events, &engine->outcome, &error);
+    err_t err = batch_run(&context, single ? 1 : engine->batch_limit, &engine->outcome, &error);
     if (single) {
         engine->singles_left--;
     }
@@ -362,7 +393,11 @@ static bool engine_work(struct engine *engine)
     engine->conflicts = 0;
     metric_add(engine->handled, (double)engine->outcome.count);
     metric_add(engine->batches, 1);
-    metric_observe(engine->batch_seconds, (double)(clock_steady_us() - started) / 1e6);
+    int64_t micros = clock_steady_us() - started;
+    metric_observe(engine->batch_seconds, (double)micros / 1e6);
+    if (!single) {
+        engine_fit_batch(engine, micros);
+    }
     if (engine->outcome.more_deliveries) {
         engine_committed(engine);
     }
@@ -448,6 +483,10 @@ err_t engine_start(const struct engine_settings *settings, struct engine **ret_e
     engine->settings = *settings;
     engine->sources = json_deep_copy(settings->sources);
     engine->nudge_fd = nudge_fd;
+    engine->batch_limit = BATCH_LEAST_EVENTS;
+    if (engine->batch_limit > settings->config->engine.batch_events) {
+        engine->batch_limit = settings->config->engine.batch_events;
+    }
     const struct quarantine quarantine = {
         .failures_in_row = settings->config->rules.quarantine_after,
         .first_ms = settings->config->rules.quarantine_ms,
