@@ -254,6 +254,8 @@ void desk_handle(struct desk *desk, const json_t *event, msec_t now)
         json_put_int(handling, "conversation_id", row_id(scene.conversation));
     json_put_str(handling, "rule_set", desk_rule_set_version(desk));
     json_put_str(handling, "problem", scene.problem);
+    if (scene.skipped)
+        json_put(handling, "skipped", scene.skipped);
     desk_log_add(desk, LOG_HANDLINGS, handling);
     replay_done(&scene);
     json_decref(scene.handles);

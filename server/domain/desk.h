@@ -27,6 +27,8 @@ struct desk_settings {
     /* This rule has run, well or not; its `when` did not say no. May be NULL. */
     void (*ran)(void *arg, const char *rule);
     void *may_run_arg; /* of both */
+    /* Rules whose `when` said no are told by the handling, as `skipped`, and leave no traces of their own. */
+    bool folds_skipped;
     /* A world that is the desk's facts, all of them: it is worked on in place. NULL: facts come as cases. */
     struct rows *world;
     /* Another rule set that is watched, see rule_rival.h; NULL: none. */

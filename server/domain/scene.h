@@ -57,6 +57,7 @@ struct scene {
     json_t *built_in;        /* what the desk did itself: array of effect-like objects for the trace */
     const char *built_in_name;
     const char *problem; /* for handling.problem */
+    json_t *skipped;     /* for handling.skipped; NULL: no rule was */
 
     json_t *replay;         /* see replay.h; NULL: the event is handled for the first time */
     json_t *replayed_event; /* the event without it */

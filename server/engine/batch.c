@@ -14,17 +14,30 @@ static size_t changed_rows(const json_t *changes, const char *table)
     return json_array_size(json_array_at(changes, table));
 }
 
+static void count_call(const char *rule, const char *verdict)
+{
+    char labels[160];
+    snprintf(labels, sizeof(labels), "rule=\"%.80s\",verdict=\"%.40s\"", rule, verdict);
+    metric_add(metric_counter("answerd_rule_calls_total", "Rule calls by rule and verdict.", labels), 1);
+}
+
 /* Rules are the operator's program: what failed in them is counted and logged, without the texts they handled. */
 static void report_traces(const json_t *changes, struct log_throttle *throttle)
 {
     size_t index;
+    json_t *handling;
+    json_array_foreach (json_array_at(changes, "handlings"), index, handling) {
+        size_t place;
+        json_t *skipped;
+        json_array_foreach (json_array_at(handling, "skipped"), place, skipped) {
+            count_call(json_string_value(json_array_get(skipped, 1)), "skipped");
+        }
+    }
     json_t *trace;
     json_array_foreach (json_array_at(changes, "traces"), index, trace) {
         const char *verdict = json_str_or(trace, "verdict", "");
         const char *rule = json_str_or(trace, "rule", "");
-        char labels[160];
-        snprintf(labels, sizeof(labels), "rule=\"%.80s\",verdict=\"%.40s\"", rule, verdict);
-        metric_add(metric_counter("answerd_rule_calls_total", "Rule calls by rule and verdict.", labels), 1);
+        count_call(rule, verdict);
         if (strcmp(verdict, "failed") != 0 && strcmp(verdict, "over_budget") != 0) {
             continue;
         }
@@ -51,6 +64,7 @@ static json_t *handle_events(const struct batch_context *context, struct claim *
         .may_run = context->may_run,
         .ran = context->ran,
         .may_run_arg = context->may_run_arg,
+        .folds_skipped = true,
     };
     struct desk *desk = desk_new(&settings, context->rules);
     size_t index;

@@ -198,7 +198,7 @@ err_t api_store_event_outcome(struct pg *pg, int64_t event_id, json_t **ret_outc
         " 'traces', (SELECT coalesce(json_agg(json_build_object('number', t.number, 'rule', t.rule, 'verdict', "
         "t.verdict, 'file', t.file,"
         "    'line', t.line, 'rule_set', t.rule_set, 'effects', t.effects, 'error', t.error) ORDER BY t.number), '[]')"
-        "    FROM trace AS t WHERE t.event_id = e.id))::text"
+        "    FROM rule_trace AS t WHERE t.event_id = e.id))::text"
         " FROM event AS e"
         " LEFT JOIN LATERAL (SELECT * FROM handling WHERE event_id = e.id ORDER BY handled_at DESC LIMIT 1) AS h ON "
         "true"

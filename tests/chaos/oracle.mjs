@@ -88,13 +88,13 @@ export class Oracle {
     for (const { event_id: event, count } of await this.rows('SELECT event_id::text, count(*)::int FROM handling GROUP BY 1 HAVING count(*) > 1')) this.findings.add('handled twice', `event ${event} was handled ${count} times`)
     for (const { id, type } of await this.rows('SELECT e.id::text, e.type FROM event e WHERE NOT EXISTS (SELECT FROM handling h WHERE h.event_id = e.id)')) this.findings.add('lost', `event ${id} (${type}) was never handled`)
     for (const row of await this.rows('SELECT source, key, count(*)::int FROM event GROUP BY 1, 2 HAVING count(*) > 1')) this.findings.add('handled twice', `the event '${row.key}' of ${row.source} is there ${row.count} times`)
-    for (const row of await this.rows('SELECT event_id::text, rule, count(*)::int FROM trace GROUP BY 1, 2 HAVING count(*) > 1')) this.findings.add('handled twice', `rule ${row.rule} has ${row.count} traces of event ${row.event_id}`)
+    for (const row of await this.rows('SELECT event_id::text, rule, count(*)::int FROM rule_trace GROUP BY 1, 2 HAVING count(*) > 1')) this.findings.add('handled twice', `rule ${row.rule} has ${row.count} traces of event ${row.event_id}`)
     const untraced = await this.rows(`
       SELECT e.id::text, r.rule FROM event e
         JOIN (VALUES ('message.received', 'inbox'), ('message.received', 'chaos-order'), ('message.received', 'chaos-act'), ('message.button', 'chaos-tap'),
                      ('custom.chaos', 'chaos-emitted'), ('webhook.shop', 'chaos-shop'), ('payment.failed', 'payment-recovery')) AS r (type, rule) ON r.type = e.type
        WHERE (e.type NOT IN ('message.received', 'message.button') OR e.doc #>> '{message,text}' LIKE 'r%')
-         AND NOT EXISTS (SELECT FROM trace t WHERE t.event_id = e.id AND t.rule = r.rule)`)
+         AND NOT EXISTS (SELECT FROM rule_trace t WHERE t.event_id = e.id AND t.rule = r.rule)`)
     for (const row of untraced) this.findings.add('no trace', `event ${row.id} has no trace of rule ${row.rule}`)
     const failed = await this.rows(`SELECT e.doc #>> '{message,text}' AS text, t.rule, t.error FROM trace t JOIN event e ON e.id = t.event_id WHERE t.verdict NOT IN ('ran', 'skipped', 'no', 'not_matched', 'stopped', 'unmatched')`)
     for (const row of failed) if (!/^r\d+p\d+m\d+ fail/.test(row.text ?? '')) this.findings.add('a rule failed', `${row.rule} at '${row.text}': ${row.error}`)

@@ -89,7 +89,7 @@ async function theEnd(pool) {
   const list = async (sql) => (await pool.query(sql)).rows.map((row) => JSON.stringify(Object.values(row))).sort()
   return {
     events: await list(`SELECT type, CASE WHEN key ~ '[0-9]{4}' AND key !~ '^(wamid|evt)' THEN '' ELSE key END, source, (SELECT count(*) FROM handling h WHERE h.event_id = e.id)::int FROM event e WHERE type <> 'message.status'`),
-    traces: await list(`SELECT e.type, t.rule, t.verdict, jsonb_array_length(t.effects) FROM trace t JOIN event e ON e.id = t.event_id WHERE e.type <> 'message.status'`),
+    traces: await list(`SELECT e.type, t.rule, t.verdict, jsonb_array_length(t.effects) FROM rule_trace t JOIN event e ON e.id = t.event_id WHERE e.type <> 'message.status'`),
     messages: await list(`SELECT direction, kind, text, author FROM message`),
     states: await list(`SELECT text, CASE WHEN state = 'unknown' THEN 'unknown' WHEN direction = 'out' THEN 'sent' ELSE state END FROM message WHERE direction = 'out'`),
     conversations: await list('SELECT topic, reference, state, tags, attributes FROM conversation'),

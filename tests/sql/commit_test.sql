@@ -36,11 +36,37 @@ SELECT test.same((SELECT c.name || ' ' || v.state || ' ' || v.topic || ' ' || m.
     'Ada open support received', 'rows with their defaults');
 SELECT test.same((SELECT string_agg(number || ':' || rule, ' ' ORDER BY number) FROM trace), '1:inbox 2:other',
     'traces are numbered');
+SELECT test.same((SELECT string_agg(concat_ws(' ', number, rule, verdict, effect_count, rule_set, place, contact_id), ', ' ORDER BY number)
+    FROM rule_trace), '1 inbox ran 1 abc 1000, 2 other skipped 0  1000', 'rules that were skipped may come as traces');
 SELECT test.same((SELECT attempts || ' ' || (handled_at > now() - interval '1 minute') FROM handling)::text, '1 true',
     'handled at the first try');
 SELECT test.same((SELECT string_agg(rule || failures_in_row, ' ') FROM rule_health), 'bad1',
     'only a failure makes a row');
 SELECT test.same((SELECT count(*) FROM event_key), 1::bigint, 'an internal event needs no key');
+
+-- Rules that said no come with the handling; whoever asks sees them as traces.
+SELECT test.event('quiet', 6, '{"contact": {"identities": ["whatsapp:9"]}}');
+BEGIN;
+SELECT 1 FROM engine_claim(1, (SELECT max(position) FROM work));
+SELECT engine_commit(jsonb_build_object(
+    'handlings', jsonb_build_array(jsonb_build_object('event_id', (SELECT max(event_id) FROM work), 'rule_set', 'abc',
+        'skipped', '[[1, "first", "a.lua", 3, 40, 2], [3, "last", null, 9, 41, 1]]'::jsonb)),
+    'traces', jsonb_build_array(jsonb_build_object('event_id', (SELECT max(event_id) FROM work), 'number', 2, 'rule', 'second',
+        'verdict', 'ran', 'rule_set', 'abc', 'file', 'b.lua', 'line', 5))),
+    ARRAY[(SELECT max(position) FROM work)]);
+SELECT test.same((SELECT string_agg(concat_ws(' ', number, rule, verdict, place, instructions, micros, effect_count, event_type, rule_set),
+                                    ', ' ORDER BY number)
+                    FROM rule_trace WHERE event_id = (SELECT max(id) FROM event WHERE key = 'quiet')),
+                 '1 first skipped a.lua:3 40 2 0 message.received abc, 2 second ran b.lua:5 0 0 0 message.received abc, '
+                 || '3 last skipped 41 1 0 message.received abc', 'rule_trace has all three in their order');
+SELECT test.same((SELECT string_agg(concat_ws(' ', subject, outcome, place, rule_set, instructions, micros, detail), ', ' ORDER BY step)
+                    FROM why((SELECT max(id) FROM event WHERE key = 'quiet')) WHERE what = 'rule'),
+                 'first skipped a.lua:3 abc 40 2 0 effects, second ran b.lua:5 abc 0 0 0 effects, last skipped abc 41 1 0 effects',
+                 'so has why()');
+SELECT test.same(replay_of(1, (SELECT max(id) FROM event WHERE key = 'quiet'))->'settled', '["first", "last", "second"]'::jsonb,
+                 'and a replay asks none of them again');
+ROLLBACK;
+DELETE FROM work WHERE event_id = (SELECT max(id) FROM event WHERE key = 'quiet');
 
 -- The next claim brings the facts.
 BEGIN;
