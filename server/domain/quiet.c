@@ -32,12 +32,10 @@ static bool next_interval(const json_t *calendar, const struct zone *zone, msec_
         {
             int64_t from = json_integer_value(json_array_get(interval, 0));
             int64_t to = json_integer_value(json_array_get(interval, 1));
-            msec_t end = zone_to_utc(zone, days * 86400 + to * 60) * 1000;
-            if (end <= at)
-                continue;
             *ret_from = zone_to_utc(zone, days * 86400 + from * 60) * 1000;
-            *ret_to = end;
-            return true;
+            *ret_to = zone_to_utc(zone, days * 86400 + to * 60) * 1000;
+            if (*ret_to > at && *ret_from < *ret_to) /* not inside of an hour that the clock skips */
+                return true;
         }
     }
     return false;
@@ -54,22 +52,34 @@ static struct zone *zone_of(const json_t *calendar, const json_t *contact)
     return zone_read("UTC", &zone, NULL) == ERR_NONE ? zone : NULL;
 }
 
+/* When the quiet hours are over that `at` lies in; `at` itself when it does not. */
+static msec_t after_quiet(const json_t *quiet, const struct zone *zone, msec_t at)
+{
+    msec_t from, to;
+    /* Intervals may touch (22:00-24:00, 00:00-08:00): leave one after the other. */
+    for (int i = 0; i < 16 && next_interval(quiet, zone, at, &from, &to) && from <= at; i++)
+        at = to;
+    return at;
+}
+
 msec_t quiet_due(const struct desk *desk, const json_t *contact, msec_t now)
 {
-    msec_t due = now, from, to;
     const json_t *quiet = desk_declaration(desk, "calendar", "quiet");
-    struct zone *zone = quiet ? zone_of(quiet, contact) : NULL;
-    /* Intervals may touch (22:00-24:00, 00:00-08:00): leave one after the other. */
-    for (int i = 0; zone && i < 16 && next_interval(quiet, zone, due, &from, &to) && from <= due; i++)
-        due = to;
-    zone_free(zone);
-
     const json_t *sending = desk_declaration(desk, "calendar", "sending");
     if (!sending && !quiet)
         sending = desk_declaration(desk, "calendar", "business");
-    zone = sending ? zone_of(sending, NULL) : NULL;
-    if (zone && next_interval(sending, zone, due, &from, &to) && from > due)
-        due = from;
-    zone_free(zone);
-    return due;
+    struct zone *quiet_zone = quiet ? zone_of(quiet, contact) : NULL, *sending_zone = sending ? zone_of(sending, NULL) : NULL;
+    msec_t due = now, before, from, to;
+    int tries = 0;
+    /* Where sending begins it may be the contact's night, and where that ends no hour of sending. */
+    do {
+        before = due;
+        if (quiet_zone)
+            due = after_quiet(quiet, quiet_zone, due);
+        if (sending_zone && next_interval(sending, sending_zone, due, &from, &to) && from > due)
+            due = from;
+    } while (due != before && ++tries < LOOK_AHEAD_DAYS);
+    zone_free(quiet_zone);
+    zone_free(sending_zone);
+    return tries < LOOK_AHEAD_DAYS ? due : now;
 }

@@ -12,7 +12,9 @@
 #include "rules/schedule.h"
 
 #define MAX_LOG_LINES 50
-#define MAX_ZONES 200
+/* More than the time zone database has names, so that a rule that asks for all of them takes none from another. */
+#define MAX_ZONES 2000
+#define ZONE_READ_COST 2000 /* instructions that take as long as opening a file */
 #define MAX_SECRET_BYTES 65536
 
 static struct rule_set *set_of(lua_State *L)
@@ -250,19 +252,22 @@ static int host_iso(lua_State *L)
     return 1;
 }
 
-struct zone *rule_host_zone(struct rule_set *set, const char *name)
+static struct zone *known_zone(const struct rule_set *set, const char *name)
 {
     for (size_t i = 0; i < set->zone_count; i++) {
         if (strcmp(set->zones[i].name, name) == 0) {
             return set->zones[i].zone;
         }
     }
-    if (set->zone_count >= MAX_ZONES) {
-        return NULL;
-    }
-    struct zone *zone;
-    if (zone_read(name, &zone, NULL) != ERR_NONE) {
-        zone = NULL;
+    return NULL;
+}
+
+/* Names of no zone are not remembered: there is no end of them. */
+struct zone *rule_host_zone(struct rule_set *set, const char *name)
+{
+    struct zone *zone = known_zone(set, name);
+    if (zone != NULL || set->zone_count >= MAX_ZONES || zone_read(name, &zone, NULL) != ERR_NONE) {
+        return zone;
     }
     set->zones = memory_resize(set->zones, (set->zone_count + 1) * sizeof(*set->zones));
     set->zones[set->zone_count++] = (struct zone_entry){ memory_text(name), zone };
@@ -275,7 +280,12 @@ static int host_zone(lua_State *L)
     if (lua_type(L, 1) != LUA_TSTRING) {
         return 0;
     }
-    struct zone *zone = rule_host_zone(set_of(L), lua_tostring(L, 1));
+    struct rule_set *set = set_of(L);
+    struct zone *zone = known_zone(set, lua_tostring(L, 1));
+    if (zone == NULL) {
+        vm_charge(L, ZONE_READ_COST);
+        zone = rule_host_zone(set, lua_tostring(L, 1));
+    }
     if (zone == NULL) {
         return 0;
     }

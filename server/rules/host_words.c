@@ -58,7 +58,9 @@ static bool is_found(lua_State *L, struct bytes text, bool whole)
 {
     struct bytes word = text_at(L, -1);
     if (!whole) {
-        vm_charge(L, (text.len + word.len) / 2 + 10);
+        /* The phrase may have to be compared at each word of the text. */
+        size_t read = text.len < WORDS_MAX_TEXT ? text.len : WORDS_MAX_TEXT;
+        vm_charge(L, (text.len + word.len) / 2 + 10 + read * word.len / 64);
         return words_has(text, word);
     }
     /* Texts of different sizes by far are never the same. */

@@ -48,7 +48,7 @@ struct rule_context {
 
 struct zone_entry {
     char *name;
-    struct zone *zone; /* NULL: there is none */
+    struct zone *zone;
 };
 
 struct rule_set {

@@ -4,7 +4,6 @@
 
 #include "base/character.h"
 
-#define MAX_TEXT_BYTES 16384
 
 static bool is_word_character(uint32_t c)
 {
@@ -53,8 +52,8 @@ struct reader {
 
 static struct reader read_words(struct bytes text)
 {
-    if (text.len > MAX_TEXT_BYTES) {
-        text.len = MAX_TEXT_BYTES;
+    if (text.len > WORDS_MAX_TEXT) {
+        text.len = WORDS_MAX_TEXT;
     }
     return (struct reader){ .text = text };
 }

@@ -362,8 +362,9 @@ static bool parse_file(struct bytes data, struct zone *zone)
 static bool is_zone_name(const char *name)
 {
     size_t length = strlen(name);
-    if (length == 0 || length > 64 || name[0] == '/' || strstr(name, "..") != NULL) {
-        return false;
+    if (length == 0 || length > 64 || name[0] == '/' || strstr(name, "..") != NULL || strstr(name, "//") != NULL ||
+        strncmp(name, "posix/", 6) == 0 || strncmp(name, "right/", 6) == 0) {
+        return false; /* each zone has the names of the database, and no others */
     }
     for (const char *at = name; *at != '\0'; at++) {
         bool letter = (*at >= 'A' && *at <= 'Z') || (*at >= 'a' && *at <= 'z') || (*at >= '0' && *at <= '9');

@@ -137,6 +137,23 @@ function calendar.compile(name, options, complain)
     return made
 end
 
+-- When the clocks of the zone show that. What they show twice is the first time; what they skip is the moment of the
+-- change, so that later hours never come before earlier ones.
+local function moment_of(zone, shown)
+    local at = host.zone_to_utc(zone, shown)
+    local offset = host.zone_offset(zone, at)
+    local before, change = shown - offset, at
+    while change - before > 1 do -- only where the clocks skip it are the two apart
+        local middle = (before + change) // 2
+        if host.zone_offset(zone, middle) == offset then
+            change = middle
+        else
+            before = middle
+        end
+    end
+    return change
+end
+
 -- The open intervals that begin on a day (days since 1970), as moments in UTC.
 local function openings(made, days)
     local year, month, day = values.civil_from_days(days)
@@ -145,8 +162,8 @@ local function openings(made, days)
         or made.days[(days + 3) % 7 + 1]
     local result = {}
     for position, interval in ipairs(list) do
-        local from = host.zone_to_utc(made.zone, days * 86400 + interval[1] * 60)
-        local to = host.zone_to_utc(made.zone, days * 86400 + interval[2] * 60)
+        local from = moment_of(made.zone, days * 86400 + interval[1] * 60)
+        local to = moment_of(made.zone, days * 86400 + interval[2] * 60)
         result[position] = { from, to }
     end
     return result
@@ -154,18 +171,25 @@ end
 
 local max_days = 400
 
--- Calls visit(from, to) for each interval that ends after `at`, in order, until it returns true. False when there is
--- none within about a year.
+-- Calls visit(from, to) for each time of being open that ends after `at`, in order and without overlaps, until it returns
+-- true. False when it has not within about a year, and the moment up to which that is known.
 local function each_opening(made, at, visit)
     local today = (math.floor(at) + host.zone_offset(made.zone, math.floor(at))) // 86400
+    local open_until = -math.huge
     for days = today - 1, today + max_days do
         for _, interval in ipairs(openings(made, days)) do
-            if interval[2] > at and visit(interval[1], interval[2]) then
-                return true
+            -- Hours over midnight may run into those of the next day, and hours inside of an hour that the clock skips
+            -- do not exist.
+            local from, to = math.max(interval[1], open_until), interval[2]
+            if from < to then
+                open_until = to
+                if to > at and visit(from, to) then
+                    return true
+                end
             end
         end
     end
-    return false
+    return false, math.max(host.zone_to_utc(made.zone, (today + max_days + 1) * 86400), open_until)
 end
 
 local function need_time(made, what, at)
@@ -200,16 +224,19 @@ function methods.next_open(made, at)
     return result
 end
 
--- When it closes next (in the opening hours of `at`, or in the next ones); nil when it never opens.
+-- When it closes next (in the opening hours of `at`, or in the next ones); nil when it never opens, or never closes.
 function methods.next_close(made, at)
     need_time(made, "next_close", at)
     local result
-    each_opening(made, at, function(from, to)
+    local found, known_until = each_opening(made, at, function(from, to)
         if result and from > result then
             return true
         end
         result = to
     end)
+    if not found and result and result >= known_until then
+        return nil
+    end
     return result
 end
 
@@ -249,13 +276,17 @@ end
 function methods.between(made, first, last)
     need_time(made, "between", first)
     need_time(made, "between", last)
-    local total = 0
-    each_opening(made, first, function(from, to)
-        if from >= last then
-            return true
-        end
-        total = total + math.max(0, math.min(to, last) - math.max(from, first))
-    end)
+    local total, at = 0, first
+    while at < last do
+        local _, further = each_opening(made, at, function(from, to)
+            if from >= last then
+                return true
+            end
+            total = total + math.max(0, math.min(to, last) - math.max(from, at))
+            return to >= last
+        end)
+        at = further or last
+    end
     return total
 end
 

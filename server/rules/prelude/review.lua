@@ -3,66 +3,21 @@
 
 local host, use = ...
 local support, declarations, effects, event_types = use "support", use "declarations", use "effects", use "event_types"
-local tokens, fields, flow, calendar = use "source_tokens", use "review_fields", use "review_flow", use "calendar"
+local tokens, functions, fields = use "source_tokens", use "source_functions", use "review_fields"
+local flow, calendar = use "review_flow", use "calendar"
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
 local review = {}
 
 -- Functions of rules --------------------------------------------------------------------------------------------------
 
--- The function that begins at token `at`: {params, from, to}, or nil.
-local function read_function(list, at)
-    if not is(list[at], "function") then
-        return nil
-    end
-    local made, position = { params = {} }, at + 1
-    while not is(list[position], "(") do
-        position = position + 1
-    end
-    position = position + 1
-    while not is(list[position], ")") do
-        if list[position].kind == "name" then
-            made.params[#made.params + 1] = list[position].text
-        end
-        position = position + 1
-    end
-    made.from = position + 1
-    local depth = 0
-    for last = made.from, #list do
-        local token = list[last]
-        if token.kind ~= "text" and tokens.openers[token.text] then
-            depth = depth + 1
-        elseif token.kind ~= "text" and tokens.closers[token.text] then
-            if depth == 0 then
-                made.to = last - 1
-                return made
-            end
-            depth = depth - 1
-        end
-    end
-    return nil
-end
-
--- `local function NAME` of the file, when there is exactly one.
-local function named_function(list, name)
-    local found, count = nil, 0
-    for at = 1, #list - 2 do
-        if is(list[at], "function") and is(list[at + 1], name) and is(list[at + 2], "(") then
-            found, count = read_function(list, at), count + 1
-        elseif is(list[at], "local") and is(list[at + 1], name) and is(list[at + 2], "=") then
-            found, count = read_function(list, at + 3), count + 1
-        end
-    end
-    return count == 1 and found or nil
-end
-
 local function function_of(list, value)
     if not value then
         return nil
     elseif is(list[value.from], "function") then
-        return read_function(list, value.from)
+        return functions.read(list, value.from)
     elseif value.from == value.to and list[value.from].kind == "name" then
-        return named_function(list, list[value.from].text)
+        return functions.named(list, list[value.from].text)
     end
     return nil
 end
@@ -194,7 +149,7 @@ local function check_rules(file, list)
             end
             if rule and run then
                 fields.check(file, list, run.from, run.to, run.params[1], run.params[2], rule.on)
-                rule.certain = flow.certain(list, run.from, run.to, run.params[2] or "fx")
+                rule.certain = flow.certain(list, run)
             end
         end
     end

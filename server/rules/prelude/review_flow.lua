@@ -1,10 +1,11 @@
 -- Which rules can never run, and which make themselves run again without end.
 --
--- Works on what each rule does whatever happens: statements of its 'run' that are inside of nothing and come before any
--- 'return', in a rule without a 'when' that decides anything.
+-- Works on what each rule does whatever happens: statements of its 'run', and of functions of its file that it calls, that
+-- are inside of nothing and come before any 'return', 'error' or 'assert', in a rule without a 'when' that decides anything.
 
 local host, use = ...
 local support, declarations, tokens = use "support", use "declarations", use "source_tokens"
+local functions = use "source_functions"
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
 local review_flow = {}
@@ -73,12 +74,76 @@ local function chain_start(list, at)
     end
 end
 
--- What the body does whatever happens: {stops = bool, effects = {{method, arguments, line}, …}}.
-function review_flow.certain(list, from, to, fx)
-    local made = { stops = false, effects = {} }
-    local depth, may_return, nested = 0, false, {}
-    for at = from, to do
+-- May what comes before a call be the end of another statement, or the beginning of this one? Behind an operator it may be
+-- a part of `a and 1 + f()`, which is not always made.
+local not_operators = support.set_of { "=", ",", ";", ")", "]", "}", "::" }
+local function is_always_made(list, first, from)
+    local before = list[first - 1]
+    return first == from or before.kind == "sign" and not_operators[before.text] ~= nil
+        or before.kind ~= "sign" and not (is(before, "and") or is(before, "or") or is(before, "not"))
+end
+
+-- The arguments with the literals of the call around them: in `local function send(c, name) … end`, called with
+-- send(c, "x"), `name` is "x".
+local function with_literals(list, arguments, literals)
+    for _, argument in ipairs(arguments) do
+        local token = list[argument.from]
+        local given = argument.from == argument.to and token.kind == "name" and literals[token.text]
+        if given then
+            argument.text, argument.table = given.text, given.table
+        end
+    end
+    return arguments
+end
+
+local function has_param(body, name)
+    for _, param in ipairs(body.params) do
+        if param == name then
+            return true
+        end
+    end
+    return false
+end
+
+local max_calls_deep = 8
+
+-- The function of the same file that is called at token `at`, with what its parameters stand for; or nil.
+-- `scope` is {body, fx, literals, depth} of the caller.
+local function called_function(list, at, arguments, scope)
+    local owner = is(list[at - 1], ".") and list[at - 2].kind == "name" and not is(list[at - 3], ".")
+        and list[at - 2].text or nil
+    if is(list[at - 1], ".") and not owner or has_param(scope.body, owner or list[at].text)
+        or scope.depth == max_calls_deep then
+        return nil
+    end
+    local body = functions.named(list, list[at].text, owner)
+    if not body then
+        return nil
+    end
+    local called = { body = body, fx = nil, literals = {}, depth = scope.depth + 1 }
+    local is_inside = body.from > scope.body.from and body.to < scope.body.to
+    if is_inside and not has_param(body, scope.fx) then
+        called.fx = scope.fx
+    end
+    for position, param in ipairs(body.params) do
+        local argument = arguments[position]
+        local token = argument and argument.from == argument.to and list[argument.from]
+        if token and token.kind == "name" and token.text == scope.fx then
+            called.fx = param
+        elseif argument and (argument.text or argument.table) then
+            called.literals[param] = argument
+        end
+    end
+    return called
+end
+
+-- Adds what the body of `scope` does whatever happens to `made`. Returns true when it may end the whole rule before.
+local function add_certain(list, scope, made)
+    local from, depth, nested = scope.body.from, 0, {}
+    local may_return, may_fail = false, false
+    for at = from, scope.body.to do
         local token = list[at]
+        local is_name = token.kind == "name" and not may_return and not may_fail
         if token.kind ~= "text" and tokens.openers[token.text] then
             depth = depth + 1
             nested[depth] = token.text
@@ -89,27 +154,40 @@ function review_flow.certain(list, from, to, fx)
             for level = 1, depth do
                 in_function = in_function or nested[level] == "function"
             end
-            if depth == 0 then
+            if depth == 0 and is(token, "goto") then
                 break
             end
-            may_return = may_return or not in_function
-        elseif depth == 0 and token.kind == "name" and is(list[at - 1], ":") and not may_return then
-            -- The call is a statement of its own: not a part of `a and fx:stop()`.
+            -- Behind a `return` of the body itself comes nothing but what it gives back.
+            may_return = may_return or depth > 0 and not in_function
+        elseif (is(token, "error") or is(token, "assert")) and not is(list[at - 1], ".") and not is(list[at - 1], ":") then
+            may_fail = true
+        elseif depth == 0 and is_name and is(list[at - 1], ":") then
             local first = chain_start(list, at)
-            local before = first and list[first - 1]
-            local is_statement = first and (first == from or not (is(before, "and") or is(before, "or")
-                or is(before, "not")))
-            local arguments = is_statement and tokens.arguments(list, at)
+            local arguments = first and is_always_made(list, first, from) and tokens.arguments(list, at)
             if arguments then
-                if token.text == "stop" and is(list[first], fx) then
+                local by_fx = scope.fx ~= nil and is(list[first], scope.fx)
+                if token.text == "stop" and by_fx then
                     made.stops = true
                 else
-                    made.effects[#made.effects + 1] = { method = token.text, arguments = arguments, line = token.line,
-                        by_fx = is(list[first], fx) }
+                    made.effects[#made.effects + 1] = { method = token.text, line = token.line, by_fx = by_fx,
+                        arguments = with_literals(list, arguments, scope.literals) }
                 end
             end
+        elseif depth == 0 and is_name and not is(list[at - 1], "function") then
+            local first = is(list[at - 1], ".") and at - 2 or at
+            local arguments = first >= from and is_always_made(list, first, from) and tokens.arguments(list, at)
+            local called = arguments and called_function(list, at, with_literals(list, arguments, scope.literals), scope)
+            may_fail = called and add_certain(list, called, made) or may_fail
         end
     end
+    return may_fail
+end
+
+-- What a rule's `run` does whatever happens, also in functions of the same file that it calls: {stops = bool,
+-- effects = {{method, arguments, line, by_fx}, …}}. `run` is of source_functions.
+function review_flow.certain(list, run)
+    local made = { stops = false, effects = {} }
+    add_certain(list, { body = run, fx = run.params[2] or "fx", literals = {}, depth = 0 }, made)
     return made
 end
 

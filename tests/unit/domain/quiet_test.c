@@ -70,10 +70,41 @@ static void messages_wait_for_their_hours(void **state)
     }
 }
 
+/* Sending from 9:00 to 17:00 UTC, and never in the night of who lives in New York. */
+static void both_calendars_hold(void **state)
+{
+    static const struct {
+        const char *night, *now, *due;
+    } both[] = {
+        { NIGHT, "2026-01-05T06:00:00.000Z", "2026-01-05T13:00:00.000Z" },
+        { NIGHT, "2026-01-05T14:00:00.000Z", "2026-01-05T14:00:00.000Z" },
+        { NIGHT, "2026-01-05T18:00:00.000Z", "2026-01-06T13:00:00.000Z" }, /* at 9:00 it is 4:00 there */
+        { "[[1,1439]]", "2026-01-05T18:00:00.000Z", "2026-01-05T18:00:00.000Z" }, /* never: at once */
+    };
+    for (size_t i = 0; i < sizeof(both) / sizeof(both[0]); i++) {
+        stage_tear_down(state);
+        stage_set_up(state);
+        struct stage *s = *state;
+        char quiet[400], wanted[200];
+        snprintf(quiet, sizeof(quiet), "{'timezone':'UTC','days':[%s,%s,%s,%s,%s,%s,%s],'special':{}}", both[i].night,
+                 both[i].night, both[i].night, both[i].night, both[i].night, both[i].night, both[i].night);
+        stage_declare(s, "calendar", "quiet", quiet);
+        stage_declare(s, "calendar", "sending", QUIET("UTC", "[[540,1020]]"));
+        stage_rule(s, "write", "custom.write",
+                   "[{'do':'open_conversation','handle':'#1'},{'do':'send','conversation':'#1','text':'x','quiet':'respect'}]");
+        assert_true(clock_parse_iso(bytes_of(both[i].now), &s->now));
+        stage_event(s, "{'type':'custom.write','source':'desk','contact':{'identities':['telegram:1'],'timezone':"
+                       "'America/New_York'}}");
+        snprintf(wanted, sizeof(wanted), "{'due_at':'%s','request':{'free':{'text':'x'}}}", both[i].due);
+        expect_changes(s, "deliveries", wanted, 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(messages_wait_for_their_hours, stage_set_up, stage_tear_down),
+        cmocka_unit_test_setup_teardown(both_calendars_hold, stage_set_up, stage_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -248,6 +248,93 @@ static void rules_that_run_themselves_are_found(void **state)
     FILE_A("rule { name = 'a', on = " on ", when = function(e) return " condition " end, run = function(e, fx) " body  \
            " end }")
 
+#define HELPED(helper, on, body) FILE_A(helper "\n" RULE("a", on, body))
+
+static void what_called_functions_do_is_followed(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "again(fx)"), "rules/a.lua:1", "warning",
+          "rule 'a' makes the event that it listens to ('custom.x')", NULL },
+        { HELPED("local again = function(e, out) local n = 1 out:emit('x', { n = n }) end", "'custom.x'", "again(e, fx)"),
+          "rules/a.lua:1", "warning", "('custom.x')", NULL },
+        { HELPED("local function say(c, name) c:tag(name) end", "'conversation.tagged'", "say(e.conversation, 'x')"),
+          "rules/a.lua:1", "warning", "tags the conversation that was just tagged", NULL },
+        { HELPED("local function make(name, fx) fx:emit(name, {}) end", "'custom.x'", "make('x', fx)"), "rules/a.lua:1",
+          "warning", "('custom.x')", NULL },
+        { HELPED("local function two(fx) fx:emit('x', {}) end\nlocal function one(fx) two(fx) end", "'custom.x'",
+                 "local x = one(fx)"),
+          "rules/a.lua:1", "warning", "('custom.x')", NULL },
+        { HELPED("local M = {}\nfunction M.again(fx) fx:emit('x', {}) end", "'custom.x'", "M.again(fx)"), "rules/a.lua:2",
+          "warning", "('custom.x')", NULL },
+        { FILE_A(RULE("a", "'custom.x'", "local function again() fx:emit('x', {}) end again()")), "rules/a.lua:1",
+          "warning", "('custom.x')", NULL },
+        { FILE_A(RULE("a", "'custom.x'", "return fx:emit('x', {})")), "rules/a.lua:1", "warning", "('custom.x')", NULL },
+        { HELPED("local function again(c) c:after('1m', 'tick') end", "{ 'custom.x', 'timer.tick' }",
+                 "again(e.conversation)"),
+          "rules/a.lua:1", "warning", "sets the timer that it listens to ('timer.tick')", NULL },
+        { HELPED("local function early(fx) if now() then return end fx:emit('y', {}) end\n"
+                 "local function late(fx) fx:emit('x', {}) end",
+                 "'custom.x'", "early(fx) late(fx)"),
+          "rules/a.lua:2", "warning", "('custom.x')", NULL },
+        { FILE_A("local function done(fx) fx:stop() end\n" RULE("a", "'message.received'", "done(fx)")
+                     RULE("b", "'message.received'", "")),
+          "rules/a.lua:3", "warning", "rule 'b' never runs", NULL },
+        { FILE_A("local function turn(fx, name) fx:emit(name, {}) end\n" RULE("a", "'custom.x'", "turn(fx, 'y')")
+                     RULE("b", "'custom.y'", "turn(fx, 'x')")),
+          "rules/a.lua:2", "warning", "begins a circle without a condition: custom.y, then custom.x", NULL },
+    };
+    CHECK_EACH(cases);
+}
+
+static void functions_that_may_do_nothing_are_no_alarm(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { HELPED("local function again(fx, n) if n > 0 then fx:emit('x', {}) end end", "'custom.x'", "again(fx, e.body.n)"),
+          NULL, NULL, NULL, NULL },
+        { HELPED("local function again(fx, n) if n == 0 then return end fx:emit('x', {}) end", "'custom.x'",
+                 "again(fx, e.body.n)"),
+          NULL, NULL, NULL, NULL },
+        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "if e.body.n then again(fx) end"), NULL,
+          NULL, NULL, NULL },
+        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "local _ = e.body.n and again(fx)"), NULL,
+          NULL, NULL, NULL },
+        { HELPED("local function again(fx) fx:emit('x', {}) return 1 end", "'custom.x'",
+                 "local _ = e.body.n and 1 + again(fx)"),
+          NULL, NULL, NULL, NULL },
+        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'",
+                 "if e.body.n then return end again(fx)"),
+          NULL, NULL, NULL, NULL },
+        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "for _ in pairs(e.body) do again(fx) end"),
+          NULL, NULL, NULL, NULL },
+        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "local f = again log(f ~= nil)"), NULL, NULL,
+          NULL, NULL },
+        { HELPED("local function need(n) if not n then error('enough') end end", "'custom.x'",
+                 "need(e.body.n) fx:emit('x', {})"),
+          NULL, NULL, NULL, NULL },
+        { HELPED("local function need(n) return n end", "'custom.x'", "assert(need(e.body.n)) fx:emit('x', {})"), NULL,
+          NULL, NULL, NULL },
+        { HELPED("local function make(fx, name) fx:emit(name, {}) end", "'custom.x'", "make(fx, e.body.next)"), NULL, NULL,
+          NULL, NULL },
+        { HELPED("local function make(fx, name) fx:emit(name, {}) end", "'custom.x'", "make(fx, 'y')"), NULL, NULL, NULL,
+          NULL },
+        /* Which of the two runs, or whether it is the function at all, is not for reading to say. */
+        { HELPED("local again = function(fx) fx:emit('x', {}) end\nif now() > 0 then again = function() end end",
+                 "'custom.x'", "again(fx)"),
+          NULL, NULL, NULL, NULL },
+        { HELPED("local function again(fx) fx:emit('x', {}) end\nlocal function call(again, fx) again(fx) end", "'custom.x'",
+                 "call(log, fx)"),
+          NULL, NULL, NULL, NULL },
+        { HELPED("local function again(other) other:emit('x', {}) end", "'custom.x'", "again({ emit = log })"), NULL, NULL,
+          NULL, NULL },
+        { HELPED("local function once(fx) log(fx ~= nil) end\nlocal function loop(fx) return loop(fx) end", "'custom.x'",
+                 "log(once) loop(fx)"),
+          NULL, NULL, NULL, NULL },
+    };
+    CHECK_EACH(cases);
+}
+
 static void a_condition_that_decides_nothing_is_no_guard(void **state)
 {
     (void)state;
@@ -393,6 +480,8 @@ int main(void)
         cmocka_unit_test(options_of_effects_are_checked),
         cmocka_unit_test(rules_that_never_run_are_found),
         cmocka_unit_test(rules_that_run_themselves_are_found),
+        cmocka_unit_test(what_called_functions_do_is_followed),
+        cmocka_unit_test(functions_that_may_do_nothing_are_no_alarm),
         cmocka_unit_test(a_condition_that_decides_nothing_is_no_guard),
         cmocka_unit_test(what_ends_by_itself_is_no_circle),
         cmocka_unit_test(what_nobody_uses_is_found),

@@ -1,0 +1,90 @@
+-- The functions of a Lua source that compiles, found by reading it: bodies, and which function a call of the same file runs.
+
+local _, use = ...
+local tokens = use "source_tokens"
+local is = tokens.is
+
+local source_functions = {}
+
+-- The function whose word "function" is token `at`: {params, from, to}, the tokens of its body; or nil.
+function source_functions.read(list, at)
+    if not is(list[at], "function") then
+        return nil
+    end
+    local made, position = { params = {} }, at + 1
+    while not is(list[position], "(") do
+        position = position + 1
+    end
+    position = position + 1
+    while not is(list[position], ")") do
+        if list[position].kind == "name" then
+            made.params[#made.params + 1] = list[position].text
+        end
+        position = position + 1
+    end
+    made.from = position + 1
+    local depth = 0
+    for last = made.from, #list do
+        local token = list[last]
+        if token.kind ~= "text" and tokens.openers[token.text] then
+            depth = depth + 1
+        elseif token.kind ~= "text" and tokens.closers[token.text] then
+            if depth == 0 then
+                made.to = last - 1
+                return made
+            end
+            depth = depth - 1
+        end
+    end
+    return nil
+end
+
+local function is_declared_in(list, at)
+    local position = at
+    while is(list[position], ",") or list[position] and list[position].kind == "name" do
+        position = position - 1
+    end
+    return is(list[position], "local") or is(list[position], "for")
+end
+
+local function is_parameter(list, at)
+    local position = at
+    while is(list[position], ",") or list[position] and list[position].kind == "name" do
+        position = position - 1
+    end
+    if not is(list[position], "(") then
+        return false
+    end
+    position = position - 1
+    while is(list[position], ".") or is(list[position], ":") or list[position] and list[position].kind == "name" do
+        position = position - 1
+    end
+    return is(list[position], "function")
+end
+
+-- The function that `NAME(…)` runs, or `TABLE.NAME(…)` with `owner`; nil when the name may stand for more than one thing.
+function source_functions.named(list, name, owner)
+    local found, count = nil, 0
+    for at, token in ipairs(list) do
+        local before, after = list[at - 1], list[at + 1]
+        local is_meant = token.kind == "name" and token.text == name
+        if owner then
+            is_meant = is_meant and is(before, ".") and is(list[at - 2], owner) and not is(list[at - 3], ".")
+            before = list[at - 3]
+        else
+            is_meant = is_meant and not is(before, ".") and not is(before, ":")
+        end
+        if is_meant then
+            if is(before, "function") and is(after, "(") then
+                found, count = source_functions.read(list, owner and at - 3 or at - 1), count + 1
+            elseif is(after, "=") and (owner or not (is(before, "{") or is(before, ",")) or is_declared_in(list, at - 1)) then
+                found, count = source_functions.read(list, at + 2), count + 1
+            elseif not is(after, "(") and not owner and (is_declared_in(list, at - 1) or is_parameter(list, at - 1)) then
+                count = count + 1 -- of a list of variables, of a loop, or of another function
+            end
+        end
+    end
+    return count == 1 and found or nil
+end
+
+return source_functions
