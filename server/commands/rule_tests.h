@@ -37,6 +37,9 @@ void rule_tests_print_problems(const json_t *problems);
 void rule_tests_print_one(const struct rule_tests *tests, const json_t *result);
 /* Which rules ran, which `when` said both yes and no, and which templates and surveys were sent. */
 void rule_tests_print_coverage(const struct rule_set *set, const json_t *coverage, const char *prefix);
+
+/* --- rule_tests_junit.c ------------------------------------------------------------------------------------------- */
+
 /* ERR_NOT_FOUND: the file cannot be written. */
 err_t rule_tests_write_junit(const struct rule_tests *tests, const char *path, struct error *reterr) MUST_CHECK;
 

@@ -1,6 +1,5 @@
 #include "commands/rule_tests.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,14 +32,29 @@ static void print_indented(const char *report, const char *prefix)
     }
 }
 
+/* A `#` in a name would begin a directive: what is called "# SKIP" would count as passed. */
+static void print_tap_name(const char *name)
+{
+    for (; *name; name++) {
+        if (*name == '#' || *name == '\\')
+            putchar('\\');
+        putchar((unsigned char)*name < ' ' ? ' ' : *name);
+    }
+}
+
 void rule_tests_print_one(const struct rule_tests *tests, const json_t *result)
 {
     bool passed = json_bool(result, "passed", false), tap = tests->options->tap;
     const char *file = json_str_or(result, "file", ""), *name = json_str_or(result, "name", "");
-    if (tap)
-        printf("%sok %zu - %s: %s\n", passed ? "" : "not ", json_array_size(tests->results), file, name);
-    else
+    if (tap) {
+        printf("%sok %zu - ", passed ? "" : "not ", json_array_size(tests->results));
+        print_tap_name(file);
+        printf(": ");
+        print_tap_name(name);
+        printf("\n");
+    } else {
         printf("%s %s: %s\n", passed ? "ok  " : "FAIL", file, name);
+    }
     if (!passed)
         print_indented(json_str_or(result, "report", ""), tap ? "# " : "     ");
 }
@@ -115,117 +129,4 @@ void rule_tests_print_coverage(const struct rule_set *set, const json_t *coverag
            predicates);
     print_unsent(set, coverage, "template", "templates", prefix);
     print_unsent(set, coverage, "survey", "surveys", prefix);
-}
-
-/* --- JUnit ---------------------------------------------------------------------------------------------------------- */
-
-/* Control characters cannot be written in XML 1.0 at all, not even escaped. */
-static void add_xml(struct buf *out, const char *text)
-{
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '&')
-            buf_add_text(out, "&amp;");
-        else if (c == '<')
-            buf_add_text(out, "&lt;");
-        else if (c == '>')
-            buf_add_text(out, "&gt;");
-        else if (c == '"')
-            buf_add_text(out, "&quot;");
-        else if (c == '\n')
-            buf_add_text(out, "&#10;");
-        else if (c < 0x20 && c != '\t')
-            buf_add_char(out, '?');
-        else
-            buf_add_char(out, *text);
-    }
-}
-
-static void add_first_line(struct buf *out, const char *report)
-{
-    char line[512];
-    size_t length = strcspn(report, "\n");
-    snprintf(line, sizeof(line), "%.*s", (int)(length < sizeof(line) ? length : sizeof(line) - 1), report);
-    add_xml(out, line);
-}
-
-static void add_case(struct buf *out, const json_t *result)
-{
-    buf_add_text(out, "    <testcase classname=\"");
-    add_xml(out, json_str_or(result, "file", ""));
-    buf_add_text(out, "\" name=\"");
-    add_xml(out, json_str_or(result, "name", ""));
-    buf_add_text(out, "\" file=\"");
-    add_xml(out, json_str_or(result, "file", ""));
-    buf_addf(out, "\" line=\"%" PRId64 "\" time=\"%.6f\"", json_int(result, "line", 0),
-             (double)json_int(result, "micros", 0) / 1e6);
-    if (json_bool(result, "passed", false)) {
-        buf_add_text(out, "/>\n");
-        return;
-    }
-    const char *report = json_str_or(result, "report", "");
-    buf_add_text(out, ">\n      <failure message=\"");
-    add_first_line(out, report);
-    buf_add_text(out, "\">");
-    add_xml(out, report);
-    buf_add_text(out, "</failure>\n    </testcase>\n");
-}
-
-/* The results of one file, in the order of the files' first appearance. */
-static void add_suite(struct buf *out, const json_t *results, const char *file)
-{
-    size_t index, count = 0, failures = 0;
-    int64_t micros = 0;
-    json_t *result;
-    json_array_foreach(results, index, result)
-    {
-        if (strcmp(json_str_or(result, "file", ""), file) != 0)
-            continue;
-        count++;
-        failures += !json_bool(result, "passed", false);
-        micros += json_int(result, "micros", 0);
-    }
-    buf_add_text(out, "  <testsuite name=\"");
-    add_xml(out, file);
-    buf_addf(out, "\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"0\" time=\"%.6f\">\n", count, failures,
-             (double)micros / 1e6);
-    json_array_foreach(results, index, result)
-    {
-        if (strcmp(json_str_or(result, "file", ""), file) == 0)
-            add_case(out, result);
-    }
-    buf_add_text(out, "  </testsuite>\n");
-}
-
-err_t rule_tests_write_junit(const struct rule_tests *tests, const char *path, struct error *reterr)
-{
-    struct buf out CLEANUP(buf_done);
-    buf_init(&out, (size_t)64 * 1024 * 1024);
-    buf_addf(&out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"answerd test\" tests=\"%zu\" "
-                   "failures=\"%zu\" errors=\"%d\">\n",
-             tests->passed + tests->failed, tests->failed, tests->broken);
-    json_t *seen = json_object();
-    size_t index;
-    json_t *result;
-    json_array_foreach(tests->results, index, result)
-    {
-        const char *file = json_str_or(result, "file", "");
-        if (json_object_get(seen, file))
-            continue;
-        json_put_bool(seen, file, true);
-        add_suite(&out, tests->results, file);
-    }
-    json_decref(seen);
-    if (tests->broken)
-        buf_add_text(&out, "  <testsuite name=\"rules\" tests=\"1\" failures=\"0\" errors=\"1\">\n"
-                           "    <testcase classname=\"rules\" name=\"the rules load\"><error message=\"the rules do "
-                           "not load\"/></testcase>\n  </testsuite>\n");
-    buf_add_text(&out, "</testsuites>\n");
-    FILE *file = fopen(path, "we");
-    if (!file)
-        return fail(reterr, ERR_NOT_FOUND, "'%s' cannot be written: %s", path, strerror(errno));
-    bool written = fwrite(out.ptr, 1, out.len, file) == out.len;
-    if (fclose(file) != 0 || !written)
-        return fail(reterr, ERR_NOT_FOUND, "'%s' cannot be written: %s", path, strerror(errno));
-    return ERR_NONE;
 }

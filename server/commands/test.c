@@ -45,7 +45,9 @@ static int run_once(const struct command *command, const struct paths *paths, co
         printf("TAP version 13\n");
     for (int i = 0; i < paths->count; i++)
         rule_tests_run(&tests, paths->items[i]);
-    if (options->tests.tap)
+    if (options->tests.tap && tests.broken)
+        printf("Bail out! the rules do not load\n");
+    else if (options->tests.tap)
         printf("1..%zu\n", tests.passed + tests.failed);
     printf("%s%zu passed, %zu failed, %.2f s\n", options->tests.tap ? "# " : "", tests.passed, tests.failed,
            (double)(clock_steady() - began) / 1000);

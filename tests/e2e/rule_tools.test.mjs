@@ -1,12 +1,13 @@
 // What a rule author's terminal and CI see: answerd test and answerd check, without a database.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { program, run, until } from './support/system.mjs'
+import { Parser } from 'tap-parser'
+import { program, project, run, until } from './support/system.mjs'
 
 let folder
 let rules
@@ -65,6 +66,61 @@ test('JUnit and TAP for machines', async () => {
   assert.match(xml, /name="greets &lt;once&gt; &amp; &quot;well&quot;"/)
   assert.match(xml, /<failure message="rules\/greet_test.lua:2: t:expect_sent: another message was sent">/)
   assert.equal((await run(['test', '--junit', join(folder, 'no', 'x.xml'), rules])).code, 70)
+})
+
+// Programs that are not ours read what we write, with names and texts that would mean something else to a careless one.
+test('TAP and JUnit are what other programs take them for', async () => {
+  const names = ['plain', 'not run # SKIP', 'later # TODO', 'two\nlines', 'back \\ slash', ']]> <&> "', 'ünï \u{FFFE}\u{1}\u{1F600}', 'long ' + 'ä'.repeat(600)]
+  const odd = join(folder, 'odd')
+  await mkdir(odd)
+  await writeFile(join(odd, 'odd.lua'), 'rule { name = "echo", on = "message.received", run = function(e, fx) fx:open_conversation():send(e.message.text) end }\n')
+  const lua = (text) => `"${text.replace(/[\\"]/g, '\\$&').replace(/\n/g, '\\n').replace(/\u{1}/gu, '\\1')}"`
+  await writeFile(join(odd, 'odd_test.lua'), names.map((name, i) =>
+    `test(${lua(name)}, function(t) t:message(${lua('1..0\nBail out!\nok 77 ' + name)}) t:expect_sent(${i % 2 ? lua('no\n1..7 ' + name) : lua('1..0\nBail out!\nok 77 ' + name)}) end)`).join('\n') + '\n')
+  const report = join(folder, 'odd.xml')
+  const told = await run(['test', '--tap', '--junit', report, odd])
+  assert.equal(told.code, 1)
+
+  const events = Parser.parse(told.stdout)
+  const asserts = events.filter(([kind]) => kind === 'assert').map(([, one]) => one)
+  assert.deepEqual(asserts.map(({ ok, skip, todo }) => ({ ok, skip, todo })), names.map((_, i) => ({ ok: i % 2 === 0, skip: false, todo: false })))
+  assert.deepEqual(asserts.map(({ name }) => name.trim()), names.map((name) => `odd/odd_test.lua: ${name.replace(/[\n\u{1}]/gu, ' ')}`))
+  assert.deepEqual(events.filter(([kind]) => kind === 'extra' || kind === 'bailout'), [], 'every line is a part of the protocol')
+  const complete = events.find(([kind]) => kind === 'complete')[1]
+  assert.deepEqual([complete.ok, complete.count, complete.pass, complete.fail, complete.plan.end], [false, 8, 4, 4, 8])
+
+  const schema = join(project, 'tests/e2e/support/junit.xsd')
+  const lint = (file) => spawnSync('xmllint', ['--noout', '--schema', schema, file], { encoding: 'utf8' })
+  assert.equal(lint(report).status, 0, lint(report).stderr)
+
+  await writeFile(join(odd, 'broken.lua'), 'rule {\n')
+  const broken = await run(['test', '--tap', '--junit', report, odd])
+  assert.equal(broken.code, 3)
+  assert.equal(Parser.parse(broken.stdout).find(([kind]) => kind === 'complete')[1].bailout, 'the rules do not load')
+  assert.equal(lint(report).status, 0, lint(report).stderr)
+})
+
+test('100 tests say the same in every order and process', async () => {
+  const many = join(folder, 'many')
+  await mkdir(many)
+  await writeFile(join(many, 'many.lua'), `calendar "office" { timezone = "Europe/Zurich", hours = { ["mon-fri"] = "09:00-17:00" } }
+rule { name = "dice", on = "message.received", run = function(e, fx)
+  local c = fx:open_conversation()
+  c:tag("n" .. random(1000))
+  c:send("opens at " .. calendar("office"):next_open(now()))
+  c:after(random(100) .. "m", "later")
+end }
+rule { name = "later", on = "timer.later", run = function(e, fx) e.conversation:note("later " .. random(1000)) end }
+`)
+  await writeFile(join(many, 'many_test.lua'), Array.from({ length: 100 }, (_, i) => `test("number ${i}", function(t)
+  t:contact { name = "Ada", telegram = "${i}" } t:message "hi" t:expect_sent { contains = "opens" } t:advance "2h" t:expect_note { contains = "${i % 10 ? 'later' : 'never'}" } end)`).join('\n'))
+  // What each test said, without the time that all of them took.
+  const results = (told) => told.stdout.split(/^(?=ok |FAIL)/m).map((text) => text.replace(/^\d+ passed.*$/m, '').trim()).sort()
+  const first = await run(['test', many])
+  assert.match(first.stdout, /^90 passed, 10 failed/m)
+  const others = await Promise.all(['1', '2', '4711', '18446744073709551615'].map((seed) => run(['test', '--shuffle', seed, many])))
+  for (const other of [...others, await run(['test', many])]) assert.deepEqual(results(other), results(first))
+  assert.notEqual(others[0].stdout, others[1].stdout, 'the order is another')
 })
 
 test('--watch runs again when a file changes', async () => {

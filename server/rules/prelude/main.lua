@@ -188,12 +188,12 @@ function main.api()
     return use("review").api(globals)
 end
 
--- The functions that are kept, for sealing: a list.
+-- The functions that are kept, for sealing: `run` of the first rule, its `when` or nil, `run` of the second rule, …
 function main.functions()
     local list = {}
-    for _, rule in ipairs(declarations.rules) do
-        list[#list + 1] = rule.run
-        list[#list + 1] = rule.when
+    for position, rule in ipairs(declarations.rules) do
+        list[2 * position - 1] = rule.run
+        list[2 * position] = rule.when
     end
     return list
 end

@@ -1,63 +1,6 @@
 /* What a hostile or careless rule asks for: each is refused with a word of explanation, within its budget, and the next
  * rule runs as if nothing had been. Attacks on the machine itself are in unit/io/vm_attack_test.c. */
-#include "rule_files.h"
-
-#define EVENT                                                                                                          \
-    "{\"type\":\"custom.x\",\"id\":1,\"contact\":{\"identities\":[\"telegram:1\"]},\"body\":{\"list\":[3,1,2]}}"
-#define FACTS                                                                                                          \
-    "{\"contact\":{\"id\":5,\"attributes\":{\"plan\":\"pro\"},\"identities\":[\"telegram:1\"]},"                       \
-    "\"conversation\":{\"id\":9,\"state\":\"open\",\"tags\":[\"a\"],\"attributes\":{}}}"
-
-struct attack {
-    const char *code;
-    enum rule_verdict verdict;
-    const char *text; /* a part of the message */
-};
-
-static void run_each(const struct attack *attacks, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        char rules[4096];
-        snprintf(
-            rules, sizeof(rules),
-            "template 't' { text = 'x' }\n"
-            "rule { name = 'a', on = 'custom.x', run = function(e, fx) local c = e.conversation %s end }\n"
-            "rule { name = 'b', on = 'custom.x', run = function(e, fx)\n"
-            "  e.conversation:set('ok', ('a'):upper() .. #data('d').a .. e.body.list[1] .. e.contact.attributes.plan) "
-            "end }",
-            attacks[i].code);
-        const struct rule_file files[] = { { "a.lua", rules },
-                                           { "data/d.lua", "return { a = { 1, 2, 3 } }" },
-                                           { NULL, NULL } };
-        json_t *problems;
-        struct rule_set *set;
-        struct error e;
-        if (load_files(files, NULL, &problems, &set, &e) != ERR_NONE)
-            fail_msg("%s: %s", attacks[i].code, e.text);
-        json_t *event = document(EVENT), *facts = document(FACTS);
-        for (int round = 0; round < 2; round++) { /* the second time finds the machine as the first did */
-            struct rule_outcome outcome;
-            rule_run(set, 0, event, facts, NULL, TEST_NOW, 1, &outcome);
-            if (outcome.verdict != attacks[i].verdict ||
-                (attacks[i].text && (!strstr(outcome.error, attacks[i].text) || outcome.line == 0)))
-                fail_msg("%s: verdict %d line %d: %s", attacks[i].code, outcome.verdict, outcome.line, outcome.error);
-            if (outcome.verdict != RULE_RAN && outcome.effects)
-                fail_msg("%s: some effects were kept", attacks[i].code);
-            rule_outcome_done(&outcome);
-            rule_run(set, 1, event, facts, NULL, TEST_NOW, 1, &outcome);
-            const char *ok = json_string_value(json_at(outcome.effects, "0.value"));
-            if (!ok || strcmp(ok, "A33pro") != 0)
-                fail_msg("after %s: %s", attacks[i].code, ok ? ok : outcome.error);
-            rule_outcome_done(&outcome);
-        }
-        json_decref(event);
-        json_decref(facts);
-        json_decref(problems);
-        rule_set_free(set);
-    }
-}
-
-#define RUN_EACH(attacks) run_each(attacks, sizeof(attacks) / sizeof(attacks[0]))
+#include "hostile.h"
 
 static void what_others_see_cannot_be_changed(void **state)
 {
@@ -76,7 +19,7 @@ static void what_others_see_cannot_be_changed(void **state)
         { "data('d').a = nil", RULE_FAILED, "read-only" },
         { "string.upper = function() return 'B' end", RULE_FAILED, "read-only" },
         { "fx.emit = nil", RULE_FAILED, "fx cannot be changed" },
-        { "kept = e", RULE_FAILED, "undeclared variable 'kept'" },
+        { "leaked = e", RULE_FAILED, "undeclared variable 'leaked'" },
         { "getmetatable('').__index.upper = nil", RULE_FAILED, "'getmetatable' is not available" },
         { "local x <close> = {}", RULE_FAILED, "non-closable" },
         { "for k in pairs(e.body.list) do e.body.list[k] = nil end", RULE_FAILED, "read-only" },
