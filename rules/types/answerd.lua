@@ -529,6 +529,8 @@ function Test:provider(state, fields) end
 function Test:advance(duration) end
 ---@param time string|number
 function Test:at(time) end
+---@param name string
+function Test:cron(name) end
 ---@return number
 function Test:now() end
 ---@param state "open"|"closed"

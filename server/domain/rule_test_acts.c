@@ -6,6 +6,7 @@
 #include "channel/payment.h"
 #include "domain/rule_test_people.h"
 #include "domain/rule_test_world.h"
+#include "rules/schedule.h"
 
 static const char *provider_of(const struct world *world, const char *source)
 {
@@ -347,6 +348,38 @@ static json_t *act_at(struct world *world, const json_t *first, const json_t *se
     return NULL;
 }
 
+/* t:cron("digest"): time passes until that cron's next time, and it fires. Crons do not fire by themselves. */
+static json_t *act_cron(struct world *world, const json_t *first, const json_t *second, struct error *reterr)
+{
+    (void)second;
+    const char *name = json_string_value(first);
+    const json_t *declaration = name ? rule_set_declaration(world->rules, "cron", name) : NULL;
+    msec_t due = 0, next = 0;
+    struct error reason;
+    if (!declaration) {
+        world_fail(world, reterr, NULL, "the argument is the name of a cron, and there is none '%s'", name ? name : "");
+        return NULL;
+    }
+    const json_t *schedule = json_object_at(declaration, "schedule");
+    if (schedule_next(schedule, world->now, &due, &reason) != ERR_NONE) {
+        world_fail(world, reterr, NULL, "%s", reason.text);
+        return NULL;
+    }
+    world_begin_act(world);
+    world_advance(world, due);
+    json_t *fields = json_object(), *body = json_object();
+    json_put_str(body, "name", name);
+    json_put_time(body, "due_at", due);
+    if (schedule_next(schedule, due, &next, NULL) == ERR_NONE)
+        json_put_time(body, "next_at", next);
+    json_put(fields, "body", body);
+    char type[256];
+    snprintf(type, sizeof(type), "cron.%s", name);
+    world_happen(world, world_event(world, type, "answerd", NULL, fields));
+    json_decref(fields);
+    return NULL;
+}
+
 static json_t *act_now(struct world *world, const json_t *first, const json_t *second, struct error *reterr)
 {
     (void)first;
@@ -444,6 +477,7 @@ const struct world_verb world_acts[] = {
     { "status", act_status },
     { "advance", act_advance },
     { "at", act_at },
+    { "cron", act_cron },
     { "now", act_now },
     { "window", act_window },
     { "agent", act_agent },

@@ -105,3 +105,12 @@ test("a rule sees the time of the event", function(t)
   t:event("cron.morning", { contact = false })
   t:expect_event { type = "custom.digest", body = { hour = 3 } }
 end)
+
+test("a cron fires at the hour of its place", function(t)
+  t:at "2026-03-28T12:00:00Z"
+  t:cron "morning" -- the clocks go forward before it
+  t:expect_event { type = "custom.digest", body = { hour = 9 } }
+  if t:now() ~= 1774767600 then error("it is " .. t:now()) end -- 07:00 UTC
+  t:cron "morning"
+  if t:now() ~= 1774767600 + 86400 then error("it is " .. t:now()) end
+end)
