@@ -85,7 +85,7 @@ static struct entry *queue_pop(struct queue *q)
 static void finish(struct entry *entry, const struct error *e)
 {
     entry->item.done(e, entry->item.arg);
-    json_decref(entry->item.events);
+    ingest_events_done(&entry->item.events);
     free(entry);
 }
 
@@ -184,13 +184,12 @@ static void ids_done(const struct pg_result *result, const struct error *e, void
 
 static size_t ids_needed(const struct entry *entry)
 {
-    return 1 + json_array_size(entry->item.events);
+    return 1 + entry->item.events.count;
 }
 
 static void fill_row(struct batcher *b, struct entry *entry, struct ingest_row *row)
 {
-    size_t index;
-    json_t *event;
+    struct ingest_events *events = &entry->item.events;
     *row = (struct ingest_row){
         .webhook_id = id_blocks_take(&b->ids),
         .source = entry->item.source,
@@ -198,11 +197,11 @@ static void fill_row(struct batcher *b, struct entry *entry, struct ingest_row *
         .body = entry->item.body,
         .problem = entry->item.problem,
         .parser = CHANNEL_PARSER_VERSION,
-        .events = entry->item.events,
+        .events = events->list,
+        .event_count = events->count,
     };
-    json_array_foreach (entry->item.events, index, event) {
-        json_put_int(event, "id", id_blocks_take(&b->ids));
-    }
+    for (size_t i = 0; i < events->count; i++)
+        events->list[i].id = id_blocks_take(&b->ids);
 }
 
 /* How many entries of the queue go together, and how many ids they need. */

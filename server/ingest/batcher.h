@@ -8,8 +8,8 @@
 #ifndef INGEST_BATCHER_H
 #define INGEST_BATCHER_H
 
-#include "io/json.h"
 #include "io/pg.h"
+#include "store/store.h"
 
 struct batcher;
 struct loop;
@@ -28,8 +28,8 @@ struct batch_item {
     const char *source;
     struct bytes headers_json;
     struct bytes body;
-    const char *problem; /* NULL, or why it could not be parsed */
-    json_t *events;      /* array; gets its ids here. The batcher takes over the reference. */
+    const char *problem;         /* NULL, or why it could not be parsed */
+    struct ingest_events events; /* get their ids here; the batcher takes them over */
 
     /* Called exactly once, on the loop's thread, not from within batcher_add(). ERR_NONE: durable, also when it was
      * there before. ERR_LOST, ERR_TIMEOUT, ERR_BUSY, ERR_CONFLICT: not or perhaps not stored, it may come again.

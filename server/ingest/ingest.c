@@ -24,6 +24,9 @@
 /* How long requests that are on their way may take when the server stops. */
 #define DRAIN_MS 12000
 
+/* Of what is made of one webhook before it waits. */
+#define MAX_WEBHOOK_BYTES ((size_t)256 * 1024 * 1024)
+
 #define CERTIFICATE_WARNING_MS ((msec_t)14 * 86400 * 1000)
 
 struct ingest_loop {
@@ -130,6 +133,7 @@ static void *run_loop(void *arg)
         .admits = &l->ingest->admits,
         .require_https = config->http.require_https,
     };
+    buf_init(&l->desk.scratch, MAX_WEBHOOK_BYTES);
     l->connections = metric_gauge("answerd_http_connections", "Open connections of the webhook listener.", "");
     l->receiving = metric_gauge("answerd_http_receiving_bytes", "Memory of requests that are not complete.", "");
     l->drain_deadline = loop_timer_new(l->loop, drain_late, l);
@@ -145,6 +149,7 @@ static void *run_loop(void *arg)
     http_server_free(l->server);
     loop_timer_free(l->drain_deadline);
     loop_timer_free(l->pulse);
+    buf_done(&l->desk.scratch);
     heartbeat_end();
     return NULL;
 }

@@ -18,6 +18,9 @@
 
 #define MAX_ANSWER_BYTES 16384
 
+/* Large webhooks are rare: their memory is given back. */
+#define KEPT_SCRATCH_BYTES ((size_t)1024 * 1024)
+
 /* A webhook on its way to the database. */
 struct pending {
     struct http_request *request;
@@ -149,7 +152,7 @@ static const char *problem_of(const json_t *events)
     return NULL;
 }
 
-/* The events of a genuine webhook, with their lanes. `*ret_problem` is the caller's to free(). */
+/* The events of a genuine webhook. `*ret_problem` is the caller's to free(). */
 static json_t *parse(const struct webhook *w, const struct webhook_source *source, char **ret_problem)
 {
     json_t *events = json_array();
@@ -170,12 +173,17 @@ static json_t *parse(const struct webhook *w, const struct webhook_source *sourc
             log_warn("a part of a webhook is kept and not handled", "source=%s reason='%s' swallowed=%u", source->name,
                      *ret_problem, swallowed);
     }
-    size_t index;
-    json_t *event;
-    json_array_foreach (events, index, event) {
-        json_put_int(event, "lane", lane_of_event(event, source));
-    }
     return events;
+}
+
+/* In the form in which they wait and are stored, with their lanes. */
+static err_t pack(struct webhook_desk *desk, const struct webhook_source *source, const json_t *events,
+                  struct ingest_events *ret_events, struct error *reterr)
+{
+    err_t result = ingest_events_init(ret_events, events, &desk->scratch, reterr);
+    for (size_t i = 0; i < ret_events->count; i++)
+        ret_events->list[i].lane = lane_of_event(json_array_get(events, i), source);
+    return result;
 }
 
 /* What the source's kind answers to these events; NULL when that does not depend on them. The caller's to free(). */
@@ -234,24 +242,23 @@ static void handle_post(struct webhook_desk *desk, struct http_request *request,
     struct pending *p = memory_new(sizeof(*p));
     p->request = request;
     p->source = source;
-    json_t *headers = webhook_source_headers(source, &w);
-    p->headers_json = json_dump(headers);
-    json_decref(headers);
-    struct batch_item item = {
-        .source = source->name,
-        .headers_json = bytes_of(p->headers_json),
-        .body = w.body,
-        .events = parse(&w, source, &p->problem),
-        .done = stored,
-        .arg = p,
-    };
+    buf_clear(&desk->scratch);
+    webhook_source_add_headers(source, &w, &desk->scratch);
+    struct batch_item item = { .source = source->name, .body = w.body, .done = stored, .arg = p };
+    item.headers_json = (struct bytes){ memory_text_n(desk->scratch.ptr, desk->scratch.len), desk->scratch.len };
+    p->headers_json = (char *)(uintptr_t)item.headers_json.ptr;
+    json_t *events CLEANUP(json_free) = parse(&w, source, &p->problem);
     item.problem = p->problem;
-    p->answer = answer_for(source, item.events);
-    if (batcher_add(desk->batcher, &item) != ERR_NONE) {
-        json_decref(item.events);
+    p->answer = answer_for(source, events);
+    if (pack(desk, source, events, &item.events, &e) != ERR_NONE) {
+        stored(&e, p);
+    } else if (batcher_add(desk->batcher, &item) != ERR_NONE) {
+        ingest_events_done(&item.events);
         e.code = ERR_BUSY;
         stored(&e, p);
     }
+    if (desk->scratch.capacity > KEPT_SCRATCH_BYTES)
+        buf_done(&desk->scratch);
 }
 
 void webhook_handle(struct http_request *request, void *arg)

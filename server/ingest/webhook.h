@@ -18,6 +18,7 @@ struct webhook_desk {
     struct batcher *batcher;
     const atomic_bool *admits; /* false: nothing can be stored yet */
     bool require_https;
+    struct buf scratch; /* of one request at a time, so that its memory is used again */
 };
 
 /* An http_handler; `arg` is the struct webhook_desk. */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buf.h"
 #include "base/macros.h"
@@ -82,6 +83,9 @@ const struct webhook_source *webhook_sources_find(const struct webhook_sources *
     return NULL;
 }
 
+#define MAX_NAME 128
+#define MAX_JOINED 65536
+
 /* --- headers ---------------------------------------------------------------------------------------------------- */
 
 /* Parts of names (in lower case) of headers that carry a secret as it is. Signatures prove one body and may stay. */
@@ -120,27 +124,57 @@ static bool holds_secret(const struct webhook_source *source, const char *value)
     return false;
 }
 
-json_t *webhook_source_headers(const struct webhook_source *source, const struct webhook *w)
+/* In lower case; cut where none that matters is so long. */
+static void lower_name(const char *name, char ret_name[static MAX_NAME])
 {
-    json_t *headers = json_object();
-    for (size_t i = 0; i < w->header_count; i++) {
-        const char *value = w->headers[i].value;
-        char name[128];
-        size_t length = 0;
-        for (const char *c = w->headers[i].name; *c && length + 1 < sizeof(name); c++)
-            name[length++] = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
-        name[length] = '\0';
-        if (is_secret_name(name) || holds_secret(source, value))
-            continue;
-        const char *former = json_str(headers, name);
-        if (former) {
-            struct buf joined CLEANUP(buf_done);
-            buf_init(&joined, 65536);
-            buf_addf(&joined, "%s, %s", former, value);
-            json_put_bytes(headers, name, buf_bytes(&joined));
-        } else {
-            json_put_str(headers, name, value);
-        }
+    size_t length = 0;
+    for (const char *c = name; *c && length + 1 < MAX_NAME; c++)
+        ret_name[length++] = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+    ret_name[length] = '\0';
+}
+
+/* The place of the first header from `from` on that is kept and has this name; the count when there is none. */
+static size_t find_header(const struct webhook_source *source, const struct webhook *w, const char *name, size_t from)
+{
+    for (size_t i = from; i < w->header_count; i++)
+        if (strcasecmp(w->headers[i].name, name) == 0 && !holds_secret(source, w->headers[i].value))
+            return i;
+    return w->header_count;
+}
+
+/* One that comes several times becomes one, as RFC 9110 has it. */
+static void add_header(const struct webhook_source *source, const struct webhook *w, size_t place, const char *name,
+                       struct buf *out)
+{
+    size_t next = find_header(source, w, w->headers[place].name, place + 1);
+    json_add_text(out, bytes_of(name));
+    buf_add_char(out, ':');
+    if (next == w->header_count) {
+        json_add_text(out, bytes_of(w->headers[place].value));
+        return;
     }
-    return headers;
+    struct buf joined CLEANUP(buf_done);
+    buf_init(&joined, MAX_JOINED);
+    buf_add_text(&joined, w->headers[place].value);
+    for (; next < w->header_count; next = find_header(source, w, w->headers[place].name, next + 1))
+        buf_addf(&joined, ", %s", w->headers[next].value);
+    json_add_text(out, buf_bytes(&joined));
+}
+
+void webhook_source_add_headers(const struct webhook_source *source, const struct webhook *w, struct buf *out)
+{
+    bool later = false;
+    buf_add_char(out, '{');
+    for (size_t i = 0; i < w->header_count; i++) {
+        char name[MAX_NAME];
+        lower_name(w->headers[i].name, name);
+        if (is_secret_name(name) || holds_secret(source, w->headers[i].value) ||
+            find_header(source, w, w->headers[i].name, 0) < i)
+            continue;
+        if (later)
+            buf_add_char(out, ',');
+        later = true;
+        add_header(source, w, i, name, out);
+    }
+    buf_add_char(out, '}');
 }

@@ -33,7 +33,7 @@ void webhook_sources_done(struct webhook_sources *sources);
 const struct webhook_source *webhook_sources_find(const struct webhook_sources *sources, const char *name);
 
 /* The headers as a JSON object, names in lower case, without those that hold secrets: what proves who sent it must not
- * be readable by everyone who may read the webhooks. New reference. */
-json_t *webhook_source_headers(const struct webhook_source *source, const struct webhook *w);
+ * be readable by everyone who may read the webhooks. */
+void webhook_source_add_headers(const struct webhook_source *source, const struct webhook *w, struct buf *out);
 
 #endif

@@ -351,28 +351,44 @@ static void add_real(struct buf *out, double value)
         buf_add_text(out, ".0"); /* it stays a real for who reads it */
 }
 
+static bool is_among(const char *name, const char *const *names)
+{
+    while (*names)
+        if (strcmp(name, *names++) == 0)
+            return true;
+    return false;
+}
+
+static void add_value(struct buf *out, const json_t *json, unsigned depth);
+
+static void add_object(struct buf *out, const json_t *object, const char *const *without, unsigned depth)
+{
+    const char *key;
+    size_t key_length;
+    json_t *value;
+    bool later = false;
+    buf_add_char(out, '{');
+    json_object_keylen_foreach ((json_t *)(uintptr_t)object, key, key_length, value) {
+        if (without && is_among(key, without))
+            continue;
+        if (later)
+            buf_add_char(out, ',');
+        later = true;
+        add_string(out, key, key_length);
+        buf_add_char(out, ':');
+        add_value(out, value, depth + 1);
+    }
+    buf_add_char(out, '}');
+}
+
 static void add_value(struct buf *out, const json_t *json, unsigned depth)
 {
     /* Only a document that we built ourselves can be so deep: it contains itself. */
     assert(depth < 1000);
     switch (json_typeof(json)) {
-    case JSON_OBJECT: {
-        const char *key;
-        size_t key_length;
-        json_t *value;
-        bool later = false;
-        buf_add_char(out, '{');
-        json_object_keylen_foreach ((json_t *)(uintptr_t)json, key, key_length, value) {
-            if (later)
-                buf_add_char(out, ',');
-            later = true;
-            add_string(out, key, key_length);
-            buf_add_char(out, ':');
-            add_value(out, value, depth + 1);
-        }
-        buf_add_char(out, '}');
+    case JSON_OBJECT:
+        add_object(out, json, NULL, depth);
         break;
-    }
     case JSON_ARRAY: {
         size_t count = json_array_size(json);
         buf_add_char(out, '[');
@@ -411,6 +427,23 @@ void json_add(struct buf *out, const json_t *json)
         add_value(out, json, 0);
     else
         buf_add_text(out, "null");
+}
+
+void json_add_text(struct buf *out, struct bytes text)
+{
+    if (text_is_utf8(text)) {
+        add_string(out, text.ptr, text.len);
+        return;
+    }
+    struct buf cleaned CLEANUP(buf_done);
+    buf_init(&cleaned, text.len * 3);
+    text_add_clean(text, &cleaned);
+    add_string(out, cleaned.ptr, cleaned.len);
+}
+
+void json_add_without(struct buf *out, const json_t *object, const char *const *names)
+{
+    add_object(out, object, names, 0);
 }
 
 char *json_dump(const json_t *json)

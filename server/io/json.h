@@ -22,6 +22,9 @@ void json_free(json_t **json); /* for CLEANUP */
 
 /* Compact text, keys in insertion order. json_text is the caller's to free(). */
 void json_add(struct buf *out, const json_t *json);
+void json_add_text(struct buf *out, struct bytes text); /* one JSON string; cleaned to valid text first */
+/* An object without the keys named; `names` ends with NULL. */
+void json_add_without(struct buf *out, const json_t *object, const char *const *names);
 char *json_dump(const json_t *json);
 
 /* Borrowed value at a path of keys and array indexes ("entry.0.changes"), or NULL. */

@@ -21,9 +21,10 @@ enum pg_kind {
     PG_INT8, /* bigint */
     PG_BOOL,
     PG_BYTEA,
-    PG_INT8_ARRAY, /* bigint[] */
-    PG_TEXT_ARRAY, /* text[] */
-    PG_BYTEA_ARRAY /* bytea[] */
+    PG_INT8_ARRAY,  /* bigint[] */
+    PG_TEXT_ARRAY,  /* text[] */
+    PG_BYTEA_ARRAY, /* bytea[] */
+    PG_UUID_ARRAY   /* uuid[] */
 };
 
 struct pg_value {
@@ -32,7 +33,7 @@ struct pg_value {
     int64_t number;             /* PG_INT8, PG_BOOL */
     struct bytes bytes;         /* PG_TEXT, PG_BYTEA */
     const int64_t *numbers;     /* PG_INT8_ARRAY */
-    const struct bytes *slices; /* PG_TEXT_ARRAY, PG_BYTEA_ARRAY; ptr == NULL is NULL */
+    const struct bytes *slices; /* PG_TEXT_ARRAY, PG_BYTEA_ARRAY, PG_UUID_ARRAY (16 bytes each); ptr == NULL is NULL */
     size_t count;               /* of the arrays */
 };
 
@@ -44,6 +45,7 @@ struct pg_value {
 #define PG_VALUE_INT8S(p, n) ((struct pg_value){ .kind = PG_INT8_ARRAY, .numbers = (p), .count = (n) })
 #define PG_VALUE_TEXTS(p, n) ((struct pg_value){ .kind = PG_TEXT_ARRAY, .slices = (p), .count = (n) })
 #define PG_VALUE_BYTEAS(p, n) ((struct pg_value){ .kind = PG_BYTEA_ARRAY, .slices = (p), .count = (n) })
+#define PG_VALUE_UUIDS(p, n) ((struct pg_value){ .kind = PG_UUID_ARRAY, .slices = (p), .count = (n) })
 
 /* A result: rows of text-format columns. Freed by its owner with pg_result_free. */
 struct pg_result;

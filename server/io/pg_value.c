@@ -21,7 +21,9 @@ enum {
     OID_TEXT = 25,
     OID_BYTEA_ARRAY = 1001,
     OID_TEXT_ARRAY = 1009,
-    OID_INT8_ARRAY = 1016
+    OID_INT8_ARRAY = 1016,
+    OID_UUID = 2950,
+    OID_UUID_ARRAY = 2951
 };
 
 /* PostgreSQL refuses messages from 1 GiB on; nothing that we send comes near. */
@@ -119,6 +121,10 @@ static void add_value(struct buf *out, const struct pg_value *v, Oid *ret_type, 
     case PG_BYTEA_ARRAY:
         *ret_type = OID_BYTEA_ARRAY;
         add_array(out, v, OID_BYTEA);
+        return;
+    case PG_UUID_ARRAY:
+        *ret_type = OID_UUID_ARRAY;
+        add_array(out, v, OID_UUID);
         return;
     }
 }

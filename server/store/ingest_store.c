@@ -5,7 +5,13 @@
 #include "base/macros.h"
 #include "base/memory.h"
 
-/* The parallel arrays that ingest_append() takes. Texts are borrowed from the rows, except for `docs`. */
+const char ingest_statement[] =
+    "SELECT cardinality(ingest_batch($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::text[], "
+    "$6::bigint::integer,"
+    " $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::uuid[], $13::bigint[], $14::text[],"
+    " $15::text[]))";
+
+/* The parallel arrays that ingest_batch() takes, in one piece of memory. Texts are borrowed from the rows. */
 struct ingest_arrays {
     size_t webhook_count;
     int64_t *webhook_ids;
@@ -14,147 +20,120 @@ struct ingest_arrays {
     struct bytes *bodies;
     struct bytes *problems;
     size_t event_count;
-    int64_t *event_webhooks;
     int64_t *event_ids;
+    int64_t *event_webhooks;
+    struct bytes *event_sources;
     struct bytes *types;
     struct bytes *keys;
+    struct bytes *digests;
     int64_t *lanes;
     struct bytes *occurred;
-    struct bytes *docs; /* ours to free */
+    struct bytes *docs;
+    void *memory;
 };
 
 static size_t count_events(const struct ingest_row *rows, size_t count)
 {
     size_t events = 0;
-    for (size_t i = 0; i < count; i++) {
-        events += json_array_size(rows[i].events);
-    }
+    for (size_t i = 0; i < count; i++)
+        events += rows[i].event_count;
     return events;
 }
 
-static void arrays_init(struct ingest_arrays *arrays, size_t webhooks, size_t events)
+static int64_t *take_numbers(char **memory, size_t count)
 {
-    arrays->webhook_count = webhooks;
-    arrays->webhook_ids = memory_new(webhooks * sizeof(int64_t));
-    arrays->sources = memory_new(webhooks * sizeof(struct bytes));
-    arrays->headers = memory_new(webhooks * sizeof(struct bytes));
-    arrays->bodies = memory_new(webhooks * sizeof(struct bytes));
-    arrays->problems = memory_new(webhooks * sizeof(struct bytes));
-    arrays->event_count = 0;
-    arrays->event_webhooks = memory_new(events * sizeof(int64_t));
-    arrays->event_ids = memory_new(events * sizeof(int64_t));
-    arrays->types = memory_new(events * sizeof(struct bytes));
-    arrays->keys = memory_new(events * sizeof(struct bytes));
-    arrays->lanes = memory_new(events * sizeof(int64_t));
-    arrays->occurred = memory_new(events * sizeof(struct bytes));
-    arrays->docs = memory_new(events * sizeof(struct bytes));
+    int64_t *numbers = (int64_t *)(void *)*memory;
+    *memory += count * sizeof(int64_t);
+    return numbers;
 }
 
-static void arrays_done(struct ingest_arrays *arrays)
+static struct bytes *take_slices(char **memory, size_t count)
 {
-    for (size_t i = 0; i < arrays->event_count; i++) {
-        free((void *)(uintptr_t)arrays->docs[i].ptr);
-    }
-    free(arrays->webhook_ids);
-    free(arrays->sources);
-    free(arrays->headers);
-    free(arrays->bodies);
-    free(arrays->problems);
-    free(arrays->event_webhooks);
-    free(arrays->event_ids);
-    free(arrays->types);
-    free(arrays->keys);
-    free(arrays->lanes);
-    free(arrays->occurred);
-    free(arrays->docs);
+    struct bytes *slices = (struct bytes *)(void *)*memory;
+    *memory += count * sizeof(struct bytes);
+    return slices;
 }
 
-/* The document as it is stored: without what columns say. */
-static char *document_text(const json_t *event)
+static void arrays_init(struct ingest_arrays *a, size_t webhooks, size_t events)
 {
-    json_t *document = json_copy((json_t *)(uintptr_t)event);
-    json_object_del(document, "id");
-    json_object_del(document, "lane");
-    json_object_del(document, "received_at");
-    char *text = json_dump(document);
-    json_decref(document);
-    return text;
+    char *memory = memory_new(webhooks * (sizeof(int64_t) + 4 * sizeof(struct bytes)) +
+                              events * (3 * sizeof(int64_t) + 6 * sizeof(struct bytes)));
+    *a = (struct ingest_arrays){ .memory = memory };
+    a->webhook_ids = take_numbers(&memory, webhooks);
+    a->event_ids = take_numbers(&memory, events);
+    a->event_webhooks = take_numbers(&memory, events);
+    a->lanes = take_numbers(&memory, events);
+    a->sources = take_slices(&memory, webhooks);
+    a->headers = take_slices(&memory, webhooks);
+    a->bodies = take_slices(&memory, webhooks);
+    a->problems = take_slices(&memory, webhooks);
+    a->event_sources = take_slices(&memory, events);
+    a->types = take_slices(&memory, events);
+    a->keys = take_slices(&memory, events);
+    a->digests = take_slices(&memory, events);
+    a->occurred = take_slices(&memory, events);
+    a->docs = take_slices(&memory, events);
 }
 
-static err_t add_event(struct ingest_arrays *arrays, int64_t webhook_id, const json_t *event, struct error *reterr)
+static void add_event(struct ingest_arrays *a, int64_t webhook_id, struct bytes source,
+                      const struct ingest_event *event)
 {
-    const char *type = json_str(event, "type");
-    const char *key = json_str(event, "key");
-    int64_t id = json_int(event, "id", 0);
-    if (type == NULL || key == NULL || id <= 0) {
-        return fail(reterr, ERR_INTERNAL, "an event without id, type or key cannot be stored");
-    }
-    size_t n = arrays->event_count++;
-    arrays->event_webhooks[n] = webhook_id;
-    arrays->event_ids[n] = id;
-    arrays->types[n] = bytes_of(type);
-    arrays->keys[n] = bytes_of(key);
-    arrays->lanes[n] = json_int(event, "lane", 0);
-    arrays->occurred[n] = bytes_of(json_str(event, "occurred_at"));
-    arrays->docs[n] = bytes_of(document_text(event));
-    return ERR_NONE;
+    size_t n = a->event_count++;
+    a->event_ids[n] = event->id;
+    a->event_webhooks[n] = webhook_id;
+    a->event_sources[n] = source;
+    a->types[n] = event->type;
+    a->keys[n] = event->key;
+    a->digests[n] = (struct bytes){ (const char *)event->digest, EVENT_DIGEST_SIZE };
+    a->lanes[n] = event->lane;
+    a->occurred[n] = event->occurred_at;
+    a->docs[n] = event->doc;
 }
 
-static err_t fill_arrays(struct ingest_arrays *arrays, const struct ingest_row *rows, size_t count,
-                         struct error *reterr)
+static void add_row(struct ingest_arrays *a, const struct ingest_row *row)
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct ingest_row *row = &rows[i];
-        arrays->webhook_ids[i] = row->webhook_id;
-        arrays->sources[i] = bytes_of(row->source);
-        arrays->headers[i] = row->headers_json.len > 0 ? row->headers_json : BYTES_LITERAL("{}");
-        arrays->bodies[i] = row->body.ptr != NULL ? row->body : BYTES_LITERAL("");
-        arrays->problems[i] = bytes_of(row->problem);
-        size_t index;
-        json_t *event;
-        json_array_foreach (row->events, index, event) {
-            err_t err = add_event(arrays, row->webhook_id, event, reterr);
-            if (err != ERR_NONE) {
-                return err;
-            }
-        }
-    }
-    return ERR_NONE;
+    size_t n = a->webhook_count++;
+    a->webhook_ids[n] = row->webhook_id;
+    a->sources[n] = bytes_of(row->source);
+    a->headers[n] = row->headers_json.len > 0 ? row->headers_json : BYTES_LITERAL("{}");
+    a->bodies[n] = row->body.ptr != NULL ? row->body : BYTES_LITERAL("");
+    a->problems[n] = bytes_of(row->problem);
+    for (size_t i = 0; i < row->event_count; i++)
+        add_event(a, row->webhook_id, a->sources[n], &row->events[i]);
 }
 
 err_t ingest_store_append(struct pg_async *pg, const struct ingest_row *rows, size_t count, msec_t deadline_ms,
                           pg_async_done *done, void *arg)
 {
-    static const char sql[] =
-        "SELECT event_id, is_new FROM ingest_append($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::text[], "
-        "$6::bigint::integer,"
-        " $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[])";
     struct ingest_arrays a;
     arrays_init(&a, count, count_events(rows, count));
-    err_t err = fill_arrays(&a, rows, count, NULL);
-    if (err == ERR_NONE) {
-        const struct pg_value values[] = {
-            PG_VALUE_INT8S(a.webhook_ids, a.webhook_count),  PG_VALUE_TEXTS(a.sources, a.webhook_count),
-            PG_VALUE_TEXTS(a.headers, a.webhook_count),      PG_VALUE_BYTEAS(a.bodies, a.webhook_count),
-            PG_VALUE_TEXTS(a.problems, a.webhook_count),     PG_VALUE_INT8(count > 0 ? rows[0].parser : 0),
-            PG_VALUE_INT8S(a.event_webhooks, a.event_count), PG_VALUE_INT8S(a.event_ids, a.event_count),
-            PG_VALUE_TEXTS(a.types, a.event_count),          PG_VALUE_TEXTS(a.keys, a.event_count),
-            PG_VALUE_INT8S(a.lanes, a.event_count),          PG_VALUE_TEXTS(a.occurred, a.event_count),
-            PG_VALUE_TEXTS(a.docs, a.event_count),
-        };
-        err = pg_async_run(pg, sql, values, ARRAY_LEN(values), deadline_ms, done, arg);
-    }
-    arrays_done(&a);
+    for (size_t i = 0; i < count; i++)
+        add_row(&a, &rows[i]);
+    const struct pg_value values[INGEST_PARAMETERS] = {
+        [INGEST_WEBHOOK_IDS] = PG_VALUE_INT8S(a.webhook_ids, a.webhook_count),
+        [INGEST_SOURCES] = PG_VALUE_TEXTS(a.sources, a.webhook_count),
+        [INGEST_HEADERS] = PG_VALUE_TEXTS(a.headers, a.webhook_count),
+        [INGEST_BODIES] = PG_VALUE_BYTEAS(a.bodies, a.webhook_count),
+        [INGEST_PROBLEMS] = PG_VALUE_TEXTS(a.problems, a.webhook_count),
+        [INGEST_PARSER] = PG_VALUE_INT8(count > 0 ? rows[0].parser : 0),
+        [INGEST_EVENT_IDS] = PG_VALUE_INT8S(a.event_ids, a.event_count),
+        [INGEST_EVENT_WEBHOOKS] = PG_VALUE_INT8S(a.event_webhooks, a.event_count),
+        [INGEST_EVENT_SOURCES] = PG_VALUE_TEXTS(a.event_sources, a.event_count),
+        [INGEST_TYPES] = PG_VALUE_TEXTS(a.types, a.event_count),
+        [INGEST_KEYS] = PG_VALUE_TEXTS(a.keys, a.event_count),
+        [INGEST_DIGESTS] = PG_VALUE_UUIDS(a.digests, a.event_count),
+        [INGEST_LANES] = PG_VALUE_INT8S(a.lanes, a.event_count),
+        [INGEST_OCCURRED] = PG_VALUE_TEXTS(a.occurred, a.event_count),
+        [INGEST_DOCS] = PG_VALUE_TEXTS(a.docs, a.event_count),
+    };
+    err_t err = pg_async_run(pg, ingest_statement, values, INGEST_PARAMETERS, deadline_ms, done, arg);
+    free(a.memory);
     return err;
 }
 
 size_t ingest_store_new_events(const struct pg_result *result)
 {
-    size_t fresh = 0;
-    for (size_t row = 0; row < pg_rows(result); row++) {
-        fresh += pg_bool(result, row, 1);
-    }
-    return fresh;
+    return pg_rows(result) == 1 ? (size_t)pg_int8(result, 0, 0) : 0;
 }
 
 err_t ingest_store_reserve_ids(struct pg_async *pg, size_t count, msec_t deadline_ms, pg_async_done *done, void *arg)

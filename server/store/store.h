@@ -28,15 +28,63 @@ err_t store_migration_status(struct pg *pg, json_t **ret_rows, struct error *ret
 
 /* --- ingest (asynchronous; one statement is one commit) --- */
 
+#define EVENT_DIGEST_SIZE 16
+
+/* An event as it is stored. */
+struct ingest_event {
+    int64_t id;
+    int32_t lane;
+    unsigned char digest[EVENT_DIGEST_SIZE]; /* of the key; the same as event_key_digest() in migrations/ */
+    struct bytes type;
+    struct bytes key;
+    struct bytes occurred_at; /* ptr == NULL: when it was received */
+    struct bytes doc;         /* object text, without what columns say */
+};
+
+/* The events of one webhook; the texts are theirs. All zero is none. */
+struct ingest_events {
+    struct ingest_event *list;
+    size_t count;
+    char *texts;
+};
+/* Of an array of canonical events; their ids and lanes are 0. `scratch` is used meanwhile. ERR_INTERNAL when one has no
+ * type or key. */
+err_t ingest_events_init(struct ingest_events *events, const json_t *canonical, struct buf *scratch,
+                         struct error *reterr) MUST_CHECK;
+void ingest_events_done(struct ingest_events *events);
+
 struct ingest_row {
     int64_t webhook_id;
     const char *source;
     struct bytes headers_json; /* object text; secrets already removed */
     struct bytes body;
-    const char *problem;  /* NULL, or why it could not be parsed */
-    int parser;           /* CHANNEL_PARSER_VERSION of what made the events; one for a batch */
-    const json_t *events; /* array of canonical events, ids already in them (`id`), keys in `key`, lanes in `lane` */
+    const char *problem;               /* NULL, or why it could not be parsed */
+    int parser;                        /* CHANNEL_PARSER_VERSION of what made the events; one for a batch */
+    const struct ingest_event *events; /* with ids and lanes */
+    size_t event_count;
 };
+
+/* The statement and the order of its parameters, for who measures what it costs. */
+extern const char ingest_statement[];
+enum ingest_parameter {
+    INGEST_WEBHOOK_IDS,
+    INGEST_SOURCES,
+    INGEST_HEADERS,
+    INGEST_BODIES,
+    INGEST_PROBLEMS,
+    INGEST_PARSER,
+    INGEST_EVENT_IDS,
+    INGEST_EVENT_WEBHOOKS,
+    INGEST_EVENT_SOURCES,
+    INGEST_TYPES,
+    INGEST_KEYS,
+    INGEST_DIGESTS,
+    INGEST_LANES,
+    INGEST_OCCURRED,
+    INGEST_DOCS,
+    INGEST_PARAMETERS
+};
+
 /* Appends webhooks, their events that are not known yet, and the work. `done` as for pg_async_run. */
 err_t ingest_store_append(struct pg_async *pg, const struct ingest_row *rows, size_t count, msec_t deadline_ms,
                           pg_async_done *done, void *arg) MUST_CHECK;

@@ -1,5 +1,6 @@
-/* PostgreSQL's own ceiling for what ingest stores: the same statement, with rows like those of a webhook that was stored
- * before, in batches of the same size, on as many connections, and nothing else around it. Prints one JSON object.
+/* PostgreSQL's own ceiling for what ingest stores: the same statement, with rows like those of a webhook that was
+ * stored before, in batches of the same size, on as many connections, and nothing else around it. Prints one JSON
+ * object.
  *
  *   bench_ceiling BATCH CONNECTIONS SECONDS FIRST
  *
@@ -18,11 +19,15 @@
 
 #include <libpq-fe.h>
 
+#include "store/store.h"
+
 #define DIGITS 12
 #define MAX_MARKS 8
+#define BYTEA_OID 17
 #define INT8_OID 20
 #define TEXT_OID 25
-#define BYTEA_OID 17
+#define UUID_OID 2950
+#define UUID_SIZE 16
 
 /* A text of the model, with the places of the number in it. */
 struct model {
@@ -32,13 +37,13 @@ struct model {
     size_t mark_count;
 };
 
-/* One parameter: an array in binary format, whose elements differ in digits or in an int8 only. */
+/* One parameter: an array in binary format, whose elements differ in digits, or in a number. */
 struct array {
     char *bytes;
     size_t length;
     size_t first; /* where the first element's value begins */
     size_t step;
-    const struct model *model; /* NULL: int8 */
+    const struct model *model; /* NULL: int8 or uuid */
 };
 
 static int batch;
@@ -81,14 +86,15 @@ static void read_model(struct model *m, PGresult *result, int column, const char
     if (!m->text)
         abort();
     memcpy(m->text, PQgetvalue(result, 0, column), m->length + 1);
-    for (char *at = m->text; digits && (at = memmem(at, m->length - (size_t)(at - m->text), digits, DIGITS)); at += DIGITS)
+    for (char *at = m->text; digits && (at = memmem(at, m->length - (size_t)(at - m->text), digits, DIGITS));
+         at += DIGITS)
         if (m->mark_count < MAX_MARKS)
             m->marks[m->mark_count++] = (size_t)(at - m->text);
 }
 
 static struct array array_of(uint32_t oid, const struct model *model)
 {
-    size_t size = model ? model->length : sizeof(int64_t);
+    size_t size = model ? model->length : oid == UUID_OID ? UUID_SIZE : sizeof(int64_t);
     struct array a = { .first = 24, .step = size + 4, .model = model };
     a.length = 20 + (size_t)batch * a.step;
     a.bytes = malloc(a.length);
@@ -140,21 +146,29 @@ static void set_number(struct array *a, long long first)
     }
 }
 
-/* Lanes are hashes: spread over all. */
-static void set_lanes(struct array *a, long long first)
+/* A bijection that spreads numbers over all (the finalizer of MurmurHash3): lanes and digests are hashes, too. */
+static uint64_t spread(uint64_t number)
+{
+    number = (number ^ (number >> 33)) * 0xff51afd7ed558ccdu;
+    number = (number ^ (number >> 33)) * 0xc4ceb9fe1a85ec53u;
+    return number ^ (number >> 33);
+}
+
+static void set_digests(struct array *a, long long first)
 {
     for (int i = 0; i < batch; i++) {
-        uint64_t lane = htobe64(((uint64_t)(first + i) * 0x9e3779b97f4a7c15u) >> 34);
-        memcpy(a->bytes + a->first + (size_t)i * a->step, &lane, sizeof(lane));
+        uint64_t digest[2] = { spread((uint64_t)(first + i)), (uint64_t)(first + i) };
+        memcpy(a->bytes + a->first + (size_t)i * a->step, digest, sizeof(digest));
     }
 }
 
-static const char statement[] =
-    "SELECT event_id, is_new FROM ingest_append($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::text[], "
-    "$6::bigint::integer, $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[])";
-
-enum { WEBHOOK_ID, SOURCE, HEADERS, BODY, PROBLEM, PARSER, EVENT_WEBHOOK, EVENT_ID, TYPE, KEY, LANE, OCCURRED, DOC };
-#define PARAMETERS (DOC + 1)
+static void set_lanes(struct array *a, long long first)
+{
+    for (int i = 0; i < batch; i++) {
+        uint64_t lane = htobe64(spread((uint64_t)(first + i)) >> 34);
+        memcpy(a->bytes + a->first + (size_t)i * a->step, &lane, sizeof(lane));
+    }
+}
 
 static void *insert(void *arg)
 {
@@ -162,37 +176,38 @@ static void *insert(void *arg)
     PGconn *connection = PQconnectdb("application_name=ceiling");
     if (PQstatus(connection) != CONNECTION_OK)
         fail_with("cannot connect", PQerrorMessage(connection));
-    struct array arrays[PARAMETERS] = {
-        [WEBHOOK_ID] = array_of(INT8_OID, NULL),   [SOURCE] = array_of(TEXT_OID, &source),
-        [HEADERS] = array_of(TEXT_OID, &headers),  [BODY] = array_of(BYTEA_OID, &body),
-        [PROBLEM] = array_of_nulls(TEXT_OID),      [EVENT_WEBHOOK] = array_of(INT8_OID, NULL),
-        [EVENT_ID] = array_of(INT8_OID, NULL),     [TYPE] = array_of(TEXT_OID, &type),
-        [KEY] = array_of(TEXT_OID, &key),          [LANE] = array_of(INT8_OID, NULL),
-        [OCCURRED] = array_of_nulls(TEXT_OID),     [DOC] = array_of(TEXT_OID, &doc),
+    struct array arrays[INGEST_PARAMETERS] = {
+        [INGEST_WEBHOOK_IDS] = array_of(INT8_OID, NULL),    [INGEST_SOURCES] = array_of(TEXT_OID, &source),
+        [INGEST_HEADERS] = array_of(TEXT_OID, &headers),    [INGEST_BODIES] = array_of(BYTEA_OID, &body),
+        [INGEST_PROBLEMS] = array_of_nulls(TEXT_OID),       [INGEST_EVENT_IDS] = array_of(INT8_OID, NULL),
+        [INGEST_EVENT_WEBHOOKS] = array_of(INT8_OID, NULL), [INGEST_EVENT_SOURCES] = array_of(TEXT_OID, &source),
+        [INGEST_TYPES] = array_of(TEXT_OID, &type),         [INGEST_KEYS] = array_of(TEXT_OID, &key),
+        [INGEST_DIGESTS] = array_of(UUID_OID, NULL),        [INGEST_LANES] = array_of(INT8_OID, NULL),
+        [INGEST_OCCURRED] = array_of_nulls(TEXT_OID),       [INGEST_DOCS] = array_of(TEXT_OID, &doc),
     };
-    const Oid types[PARAMETERS] = { 1016, 1009, 1009, 1001, 1009, 20, 1016, 1016, 1009, 1009, 1016, 1009, 1009 };
-    const char *values[PARAMETERS];
-    int lengths[PARAMETERS];
-    int formats[PARAMETERS];
-    for (int i = 0; i < PARAMETERS; i++) {
-        values[i] = i == PARSER ? parser : arrays[i].bytes;
+    const char *values[INGEST_PARAMETERS];
+    int lengths[INGEST_PARAMETERS];
+    int formats[INGEST_PARAMETERS];
+    for (int i = 0; i < INGEST_PARAMETERS; i++) {
+        values[i] = i == INGEST_PARSER ? parser : arrays[i].bytes;
         lengths[i] = (int)arrays[i].length;
-        formats[i] = i != PARSER;
+        formats[i] = i != INGEST_PARSER;
     }
-    PQclear(PQprepare(connection, "append", statement, PARAMETERS, types));
+    PQclear(PQprepare(connection, "append", ingest_statement, INGEST_PARAMETERS, NULL));
     double end = now() + seconds;
     while (now() < end) {
         long long first = atomic_fetch_add(&next_number, batch);
-        set_number(&arrays[WEBHOOK_ID], first * 2);
-        set_number(&arrays[EVENT_WEBHOOK], first * 2);
-        set_number(&arrays[EVENT_ID], first * 2 + batch);
-        set_number(&arrays[BODY], first);
-        set_number(&arrays[KEY], first);
-        set_number(&arrays[DOC], first);
-        set_lanes(&arrays[LANE], first);
-        PGresult *result = PQexecPrepared(connection, "append", PARAMETERS, values, lengths, formats, 0);
-        if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != batch ||
-            strcmp(PQgetvalue(result, 0, 1), "t") != 0)
+        set_number(&arrays[INGEST_WEBHOOK_IDS], first * 2);
+        set_number(&arrays[INGEST_EVENT_WEBHOOKS], first * 2);
+        set_number(&arrays[INGEST_EVENT_IDS], first * 2 + batch);
+        set_number(&arrays[INGEST_BODIES], first);
+        set_number(&arrays[INGEST_KEYS], first);
+        set_number(&arrays[INGEST_DOCS], first);
+        set_digests(&arrays[INGEST_DIGESTS], first);
+        set_lanes(&arrays[INGEST_LANES], first);
+        PGresult *result = PQexecPrepared(connection, "append", INGEST_PARAMETERS, values, lengths, formats, 0);
+        if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 ||
+            strtol(PQgetvalue(result, 0, 0), NULL, 10) != batch)
             fail_with("the batch was not stored", PQerrorMessage(connection));
         PQclear(result);
         atomic_fetch_add(&rows_done, batch);

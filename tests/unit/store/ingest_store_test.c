@@ -13,7 +13,6 @@ struct ingest {
     err_t outcome;
     char problem[200];
     size_t new_events;
-    size_t event_rows;
     int64_t first_id;
 };
 
@@ -27,7 +26,6 @@ static void ended(const struct pg_result *result, const struct error *error, voi
         ingest->first_id = pg_int8(result, 0, 0);
     } else {
         ingest->new_events = ingest_store_new_events(result);
-        ingest->event_rows = pg_rows(result);
     }
     loop_stop(ingest->loop);
 }
@@ -64,47 +62,64 @@ static void run(struct ingest *ingest)
     loop_free(ingest->loop);
 }
 
+static struct ingest_events packed(const char *events)
+{
+    json_t *canonical CLEANUP(json_free) = document(events);
+    struct buf scratch CLEANUP(buf_done);
+    struct ingest_events result;
+    buf_init(&scratch, 4096);
+    assert_int_equal(ingest_events_init(&result, canonical, &scratch, NULL), ERR_NONE);
+    return result;
+}
+
 static void test_a_batch(void **state)
 {
     (void)state;
     struct pg *pg = database_open_migrated(SCHEMA);
-    json_t *events CLEANUP(json_free) =
-        document("[{'id': 11, 'type': 'message.received', 'key': 'k1', 'lane': 5, 'source': 'whatsapp', 'occurred_at': "
-                 "'2026-01-02T03:04:05.678Z', 'message': {'text': 'hi'}},"
-                 " {'id': 12, 'type': 'message.received', 'key': 'k1', 'lane': 5, 'source': 'whatsapp'},"
-                 " {'id': 13, 'type': 'message.status', 'key': 'k2', 'lane': 6, 'source': 'whatsapp'}]");
-    json_t *none CLEANUP(json_free) = json_array();
+    struct ingest_events events CLEANUP(ingest_events_done) =
+        packed("[{'id': 99, 'type': 'message.received', 'key': 'k1', 'lane': 98, 'source': 'whatsapp', 'occurred_at': "
+               "'2026-01-02T03:04:05.678Z', 'message': {'text': 'hi'}},"
+               " {'type': 'message.received', 'key': 'k1', 'source': 'whatsapp'},"
+               " {'type': 'message.status', 'key': 'k2', 'source': 'whatsapp'}]");
+    for (size_t i = 0; i < events.count; i++) {
+        events.list[i].id = 11 + (int64_t)i;
+        events.list[i].lane = 5;
+    }
     struct ingest_row rows[] = {
         { .webhook_id = 1,
           .source = "whatsapp",
           .headers_json = BYTES_LITERAL("{\"a\": \"b\"}"),
           .body = BYTES_LITERAL("{\"x\": 1}"),
           .parser = 3,
-          .events = events },
+          .events = events.list,
+          .event_count = events.count },
         { .webhook_id = 2,
           .source = "stripe",
           .body = { "\0\xff"
                     "A",
                     3 },
           .problem = "not JSON",
-          .parser = 3,
-          .events = none },
-        { .webhook_id = 3, .source = "stripe", .headers_json = BYTES_LITERAL("{}"), .parser = 3, .events = NULL },
+          .parser = 3 },
+        { .webhook_id = 3, .source = "stripe", .headers_json = BYTES_LITERAL("{}"), .parser = 3 },
     };
     struct ingest ingest = { .rows = rows, .count = ARRAY_LEN(rows) };
     run(&ingest);
     assert_string_equal(ingest.problem, "");
     assert_int_equal(ingest.outcome, ERR_NONE);
-    assert_int_equal(ingest.event_rows, 3);
     assert_int_equal(ingest.new_events, 2);
     assert_int_equal(database_number(pg, "SELECT count(*) FROM webhook WHERE parser = 3"), 3);
     assert_int_equal(
         database_number(pg,
                         "SELECT count(*) FROM webhook WHERE id = 2 AND problem = 'not JSON' AND body = '\\x00ff41'"),
         1);
-    assert_int_equal(database_number(pg, "SELECT count(*) FROM event WHERE id = 11 AND occurred_at = '2026-01-02 "
-                                         "03:04:05.678Z' AND doc #>> '{message,text}' = 'hi' AND NOT doc ? 'id'"),
-                     1);
+    assert_int_equal(
+        database_number(pg,
+                        "SELECT count(*) FROM event WHERE id = 11 AND occurred_at = '2026-01-02 "
+                        "03:04:05.678Z' AND doc #>> '{message,text}' = 'hi' AND lane = 5 AND NOT doc ?| '{id,lane}'"),
+        1);
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM event_key WHERE (event_id, digest) IN"
+                                         " ((11, event_key_digest('k1')), (13, event_key_digest('k2')))"),
+                     2);
     assert_int_equal(database_number(pg, "SELECT count(*) FROM work"), 2);
 
     struct ingest again = { .rows = rows, .count = 1 };
@@ -119,23 +134,21 @@ static void test_what_cannot_be_stored(void **state)
 {
     (void)state;
     struct pg *pg = database_open_migrated(SCHEMA);
-    json_t *events CLEANUP(json_free) =
-        document("[{'id': 11, 'type': 't', 'key': 'k1', 'lane': 5, 'occurred_at': 'yesterday, perhaps'}]");
-    struct ingest_row rows[] = { { .webhook_id = 1, .source = "s", .events = events } };
+    struct ingest_events events CLEANUP(ingest_events_done) =
+        packed("[{'type': 't', 'key': 'k1', 'occurred_at': 'yesterday, perhaps'}]");
+    struct ingest_row rows[] = {
+        { .webhook_id = 1, .source = "s", .events = events.list, .event_count = events.count }
+    };
     struct ingest ingest = { .rows = rows, .count = 1 };
     run(&ingest);
     assert_int_equal(ingest.outcome, ERR_INVALID);
     assert_int_equal(database_number(pg, "SELECT count(*) FROM webhook"), 0);
 
-    json_t *keyless CLEANUP(json_free) = document("[{'id': 11, 'type': 't', 'lane': 5}]");
-    rows[0].events = keyless;
-    struct loop *loop = loop_new();
-    const struct pg_settings settings = { .conninfo = database_conninfo(SCHEMA),
-                                          .application_name = "ingest store test" };
-    struct pg_async *async = pg_async_new(loop, &settings);
-    assert_int_equal(ingest_store_append(async, rows, 1, DEADLINE_MS, ended, NULL), ERR_INTERNAL);
-    pg_async_free(async);
-    loop_free(loop);
+    json_t *keyless CLEANUP(json_free) = document("[{'type': 't'}]");
+    struct ingest_events none;
+    struct buf scratch CLEANUP(buf_done);
+    buf_init(&scratch, 4096);
+    assert_int_equal(ingest_events_init(&none, keyless, &scratch, NULL), ERR_INTERNAL);
     database_drop(pg, SCHEMA);
 }
 
