@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "io/json_plain.h"
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
@@ -203,6 +204,11 @@ err_t json_parse(struct bytes text, json_t **ret_json, struct error *reterr)
     if (!text_is_utf8(text)) {
         text_add_clean(text, &clean);
         text = buf_bytes(&clean);
+    }
+    json_t *plain = json_parse_plain(text, MAX_DEPTH);
+    if (plain) {
+        *ret_json = plain;
+        return ERR_NONE;
     }
     struct rewriter w = { .text = text };
     buf_init(&w.out, text.len * 3 + 16); /* "1e999" grows by two quotes; 64 or more digits each time otherwise */
