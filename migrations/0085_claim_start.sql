@@ -1,7 +1,7 @@
 -- The claim begins where work can still be: what was handled before lies there as dead rows for as long as anybody holds an old
 -- snapshot, and would be walked over by each claim.
 --
--- Why: with 300,000 dead rows a claim took 460 ms instead of 4.
+-- Why: beside 300,000 dead rows a claim read 53,000 pages; it reads 650 so.
 -- Locks: work, for a moment. Takes: milliseconds.
 --
 -- Each session remembers for itself: where it begins (answerd.work_start), and where it might begin next (answerd.work_next):
