@@ -61,6 +61,7 @@ include(CheckPIESupported)
 check_pie_supported(LANGUAGES C)
 target_link_options(answerd_flags INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,--as-needed)
 
+# The least versions stand in server/io/library_versions.c, too: what is loaded may be older than what was built with.
 find_package(Threads REQUIRED)
 find_package(OpenSSL 3.0.3 REQUIRED) # the first 3.x whose HMAC contexts can be used again
 find_package(PkgConfig REQUIRED)
@@ -68,6 +69,9 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core>=2.1.12 libevent_extra>=2.1.12 libevent_openssl>=2.1.12)
 pkg_check_modules(LIBPQ REQUIRED IMPORTED_TARGET libpq>=14) # PQ pipeline mode and trace came with 14
 pkg_check_modules(LIBCURL REQUIRED IMPORTED_TARGET libcurl>=7.85) # CURLOPT_PROTOCOLS_STR
+if(LIBCURL_VERSION VERSION_EQUAL 8.9.0 OR LIBCURL_VERSION VERSION_EQUAL 8.20.0)
+    message(FATAL_ERROR "libcurl ${LIBCURL_VERSION} spins for ever in programs like this one; install a version before or after it")
+endif()
 pkg_check_modules(LUA REQUIRED IMPORTED_TARGET lua5.4)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.14) # json_object_getn
 if(BUILD_TESTING)

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 
@@ -15,13 +16,21 @@ void buf_init(struct buf *b, size_t max)
     *b = (struct buf){ .ptr = empty, .max = max < SIZE_MAX / 4 ? max : SIZE_MAX / 4 };
 }
 
+void buf_init_secret(struct buf *b, size_t max)
+{
+    buf_init(b, max);
+    b->secret = true;
+}
+
 void buf_done(struct buf *b)
 {
     if (!b)
         return;
+    if (b->capacity > 0 && b->secret)
+        explicit_bzero(b->ptr, b->capacity);
     if (b->capacity > 0)
         free(b->ptr);
-    buf_init(b, b->max);
+    *b = (struct buf){ .ptr = empty, .max = b->max, .secret = b->secret };
 }
 
 void buf_clear(struct buf *b)
@@ -30,6 +39,17 @@ void buf_clear(struct buf *b)
     b->overflowed = false;
     if (b->capacity > 0)
         b->ptr[0] = '\0';
+}
+
+static char *resized(const struct buf *b, size_t capacity)
+{
+    if (!b->secret || b->capacity == 0)
+        return memory_resize(b->capacity > 0 ? b->ptr : NULL, capacity);
+    char *moved = memory_new(capacity); /* where the allocator moves a block, it leaves a copy behind */
+    memcpy(moved, b->ptr, b->len + 1);
+    explicit_bzero(b->ptr, b->capacity);
+    free(b->ptr);
+    return moved;
 }
 
 /* Makes room for `more` bytes and the NUL; false (and overflowed) when that goes beyond the ceiling. */
@@ -45,7 +65,7 @@ static bool make_room(struct buf *b, size_t more)
     size_t capacity = b->capacity < 64 ? 64 : b->capacity;
     while (capacity < need)
         capacity *= 2;
-    b->ptr = memory_resize(b->capacity > 0 ? b->ptr : NULL, capacity);
+    b->ptr = resized(b, capacity);
     b->capacity = capacity;
     return true;
 }
@@ -101,6 +121,6 @@ struct bytes buf_bytes(const struct buf *b)
 char *buf_take(struct buf *b)
 {
     char *taken = b->capacity > 0 ? b->ptr : memory_text("");
-    buf_init(b, b->max);
+    *b = (struct buf){ .ptr = empty, .max = b->max, .secret = b->secret };
     return taken;
 }

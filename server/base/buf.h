@@ -15,9 +15,11 @@ struct buf {
     size_t capacity;
     size_t max;
     bool overflowed;
+    bool secret;
 };
 
 void buf_init(struct buf *b, size_t max);
+void buf_init_secret(struct buf *b, size_t max); /* nothing that it held stays in memory that it gave back */
 void buf_done(struct buf *b);  /* frees the content; `b` may be NULL or used again after buf_init */
 void buf_clear(struct buf *b); /* empties it, keeps the memory */
 void buf_add(struct buf *b, const void *ptr, size_t len);

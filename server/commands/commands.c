@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "commands/source_check.h"
+#include "io/library_versions.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -135,6 +136,9 @@ int command_main(int argc, char **argv)
     const struct command *command = command_find(name);
     if (!command)
         return unknown_command(name);
+    struct error error;
+    if (command != &command_version && library_versions_check(&error) != ERR_NONE)
+        return command_failed(command, &error);
     return finish_output(command->run(command, argc - 1, argv + 1));
 }
 

@@ -7,6 +7,7 @@
 #include "io/crypto.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,22 +63,21 @@ void config_add_problem_text(struct buf *out, const json_t *problem_object)
 
 /* --- files ------------------------------------------------------------------------------------------------------ */
 
+/* Without stdio, whose buffers keep what went through them: the file may be a secret. */
 err_t config_read_file(const char *path, size_t max, struct buf *ret_content, struct error *reterr)
 {
-    FILE *file = fopen(path, "re");
-    if (!file)
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return fail(reterr, errno == ENOENT ? ERR_NOT_FOUND : ERR_DENIED, "cannot read '%s': %s", path,
                     strerror(errno));
     char block[4096];
-    size_t length;
-    while ((length = fread(block, 1, sizeof(block), file)) > 0 && !ret_content->overflowed) {
-        buf_add(ret_content, block, length);
-        if (ret_content->len > max)
-            break;
-    }
-    bool broken = ferror(file);
-    fclose(file);
-    if (broken)
+    ssize_t length;
+    while (((length = read(fd, block, sizeof(block))) > 0 || (length < 0 && errno == EINTR)) &&
+           !ret_content->overflowed && ret_content->len <= max)
+        buf_add(ret_content, block, length > 0 ? (size_t)length : 0);
+    close(fd);
+    crypto_wipe(block, sizeof(block));
+    if (length < 0)
         return fail(reterr, ERR_INVALID, "cannot read '%s': it is no ordinary file", path);
     if (ret_content->overflowed || ret_content->len > max)
         return fail(reterr, ERR_TOO_BIG, "'%s' is larger than %zu KiB", path, max / 1024);
@@ -115,7 +115,7 @@ int loading_line_of_key(const struct loading *loading, const char *key, int from
 int config_line_of_key(const char *path, const char *key, int from_line)
 {
     struct buf text;
-    buf_init(&text, VM_MAX_SOURCE_BYTES + 1);
+    buf_init_secret(&text, VM_MAX_SOURCE_BYTES + 1);
     int line = from_line;
     if (config_read_file(path, VM_MAX_SOURCE_BYTES, &text, NULL) == ERR_NONE)
         line = line_of_key(buf_bytes(&text), key, from_line);
@@ -305,7 +305,7 @@ static err_t join_problems(const json_t *problems, struct error *reterr)
 err_t config_read(const char *path, bool dev, json_t *problems, struct config **ret_config, struct error *reterr)
 {
     struct loading loading = { .problems = problems };
-    buf_init(&loading.text, VM_MAX_SOURCE_BYTES + 1);
+    buf_init_secret(&loading.text, VM_MAX_SOURCE_BYTES + 1);
     err_t err = find_file(path, &loading.path, reterr);
     if (err == ERR_NONE)
         err = config_read_file(loading.path, VM_MAX_SOURCE_BYTES, &loading.text, reterr);
@@ -340,31 +340,14 @@ err_t config_load(const char *path, bool dev, struct config **ret_config, struct
     return err;
 }
 
-/* What was a secret must not be found in memory that somebody gets later, or in a core file. */
-static void wipe_texts(const json_t *value)
-{
-    const char *key;
-    const json_t *member;
-    size_t index;
-    if (json_is_string(value))
-        crypto_wipe((char *)(uintptr_t)json_string_value(value), json_string_length(value));
-    json_array_foreach (value, index, member) {
-        wipe_texts(member);
-    }
-    json_object_foreach ((json_t *)(uintptr_t)value, key, member) {
-        wipe_texts(member);
-    }
-}
-
 void config_free(struct config *config)
 {
     if (!config)
         return;
     for (size_t i = 0; i < config->source_count; i++) {
-        wipe_texts(config->sources[i].settings);
         free(config->sources[i].name);
         free(config->sources[i].kind);
-        json_decref(config->sources[i].settings);
+        json_wipe(config->sources[i].settings);
     }
     free(config->sources);
     free(config->http.proxies.list);

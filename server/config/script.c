@@ -54,7 +54,7 @@ static int script_file(lua_State *L)
     snprintf(path, sizeof(path), "%s%s", name[0] == '/' ? "" : loading->directory, name);
     struct buf content;
     struct error e;
-    buf_init(&content, MAX_FILE_BYTES + 1);
+    buf_init_secret(&content, MAX_FILE_BYTES + 1);
     err_t err = config_read_file(path, MAX_FILE_BYTES, &content, &e);
     while (content.len > 0 && (content.ptr[content.len - 1] == '\n' || content.ptr[content.len - 1] == '\r'))
         content.len--;
@@ -68,7 +68,6 @@ static int script_file(lua_State *L)
     char text[MAX_FILE_BYTES];
     size_t length = content.len;
     memcpy(text, content.ptr, length);
-    crypto_wipe(content.ptr, content.len);
     buf_done(&content);
     lua_pushlstring(L, text, length);
     crypto_wipe(text, length);
@@ -141,7 +140,7 @@ static int script_section(lua_State *L)
     } else {
         set_members(loading, section, NULL, object, line);
     }
-    json_decref(object);
+    json_wipe(object);
     return 0;
 }
 
@@ -185,11 +184,12 @@ static int script_source_settings(lua_State *L)
         config->sources[config->source_count++] = (struct source_config){
             .name = memory_text(name),
             .kind = memory_text(json_str(object, "kind")),
-            .settings = json_incref(object),
+            .settings = object,
             .line = line,
         };
+        object = NULL;
     }
-    json_decref(object);
+    json_wipe(object);
     return 0;
 }
 

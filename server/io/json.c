@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/text.h"
@@ -228,6 +229,27 @@ err_t json_parse(struct bytes text, json_t **ret_json, struct error *reterr)
     if (result == ERR_NONE)
         *ret_json = json;
     return result;
+}
+
+static void wipe_texts(json_t *value)
+{
+    const char *key;
+    json_t *member;
+    size_t index;
+    if (json_is_string(value))
+        explicit_bzero((char *)(uintptr_t)json_string_value(value), json_string_length(value));
+    json_array_foreach (value, index, member) {
+        wipe_texts(member);
+    }
+    json_object_foreach (value, key, member) {
+        wipe_texts(member);
+    }
+}
+
+void json_wipe(json_t *json)
+{
+    wipe_texts(json);
+    json_decref(json);
 }
 
 void json_free(json_t **json)

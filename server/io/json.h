@@ -20,6 +20,10 @@ err_t json_parse(struct bytes text, json_t **ret_json, struct error *reterr) MUS
 
 void json_free(json_t **json); /* for CLEANUP */
 
+/* Gives the reference up, after all its texts were wiped: what was a secret must not be found in memory that somebody
+ * gets later, or in a core file. Whoever holds another reference sees them wiped as well. NULL is fine. */
+void json_wipe(json_t *json);
+
 /* Compact text, keys in insertion order. json_text is the caller's to free(). */
 void json_add(struct buf *out, const json_t *json);
 void json_add_text(struct buf *out, struct bytes text); /* one JSON string; cleaned to valid text first */

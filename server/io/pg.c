@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/heartbeat.h"
 #include "base/macros.h"
@@ -180,10 +181,56 @@ static err_t set_up_session(PGconn *connection, const struct pg_settings *settin
     return ERR_NONE;
 }
 
+/* As libpq takes it: anything else is the name of a database. */
+static bool is_connection_string(const char *conninfo)
+{
+    return strchr(conninfo, '=') || bytes_start_with(bytes_of(conninfo), BYTES_LITERAL("postgresql://")) ||
+           bytes_start_with(bytes_of(conninfo), BYTES_LITERAL("postgres://"));
+}
+
+/* A password whose '@' or '/' was not escaped ends up in the host or the port, which messages show. */
+static bool option_is_plausible(const PQconninfoOption *option)
+{
+    if (strcmp(option->keyword, "host") == 0)
+        return !strchr(option->val, '@');
+    if (strcmp(option->keyword, "port") == 0)
+        return strspn(option->val, "0123456789,") == strlen(option->val);
+    return true;
+}
+
+/* libpq's own words on what it cannot read quote it, the password as well: so it is read here before. */
+static err_t check_conninfo(const char *conninfo, struct error *reterr)
+{
+    char *problem = NULL;
+    PQconninfoOption *options = PQconninfoParse(conninfo, &problem);
+    bool readable = options != NULL;
+    for (PQconninfoOption *option = options; option && option->keyword; option++) {
+        if (!option->val)
+            continue;
+        readable = readable && option_is_plausible(option);
+        explicit_bzero(option->val, strlen(option->val));
+    }
+    PQconninfoFree(options);
+    if (problem)
+        explicit_bzero(problem, strlen(problem));
+    PQfreemem(problem);
+    if (readable)
+        return ERR_NONE;
+    return fail(reterr, ERR_INVALID,
+                "the address of the database cannot be read; it is not shown, for it may hold a password\n"
+                "HINT: write postgresql://user:password@host/name with %%40 for '@' and %%2F for '/' in the password, or "
+                "host=… dbname=… password='…' with single quotes around spaces");
+}
+
 err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, struct error *reterr)
 {
     bool has_conninfo = settings->conninfo && settings->conninfo[0] != '\0';
     const char *name = settings->application_name ? settings->application_name : "answerd";
+    if (has_conninfo && is_connection_string(settings->conninfo)) {
+        err_t err = check_conninfo(settings->conninfo, reterr);
+        if (err != ERR_NONE)
+            return err;
+    }
     /* A later keyword wins, and `dbname` is expanded where it stands: what comes before it is our default, what comes
      * after it is our demand. A peer that vanished is noticed within ten seconds though nothing is asked of it;
      * `connect_timeout` is the time that each of several hosts may take. */

@@ -203,7 +203,7 @@ static err_t take_text(struct taker *t, const char *ptr, size_t length, const st
         return refuse(t, ERR_TOO_BIG, place, problem);
     }
     t->bytes_left -= length;
-    buf_init(clean, length * 3 + 1);
+    buf_init_secret(clean, length * 3 + 1); /* settings come this way, too */
     text_add_clean((struct bytes){ ptr, length }, clean);
     return ERR_NONE;
 }

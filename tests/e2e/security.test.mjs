@@ -8,6 +8,8 @@ import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
 import { stripe, support, telegram, whatsapp } from './support/providers.mjs'
 import { program, secrets, System, until } from './support/system.mjs'
 
@@ -158,42 +160,62 @@ test('no secret is in a log, in the metrics, in an answer or in a table', async 
   }
 })
 
-test('ten forgeries for each genuine webhook: all genuine ones are taken, at once, and the forged leave nothing', async () => {
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]
+
+// Sides alternate in short blocks, so that whatever else this machine does meets both; the median of the blocks counts.
+test('ten forgeries for each genuine webhook: all genuine ones are taken, hardly later, and the forged leave nothing', async () => {
+  const blocks = 7
+  const perBlock = 50
+  const genuineRate = 50
   const system = await System.start({ rules: null, threads: 1 })
+  const forgedBody = JSON.stringify({ object: 'whatsapp_business_account', entry: [], padding: 'x'.repeat(4000) })
+  const forgedSignature = 'sha256=' + createHmac('sha256', 'not the secret').update(forgedBody).digest('hex')
+  const flood = new Worker(new URL('./support/flood.mjs', import.meta.url), { workerData: {
+    url: `${system.url}/webhooks/whatsapp`, body: forgedBody, rate: 10 * genuineRate,
+    headers: { 'content-type': 'application/json', 'x-hub-signature-256': forgedSignature },
+  } })
   try {
-    const times = []
-    let refused = 0
-    const post = async (body, signature) => {
+    let number = 0
+    const postGenuine = async () => {
+      const { body, headers } = whatsapp.message('1555930' + String(number++).padStart(4, '0'), 'genuine ' + randomUUID())
       const began = performance.now()
-      const answer = await fetch(`${system.url}/webhooks/whatsapp`, { method: 'POST', body, headers: { 'content-type': 'application/json', 'x-hub-signature-256': signature } })
+      const answer = await fetch(`${system.url}/webhooks/whatsapp`, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } })
       await answer.arrayBuffer()
-      return [answer.status, performance.now() - began]
+      assert.equal(answer.status, 200)
+      return performance.now() - began
     }
-    const rounds = 30
-    const forgedBody = JSON.stringify({ object: 'whatsapp_business_account', entry: [], padding: 'x'.repeat(4000) })
-    const forgedSignature = 'sha256=' + createHmac('sha256', 'not the secret').update(forgedBody).digest('hex')
-    const flood = async () => {
-      const [status] = await post(forgedBody, forgedSignature)
-      assert.equal(status, 401)
-      refused++
+    // At a steady rate, whether or not the ones before were answered.
+    const p99OfBlock = async () => {
+      const times = []
+      for (let i = 0; i < perBlock; i++) {
+        times.push(postGenuine())
+        await sleep(1000 / genuineRate)
+      }
+      return (await Promise.all(times)).sort((a, b) => a - b)[Math.floor(perBlock * 0.99) - 1]
     }
-    for (let i = 0; i < rounds; i++) {
-      const { body, headers } = whatsapp.message('1555930' + String(i).padStart(4, '0'), 'genuine ' + randomUUID())
-      const forgeries = Array.from({ length: 10 }, flood)
-      const [status, time] = await post(body, headers['x-hub-signature-256'])
-      assert.equal(status, 200)
-      times.push(time)
-      await Promise.all(forgeries)
+    const quiet = []
+    const flooded = []
+    let refused = 0
+    await p99OfBlock()
+    for (let i = 0; i < blocks; i++) {
+      quiet.push(await p99OfBlock())
+      flood.postMessage('start')
+      flooded.push(await p99OfBlock())
+      flood.postMessage('stop')
+      const [{ answers }] = await once(flood, 'message')
+      assert.deepEqual(Object.keys(answers), ['401'], JSON.stringify(answers))
+      refused += answers[401]
     }
-    times.sort((a, b) => a - b)
-    // Under sanitizers on a busy machine; without the flood the same takes about 10 ms.
-    assert.ok(times[Math.floor(times.length * 0.9)] < 2000, `p90 ${times[Math.floor(times.length * 0.9)]} ms`)
-    assert.equal(refused, rounds * 10)
-    assert.equal(await system.value('SELECT count(*)::int FROM webhook'), rounds)
-    await until('the count of rejects', async () => (await system.value(`SELECT sum(count)::int FROM webhook_reject WHERE source = 'whatsapp'`)) === rounds * 10)
+    const [before, under] = [median(quiet), median(flooded)]
+    console.log(`p99 of genuine webhooks: ${before.toFixed(1)} ms, under ${(refused / blocks / perBlock).toFixed(1)} forgeries for each: ${under.toFixed(1)} ms`)
+    assert.ok(refused >= 8 * blocks * perBlock, `${refused} forgeries were sent`)
+    assert.ok(under < 5 * Math.max(before, 5), `p99 ${under} ms under the flood, ${before} ms without: ${flooded} against ${quiet}`)
+    assert.equal(await system.value('SELECT count(*)::int FROM webhook'), number)
+    await until('the count of rejects', async () => (await system.value(`SELECT sum(count)::int FROM webhook_reject WHERE source = 'whatsapp'`)) === refused)
     const logged = system.nodes[0].log.split('\n').filter((line) => line.includes('webhook refused')).length
-    assert.ok(logged < 20, `${logged} lines of the log for ${refused} forgeries`)
+    assert.ok(logged < 40, `${logged} lines of the log for ${refused} forgeries`)
   } finally {
+    await flood.terminate()
     await system.stop()
   }
 })
