@@ -5,9 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/block_cache.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/json_plain.h"
+
+void json_keep_blocks(void)
+{
+    json_set_alloc_funcs(block_new, block_free);
+}
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 

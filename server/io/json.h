@@ -13,6 +13,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 
+/* From now on values are made of blocks that threads keep at hand (base/block_cache.h). Once, before threads begin. */
+void json_keep_blocks(void);
+
 /* Parses one document. Refuses what PostgreSQL's jsonb would refuse later or differently: more than 64 levels,
  * duplicate keys keep the last, numbers outside of double become text, "\u0000" and lone surrogates become U+FFFD.
  * Integers beyond 64 bits become text too. New reference in `*ret_json`. */

@@ -1,5 +1,6 @@
 #include "io/vm.h"
 
+#include "base/block_cache.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -69,7 +70,7 @@ static void *allocate(void *arg, void *ptr, size_t old_size, size_t size)
         vm->memory_bytes -= old;
         if (vm->wipes)
             crypto_wipe(ptr, old);
-        free(ptr);
+        block_free(ptr);
         return NULL;
     }
     if (size > old) {
@@ -85,12 +86,14 @@ static void *allocate(void *arg, void *ptr, size_t old_size, size_t size)
         }
     }
     vm->memory_bytes = vm->memory_bytes - old + size;
-    if (!vm->wipes || !ptr)
+    if (!ptr)
+        return block_new(size);
+    if (!vm->wipes)
         return memory_resize(ptr, size);
-    void *moved = memory_new(size);
+    void *moved = block_new(size);
     memcpy(moved, ptr, old < size ? old : size);
     crypto_wipe(ptr, old);
-    free(ptr);
+    block_free(ptr);
     return moved;
 }
 
