@@ -3,10 +3,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync, openSync, closeSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
+import { freePort } from '../e2e/support/ports.mjs'
 
 pg.types.setTypeParser(20, Number) // counts are far below 2^53
 
@@ -37,14 +37,7 @@ export async function until(what, condition, patience = 60000) {
   }
 }
 
-export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
-}
+export { freePort }
 
 // --- programs ---------------------------------------------------------------------------------------------------------
 

@@ -1,16 +1,16 @@
 // One answerd with its own database and simulated providers, for one test file.
 //
 // The program is $ANSWERD (default build/dev/answerd), PostgreSQL is the cluster that PGHOST names (scripts/test starts
-// one). Everything listens on 127.0.0.1 on ports that were free a moment ago. Nothing here sleeps: conditions are awaited.
+// one). Everything listens on 127.0.0.1 on ports of its own. Nothing here sleeps: conditions are awaited.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync, cpSync, mkdirSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
+import { freePort } from './ports.mjs'
 
 export const project = resolve(dirname(fileURLToPath(import.meta.url)), '../../..')
 export const program = process.env.ANSWERD ?? join(project, 'build/dev/answerd')
@@ -26,15 +26,7 @@ export const secrets = {
   SUPPORT_SIGNING_SECRET: 'whsec_' + Buffer.from('a support tool signing secret').toString('base64'),
 }
 
-export async function freePort() {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
-}
+export { freePort }
 
 // Resolves with the first truthy value of `condition`, or throws after `patience` ms naming what was awaited.
 export async function until(what, condition, patience = 20000) {
