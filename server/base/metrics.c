@@ -23,12 +23,14 @@ struct metric {
     _Atomic uint64_t count;
     _Atomic uint64_t buckets[ARRAY_LEN(bounds)]; /* not cumulative; printing adds up */
     struct metric *next;                         /* in the order of names, so that printing keeps families together */
+    struct metric *next_in_bucket;               /* of `by_key` */
 };
 
 #define MAX_SERIES 4096
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct metric *first;
+static struct metric *by_key[1024]; /* labels are looked up at every call of a rule */
 static size_t series_count;
 
 static int compare_key(const struct metric *m, const char *name, const char *labels)
@@ -37,33 +39,57 @@ static int compare_key(const struct metric *m, const char *name, const char *lab
     return order != 0 ? order : strcmp(m->labels, labels);
 }
 
+/* FNV-1a. */
+static struct metric **bucket_of(const char *name, const char *labels)
+{
+    uint32_t hash = 2166136261u;
+    for (const char *text = name; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 16777619u;
+    for (const char *text = labels; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 16777619u;
+    return &by_key[hash % ARRAY_LEN(by_key)];
+}
+
+static struct metric *find(const char *name, const char *labels)
+{
+    struct metric *m = *bucket_of(name, labels);
+    while (m && compare_key(m, name, labels) != 0)
+        m = m->next_in_bucket;
+    return m;
+}
+
+static struct metric *make(enum metric_type type, const char *name, const char *help, const char *labels)
+{
+    struct metric *made = memory_new(sizeof(*made));
+    made->type = type;
+    made->name = memory_text(name);
+    made->help = memory_text(help ? help : "");
+    made->labels = memory_text(labels);
+    struct metric **at = &first;
+    while (*at && compare_key(*at, name, labels) < 0)
+        at = &(*at)->next;
+    made->next = *at;
+    *at = made;
+    struct metric **bucket = bucket_of(name, labels);
+    made->next_in_bucket = *bucket;
+    *bucket = made;
+    series_count++;
+    return made;
+}
+
 static struct metric *find_or_make(enum metric_type type, const char *name, const char *help, const char *labels)
 {
     if (!labels)
         labels = "";
     pthread_mutex_lock(&lock);
+    struct metric *found = find(name, labels);
     /* Labels can come from outside; what they name must not become memory without end. */
-    if (series_count >= MAX_SERIES && labels[0] != '\0') {
-        bool known = false;
-        for (struct metric *m = first; m && !known; m = m->next)
-            known = compare_key(m, name, labels) == 0;
-        if (!known)
-            labels = "overflow=\"true\"";
+    if (!found && series_count >= MAX_SERIES && labels[0] != '\0') {
+        labels = "overflow=\"true\"";
+        found = find(name, labels);
     }
-    struct metric **at = &first;
-    while (*at && compare_key(*at, name, labels) < 0)
-        at = &(*at)->next;
-    struct metric *found = *at;
-    if (!found || compare_key(found, name, labels) != 0) {
-        found = memory_new(sizeof(*found));
-        found->type = type;
-        found->name = memory_text(name);
-        found->help = memory_text(help ? help : "");
-        found->labels = memory_text(labels);
-        found->next = *at;
-        *at = found;
-        series_count++;
-    }
+    if (!found)
+        found = make(type, name, help, labels);
     pthread_mutex_unlock(&lock);
     return found;
 }

@@ -28,6 +28,31 @@ static double number_of(const json_t *settings, const char *name, double otherwi
     return text_to_i64(bytes_of(json_string_value(value)), &number) ? (double)number : otherwise;
 }
 
+static void add_secret(struct webhook_source *source, const json_t *secret)
+{
+    const char *text = json_string_value(secret);
+    if (!text || text[0] == '\0')
+        return;
+    source->secrets = memory_resize(source->secrets, (source->secret_count + 1) * sizeof(*source->secrets));
+    source->secrets[source->secret_count++] = text;
+}
+
+/* Gathered once: they are looked for in each header of each request. */
+static void gather_secrets(struct webhook_source *source)
+{
+    for (const struct channel_setting *s = source->kind->settings; s && s->name; s++) {
+        if (s->type != SETTING_SECRET && s->type != SETTING_SECRETS)
+            continue;
+        const json_t *given = json_object_get(source->settings, s->name);
+        size_t index;
+        const json_t *one;
+        add_secret(source, given);
+        json_array_foreach (given, index, one) {
+            add_secret(source, one);
+        }
+    }
+}
+
 void webhook_sources_init(struct webhook_sources *sources, const struct config *config)
 {
     sources->list = memory_new(config->source_count * sizeof(*sources->list));
@@ -50,6 +75,7 @@ void webhook_sources_init(struct webhook_sources *sources, const struct config *
         source->name = given->name;
         source->kind = kind;
         source->settings = given->settings;
+        gather_secrets(source);
         source->url = buf_take(&url);
         source->unverified = config->dev && json_bool(given->settings, "unverified", false);
         source->accepted = counter_of(given->name, "accepted");
@@ -68,6 +94,7 @@ void webhook_sources_init(struct webhook_sources *sources, const struct config *
 void webhook_sources_done(struct webhook_sources *sources)
 {
     for (size_t i = 0; i < sources->count; i++) {
+        free(sources->list[i].secrets);
         free(sources->list[i].url);
         free(sources->list[i].rate);
     }
@@ -100,27 +127,11 @@ static bool is_secret_name(const char *name)
     return false;
 }
 
-static bool holds_text(const char *value, const json_t *secret)
-{
-    const char *text = json_string_value(secret);
-    return text && text[0] != '\0' && strstr(value, text);
-}
-
 static bool holds_secret(const struct webhook_source *source, const char *value)
 {
-    for (const struct channel_setting *s = source->kind->settings; s && s->name; s++) {
-        if (s->type != SETTING_SECRET && s->type != SETTING_SECRETS)
-            continue;
-        const json_t *given = json_object_get(source->settings, s->name);
-        size_t index;
-        const json_t *one;
-        if (holds_text(value, given))
+    for (size_t i = 0; i < source->secret_count; i++)
+        if (strstr(value, source->secrets[i]))
             return true;
-        json_array_foreach (given, index, one) {
-            if (holds_text(value, one))
-                return true;
-        }
-    }
     return false;
 }
 
