@@ -138,6 +138,7 @@ for (const actor of actors) {
       }
     }
     t.diagnostic(`${kills} kills, ${unknown} messages called unknown`)
-    assert.ok(kills > 0 || part > wanted)
+    // Of a small part every moment may be an idle poll that did not come this time.
+    assert.ok(kills > 0 || parts > 1)
   })
 }
