@@ -1,6 +1,5 @@
 #include "io/vm.h"
 
-#include "base/block_cache.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -70,7 +69,7 @@ static void *allocate(void *arg, void *ptr, size_t old_size, size_t size)
         vm->memory_bytes -= old;
         if (vm->wipes)
             crypto_wipe(ptr, old);
-        block_free(ptr);
+        free(ptr);
         return NULL;
     }
     if (size > old) {
@@ -86,14 +85,12 @@ static void *allocate(void *arg, void *ptr, size_t old_size, size_t size)
         }
     }
     vm->memory_bytes = vm->memory_bytes - old + size;
-    if (!ptr)
-        return block_new(size);
-    if (!vm->wipes)
+    if (!ptr || !vm->wipes)
         return memory_resize(ptr, size);
-    void *moved = block_new(size);
+    void *moved = memory_resize(NULL, size);
     memcpy(moved, ptr, old < size ? old : size);
     crypto_wipe(ptr, old);
-    block_free(ptr);
+    free(ptr);
     return moved;
 }
 
