@@ -1,6 +1,7 @@
 #include "io/vm.h"
 
 #include "base/buf.h"
+#include "base/heartbeat.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -17,6 +18,7 @@
 #define CLOCK_EVERY_BYTES ((size_t)256 * 1024)
 #define CLOCK_EVERY_UNITS 20000
 #define MEASURE_AFTER_US 1000
+#define BEAT_EVERY_US 100000
 /* Each refused allocation makes Lua collect all garbage first; that is slow, so a script may cause only a few. */
 #define MAX_DENIALS 32
 
@@ -36,6 +38,11 @@ static bool over_deadline(struct vm *vm)
         if (now_us - vm->began_us < MEASURE_AFTER_US)
             return false;
         vm->thread_began_us = clock_thread_us();
+        vm->beat_us = vm->began_us;
+    }
+    if (now_us - vm->beat_us > BEAT_EVERY_US) {
+        vm->beat_us = now_us;
+        heartbeat_beat(); /* it goes on, and is bounded, however little of a processor it gets */
     }
     if (now_us <= vm->deadline_us)
         return false;
