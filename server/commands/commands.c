@@ -17,6 +17,7 @@ const struct command *const commands[] = {
     &command_health,
     &command_simulate,
     /* rules */
+    &command_init,
     &command_check,
     &command_test,
     &command_backtest,
