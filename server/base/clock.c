@@ -1,6 +1,6 @@
 #include "base/clock.h"
 
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static _Thread_local msec_t frozen;
@@ -62,39 +62,60 @@ static int days_in_month(int64_t year, int month)
 /* The years that four digits can hold. */
 #define MSEC_OF_YEAR_1 (-62135596800000LL)
 #define MSEC_OF_YEAR_10000 253402300800000LL
+#define MSEC_OF_DAY 86400000
 
-static void put_digits(char *target, int count, int number)
+/* The date of a day since 1970-01-01: the other way round. */
+static void date_from_days(int64_t days, int *ret_year, int *ret_month, int *ret_day)
 {
-    for (int i = count - 1; i >= 0; i--) {
-        target[i] = (char)('0' + number % 10);
-        number /= 10;
-    }
+    int64_t shifted = days + 719468; /* not negative from year 1 on */
+    int64_t era = shifted / 146097;
+    int day_of_era = (int)(shifted - era * 146097);
+    int year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int month_from_march = (5 * day_of_year + 2) / 153;
+    *ret_day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    *ret_month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
+    *ret_year = year_of_era + (int)era * 400 + (*ret_month <= 2);
 }
 
-void clock_add_iso(struct buf *out, msec_t at)
+static void put_two(char *target, int number)
+{
+    target[0] = (char)('0' + number / 10);
+    target[1] = (char)('0' + number % 10);
+}
+
+void clock_iso(msec_t at, char ret_text[CLOCK_ISO_BYTES])
 {
     if (at < MSEC_OF_YEAR_1)
         at = MSEC_OF_YEAR_1;
     if (at >= MSEC_OF_YEAR_10000)
         at = MSEC_OF_YEAR_10000 - 1;
-    msec_t in_second = at % 1000;
-    time_t seconds = (time_t)(at / 1000);
-    if (in_second < 0) {
-        in_second += 1000;
-        seconds--;
+    int64_t days = at / MSEC_OF_DAY;
+    int in_day = (int)(at - days * MSEC_OF_DAY);
+    if (in_day < 0) {
+        in_day += MSEC_OF_DAY;
+        days--;
     }
-    struct tm utc;
-    gmtime_r(&seconds, &utc);
+    int year, month, day;
+    date_from_days(days, &year, &month, &day);
     /* Without a format string, because every row of every event has times. */
-    char text[] = "0000-00-00T00:00:00.000Z";
-    put_digits(text, 4, utc.tm_year + 1900);
-    put_digits(text + 5, 2, utc.tm_mon + 1);
-    put_digits(text + 8, 2, utc.tm_mday);
-    put_digits(text + 11, 2, utc.tm_hour);
-    put_digits(text + 14, 2, utc.tm_min);
-    put_digits(text + 17, 2, utc.tm_sec);
-    put_digits(text + 20, 3, (int)in_second);
-    buf_add(out, text, sizeof(text) - 1);
+    memcpy(ret_text, "0000-00-00T00:00:00.000Z", CLOCK_ISO_BYTES);
+    put_two(ret_text, year / 100);
+    put_two(ret_text + 2, year % 100);
+    put_two(ret_text + 5, month);
+    put_two(ret_text + 8, day);
+    put_two(ret_text + 11, in_day / 3600000);
+    put_two(ret_text + 14, in_day / 60000 % 60);
+    put_two(ret_text + 17, in_day / 1000 % 60);
+    put_two(ret_text + 20, in_day % 1000 / 10);
+    ret_text[22] = (char)('0' + in_day % 10);
+}
+
+void clock_add_iso(struct buf *out, msec_t at)
+{
+    char text[CLOCK_ISO_BYTES];
+    clock_iso(at, text);
+    buf_add(out, text, CLOCK_ISO_BYTES - 1);
 }
 
 /* Reads exactly `count` digits at the front of `*rest`. */
@@ -145,8 +166,36 @@ static bool take_offset(struct bytes *rest, int *ret_minutes)
     return rest->len == 0;
 }
 
+/* The value of the two digits there, or more than any that may be when they are none. */
+static int two_digits(const char *at)
+{
+    unsigned tens = (unsigned)(at[0] - '0'), ones = (unsigned)(at[1] - '0');
+    return tens > 9 || ones > 9 ? 1000000 : (int)(tens * 10 + ones);
+}
+
+/* What clock_iso() writes is read most of all. False when it is something else, or no such time. */
+static bool parse_own(struct bytes text, msec_t *ret_at)
+{
+    const char *at = text.ptr;
+    if (text.len != CLOCK_ISO_BYTES - 1 || at[4] != '-' || at[7] != '-' || at[10] != 'T' || at[13] != ':' ||
+        at[16] != ':' || at[19] != '.' || at[23] != 'Z')
+        return false;
+    int year = two_digits(at) * 100 + two_digits(at + 2), month = two_digits(at + 5), day = two_digits(at + 8);
+    int hour = two_digits(at + 11), minute = two_digits(at + 14), second = two_digits(at + 17);
+    int hundredths = two_digits(at + 20);
+    unsigned last = (unsigned)(at[22] - '0');
+    if (year < 1 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 28 || hour > 23 || minute > 59 ||
+        second > 59 || hundredths > 99 || last > 9)
+        return false;
+    *ret_at = days_from_date(year, month, day) * MSEC_OF_DAY +
+              ((hour * 60 + minute) * 60 + second) * 1000LL + hundredths * 10 + (int)last;
+    return true;
+}
+
 bool clock_parse_iso(struct bytes text, msec_t *ret_at)
 {
+    if (parse_own(text, ret_at))
+        return true;
     struct bytes rest = text;
     int year, month, day, hour, minute, second;
     if (!take_number(&rest, 4, &year) || !take_char(&rest, '-') || !take_number(&rest, 2, &month) ||

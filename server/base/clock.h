@@ -19,6 +19,8 @@ void clock_set(msec_t now);
 
 /* "2026-11-23T08:00:00.123Z". `clock_parse` also takes offsets, a space for the T and up to 9 fraction digits,
  * which is how PostgreSQL and the providers print times. */
+#define CLOCK_ISO_BYTES 25 /* with the NUL */
+void clock_iso(msec_t at, char ret_text[CLOCK_ISO_BYTES]);
 void clock_add_iso(struct buf *out, msec_t at);
 bool clock_parse_iso(struct bytes text, msec_t *ret_at);
 

@@ -1,6 +1,9 @@
 /* The encodings of base/text.h: hexadecimal, base64, percent, UTF-8. */
 #include "base/text.h"
 
+#include <stdint.h>
+#include <string.h>
+
 #include "base/macros.h"
 
 /* On failure the buffer is cut back to what it was. */
@@ -173,14 +176,27 @@ static size_t utf8_sequence(struct bytes text, size_t *ret_bad)
     return length;
 }
 
+/* How many of the bytes from `at` on are ASCII for sure: most text is, and is looked at by the word. */
+static size_t ascii_words(struct bytes text, size_t at)
+{
+    size_t from = at;
+    for (uint64_t word; text.len - at >= sizeof(word); at += sizeof(word)) {
+        memcpy(&word, text.ptr + at, sizeof(word));
+        if (word & 0x8080808080808080u)
+            break;
+    }
+    return at - from;
+}
+
 bool text_is_utf8(struct bytes text)
 {
     size_t at = 0;
     while (at < text.len) {
-        if ((unsigned char)text.ptr[at] < 0x80) { /* most text is ASCII */
-            at++;
-            continue;
+        at += ascii_words(text, at);
+        for (; at < text.len && (unsigned char)text.ptr[at] < 0x80; at++) {
         }
+        if (at == text.len)
+            break;
         size_t bad;
         size_t length = utf8_sequence((struct bytes){ text.ptr + at, text.len - at }, &bad);
         if (length == 0)

@@ -5,18 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/block_cache.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/json_plain.h"
 
-static void *allocate(size_t size)
+void json_keep_blocks(void)
 {
-    return memory_resize(NULL, size);
-}
-
-void json_set_memory(void)
-{
-    json_set_alloc_funcs(allocate, free);
+    json_set_alloc_funcs(block_new, block_free);
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
@@ -284,20 +280,8 @@ json_t *json_at(const json_t *json, const char *path)
     return (json_t *)(uintptr_t)json;
 }
 
-const char *json_str(const json_t *object, const char *key)
+int64_t json_int_of(const json_t *value, int64_t fallback)
 {
-    return json_string_value(json_object_get(object, key));
-}
-
-const char *json_str_or(const json_t *object, const char *key, const char *fallback)
-{
-    const char *text = json_str(object, key);
-    return text ? text : fallback;
-}
-
-int64_t json_int(const json_t *object, const char *key, int64_t fallback)
-{
-    const json_t *value = json_object_get(object, key);
     int64_t number;
     if (json_is_integer(value))
         return json_integer_value(value);
@@ -309,31 +293,6 @@ int64_t json_int(const json_t *object, const char *key, int64_t fallback)
         json_real_value(value) == floor(json_real_value(value)))
         return (int64_t)json_real_value(value);
     return fallback;
-}
-
-bool json_bool(const json_t *object, const char *key, bool fallback)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_boolean(value) ? json_is_true(value) : fallback;
-}
-
-json_t *json_array_at(const json_t *object, const char *key)
-{
-    json_t *value = json_object_get(object, key);
-    return json_is_array(value) ? value : NULL;
-}
-
-json_t *json_object_at(const json_t *object, const char *key)
-{
-    json_t *value = json_object_get(object, key);
-    return json_is_object(value) ? value : NULL;
-}
-
-msec_t json_time(const json_t *object, const char *key, msec_t fallback)
-{
-    const char *text = json_str(object, key);
-    msec_t at;
-    return text && clock_parse_iso(bytes_of(text), &at) ? at : fallback;
 }
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
@@ -492,29 +451,29 @@ char *json_dump(const json_t *json)
     return buf_take(&out);
 }
 
-void json_put(json_t *object, const char *key, json_t *value)
+void json_put_literal(json_t *object, const char *key, size_t length, json_t *value)
 {
     if (!value)
         return;
-    if (json_object_set_new(object, key, value) == 0)
-        return;
-    /* The key is not UTF-8, or there is no memory, or `object` is no object; the value is gone already. */
-    assert(json_is_object(object) && !text_is_utf8(bytes_of(key)));
+    int failure = json_object_setn_new_nocheck(object, key, length, value);
+    assert(failure == 0); /* else there is no memory, or `object` is no object */
+    (void)failure;
 }
 
-void json_put_str(json_t *object, const char *key, const char *text)
+void json_put_checked(json_t *object, const char *key, json_t *value)
 {
-    if (text)
-        json_put_bytes(object, key, bytes_of(text));
+    if (value && text_is_utf8(bytes_of(key)))
+        json_put_literal(object, key, strlen(key), value);
+    else
+        json_decref(value);
 }
 
-void json_put_bytes(json_t *object, const char *key, struct bytes text)
+json_t *json_text(struct bytes text)
 {
     if (!text.ptr)
-        return;
-    bool clean = text_is_utf8(text) && !(text.len > 0 && memchr(text.ptr, '\0', text.len));
+        return NULL;
     json_t *value;
-    if (clean) {
+    if (text_is_utf8(text) && !memchr(text.ptr, '\0', text.len)) {
         value = json_stringn_nocheck(text.ptr, text.len);
     } else {
         struct buf cleaned CLEANUP(buf_done);
@@ -523,25 +482,14 @@ void json_put_bytes(json_t *object, const char *key, struct bytes text)
         value = json_stringn_nocheck(cleaned.ptr, cleaned.len);
     }
     assert(value);
-    json_put(object, key, value);
+    return value;
 }
 
-void json_put_int(json_t *object, const char *key, int64_t value)
-{
-    json_put(object, key, json_integer(value));
-}
-
-void json_put_bool(json_t *object, const char *key, bool value)
-{
-    json_put(object, key, json_boolean(value));
-}
-
-void json_put_time(json_t *object, const char *key, msec_t at)
+json_t *json_iso_time(msec_t at)
 {
     if (at == 0)
-        return;
-    struct buf text CLEANUP(buf_done);
-    buf_init(&text, 64);
-    clock_add_iso(&text, at);
-    json_put_bytes(object, key, buf_bytes(&text));
+        return NULL;
+    char text[CLOCK_ISO_BYTES];
+    clock_iso(at, text);
+    return json_stringn_nocheck(text, CLOCK_ISO_BYTES - 1);
 }

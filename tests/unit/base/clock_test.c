@@ -1,5 +1,9 @@
 #include "base/clock.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
 #include "support.h"
 
 #include "base/macros.h"
@@ -57,6 +61,15 @@ static void test_refuses_everything_else(void **state)
         "infinity",
         "2026-01-01T00:00Z",
         " 2026-01-01T00:00:00Z",
+        "0000-01-01T00:00:00.000Z",
+        "2026-13-01T00:00:00.000Z",
+        "2026-02-29T00:00:00.000Z",
+        "2026-01-01T24:00:00.000Z",
+        "2026-01-01T00:60:00.000Z",
+        "2026-01-01T00:00:61.000Z",
+        "2026-01-01T00:00:00.00aZ",
+        "202x-01-01T00:00:00.000Z",
+        "2026-01-01T0/:00:00.000Z",
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         msec_t at = 42;
@@ -87,6 +100,25 @@ static void test_prints_and_reads_back(void **state)
     assert_string_equal(text.ptr, "0001-01-01T00:00:00.000Z");
 }
 
+/* Every day of five centuries, with a time of day that differs from day to day, as the C library sees it. */
+static void test_dates_are_those_of_the_c_library(void **state)
+{
+    (void)state;
+    for (msec_t day = -100 * 365; day < 400 * 366; day++) {
+        msec_t at = day * 86400000 + (day * 7919 % 86400 + 86400) % 86400 * 1000 + (day * 31 % 1000 + 1000) % 1000, back;
+        char text[CLOCK_ISO_BYTES], expected[80];
+        time_t second = (time_t)((at - (at % 1000 + 1000) % 1000) / 1000);
+        struct tm utc;
+        gmtime_r(&second, &utc);
+        size_t length = strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S", &utc);
+        snprintf(expected + length, sizeof(expected) - length, ".%03dZ", (int)((at % 1000 + 1000) % 1000));
+        clock_iso(at, text);
+        assert_string_equal(text, expected);
+        assert_true(clock_parse_iso(bytes_of(text), &back));
+        assert_int_equal(back, at);
+    }
+}
+
 static void test_can_be_set(void **state)
 {
     (void)state;
@@ -103,6 +135,7 @@ int main(void)
         cmocka_unit_test(test_reads_what_postgres_and_providers_print),
         cmocka_unit_test(test_refuses_everything_else),
         cmocka_unit_test(test_prints_and_reads_back),
+        cmocka_unit_test(test_dates_are_those_of_the_c_library),
         cmocka_unit_test(test_can_be_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
