@@ -17,7 +17,6 @@ const struct command *const commands[] = {
     &command_health,
     &command_simulate,
     /* rules */
-    &command_init,
     &command_check,
     &command_test,
     &command_backtest,
@@ -130,7 +129,7 @@ int command_main(int argc, char **argv)
         return EXIT_USAGE;
     }
     signal(SIGPIPE, SIG_IGN);
-    json_set_memory();
+    json_keep_blocks();
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         name = "help";
     else if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)

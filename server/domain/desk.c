@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "domain/contact.h"
 #include "domain/conversation.h"
+#include "domain/facts.h"
 #include "domain/incoming.h"
 #include "domain/replay.h"
 #include "domain/rule_turn.h"
@@ -39,6 +40,7 @@ void desk_free(struct desk *desk)
     for (int i = 0; i < LOG_COUNT; i++)
         json_decref(desk->logs[i]);
     json_decref(desk->happened);
+    facts_forget(&desk->contact_facts);
     free(desk);
 }
 
@@ -230,6 +232,24 @@ static void scene_set_up(struct scene *scene, struct desk *desk, const json_t *e
     replay_set_up(scene);
 }
 
+/* Takes over what was skipped. */
+static void log_handling(const struct scene *scene)
+{
+    struct desk *desk = scene->desk;
+    json_t *handling = json_object();
+    json_put_int(handling, "event_id", scene->event_id);
+    json_put_time(handling, "handled_at", scene->now);
+    if (scene->contact)
+        json_put_int(handling, "contact_id", row_id(scene->contact));
+    if (scene->conversation)
+        json_put_int(handling, "conversation_id", row_id(scene->conversation));
+    json_put_str(handling, "rule_set", desk_rule_set_version(desk));
+    json_put_str(handling, "problem", scene->problem);
+    if (scene->skipped)
+        json_put(handling, "skipped", scene->skipped);
+    desk_log_add(desk, LOG_HANDLINGS, handling);
+}
+
 void desk_handle(struct desk *desk, const json_t *event, msec_t now)
 {
     struct scene scene;
@@ -245,18 +265,8 @@ void desk_handle(struct desk *desk, const json_t *event, msec_t now)
     }
     rule_turn_run(&scene);
 
-    json_t *handling = json_object();
-    json_put_int(handling, "event_id", scene.event_id);
-    json_put_time(handling, "handled_at", now);
-    if (scene.contact)
-        json_put_int(handling, "contact_id", row_id(scene.contact));
-    if (scene.conversation)
-        json_put_int(handling, "conversation_id", row_id(scene.conversation));
-    json_put_str(handling, "rule_set", desk_rule_set_version(desk));
-    json_put_str(handling, "problem", scene.problem);
-    if (scene.skipped)
-        json_put(handling, "skipped", scene.skipped);
-    desk_log_add(desk, LOG_HANDLINGS, handling);
+    if (!desk->settings.tells_briefly)
+        log_handling(&scene);
     replay_done(&scene);
     json_decref(scene.handles);
     json_decref(scene.built_in);

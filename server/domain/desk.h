@@ -29,6 +29,9 @@ struct desk_settings {
     void *may_run_arg; /* of both */
     /* Rules whose `when` said no are told by the handling, as `skipped`, and leave no traces of their own. */
     bool folds_skipped;
+    /* Nobody will ask why: no handlings and no rule health are told, and of traces only the rule, the verdict, effects and
+     * the error of what acted or failed. */
+    bool tells_briefly;
     /* A world that is the desk's facts, all of them: it is worked on in place. NULL: facts come as cases. */
     struct rows *world;
     /* Another rule set that is watched, see rule_rival.h; NULL: none. */

@@ -6,11 +6,14 @@
 #include "base/memory.h"
 
 #define KEY_MAX 512
-#define ID_KEY_BYTES 24
+#define ID_KEY_BYTES 12
 
 struct table {
     json_t *by_key;     /* object: key -> row */
     json_t *by_contact; /* object: contact id -> array of rows */
+    int64_t contact_id; /* the one that was asked for last, most often the only one */
+    json_t *of_contact; /* its array, borrowed; NULL: look */
+    uint64_t version;
     json_t *changed;    /* object: key -> row, in the order of the first change */
     json_t *fresh;      /* object: key -> true, inserted since the last take */
 };
@@ -40,19 +43,17 @@ const char *rows_table_name(enum rows_table table)
     return names[table];
 }
 
-/* Without a format string, because every look at a row makes a key. */
-static const char *id_key(int64_t id, char space[ID_KEY_BYTES])
+/* Every look at a row makes a key: six bits to a character, lowest first. Only who has the id can read it. */
+static const char *id_key(int64_t id, char *space)
 {
-    char *at = space + ID_KEY_BYTES - 1;
-    uint64_t rest = id < 0 ? 0 - (uint64_t)id : (uint64_t)id;
-    *at = '\0';
+    char *at = space;
+    uint64_t rest = (uint64_t)id;
     do {
-        *--at = (char)('0' + rest % 10);
-        rest /= 10;
+        *at++ = (char)('0' + rest % 64);
+        rest /= 64;
     } while (rest > 0);
-    if (id < 0)
-        *--at = '-';
-    return at;
+    *at = '\0';
+    return space;
 }
 
 /* Writes the text at `length` of a key, cut to what fits, and returns the length then. */
@@ -73,8 +74,7 @@ static const char *row_key(enum rows_table table, const json_t *row, char *space
         length = add_text(space, length, " ");
         add_text(space, length, json_str_or(row, "identity", ""));
     } else {
-        char number[ID_KEY_BYTES];
-        add_text(space, 0, id_key(json_int(row, "id", 0), number));
+        id_key(json_int(row, "id", 0), space);
     }
     return space;
 }
@@ -128,29 +128,39 @@ void rows_clear(struct rows *rows)
     for (int i = 0; i < ROWS_TABLE_COUNT; i++) {
         struct table *t = &rows->tables[i];
         json_t *const objects[] = { t->by_key, t->by_contact, t->changed, t->fresh };
+        t->of_contact = NULL;
+        t->version++;
         for (size_t n = 0; n < sizeof(objects) / sizeof(objects[0]); n++)
             if (json_object_size(objects[n]) > 0)
                 json_object_clear(objects[n]);
     }
 }
 
+/* Lists stay when they become empty. */
+static json_t *list_of_contact(struct table *t, int64_t contact_id)
+{
+    if (!t->of_contact || t->contact_id != contact_id) {
+        char space[ID_KEY_BYTES];
+        t->of_contact = json_object_get(t->by_contact, id_key(contact_id, space));
+        t->contact_id = contact_id;
+    }
+    return t->of_contact;
+}
+
 static void index_add(struct table *t, int64_t contact_id, json_t *row)
 {
-    char space[ID_KEY_BYTES];
-    const char *key = id_key(contact_id, space);
-    json_t *list = json_object_get(t->by_contact, key);
+    json_t *list = list_of_contact(t, contact_id);
     if (!list) {
+        char space[ID_KEY_BYTES];
         list = json_array();
-        json_put(t->by_contact, key, list);
+        json_put(t->by_contact, id_key(contact_id, space), list);
     }
     json_array_append(list, row);
 }
 
 static void index_remove(struct table *t, int64_t contact_id, const json_t *row)
 {
-    char space[ID_KEY_BYTES];
-    const char *key = id_key(contact_id, space);
-    json_t *list = json_object_get(t->by_contact, key);
+    json_t *list = list_of_contact(t, contact_id);
     for (size_t i = 0; i < json_array_size(list); i++) {
         if (json_array_get(list, i) == row) {
             json_array_remove(list, i);
@@ -173,6 +183,7 @@ static struct undo *undo_add(struct rows *rows, enum undo_kind kind, enum rows_t
 static void add_row(struct rows *rows, enum rows_table table, const char *key, json_t *row)
 {
     struct table *t = &rows->tables[table];
+    t->version++;
     json_object_set(t->by_key, key, row);
     index_add(t, row_contact(table, row), row);
 }
@@ -220,6 +231,7 @@ void rows_edit(struct rows *rows, enum rows_table table, json_t *row)
     struct table *t = &rows->tables[table];
     char key[KEY_MAX];
     row_key(table, row, key);
+    t->version++;
     if (rows->marked) {
         bool known = false;
         for (size_t i = 0; i < rows->undo_count && !known; i++)
@@ -239,6 +251,7 @@ void rows_remove(struct rows *rows, enum rows_table table, json_t *row)
     char key[KEY_MAX];
     row_key(table, row, key);
     json_incref(row);
+    t->version++;
     if (rows->marked)
         undo_add(rows, UNDO_REMOVE, table, row)->was_changed = json_object_get(t->changed, key) != NULL;
     index_remove(t, row_contact(table, row), row);
@@ -272,9 +285,12 @@ json_t *rows_by_id(const struct rows *rows, enum rows_table table, int64_t id)
 
 json_t *rows_of_contact(const struct rows *rows, enum rows_table table, int64_t contact_id)
 {
-    char space[ID_KEY_BYTES];
-    const char *key = id_key(contact_id, space);
-    return json_object_get(rows->tables[table].by_contact, key);
+    return list_of_contact((struct table *)(uintptr_t)&rows->tables[table], contact_id); /* it remembers, no more */
+}
+
+uint64_t rows_version(const struct rows *rows, enum rows_table table)
+{
+    return rows->tables[table].version;
 }
 
 json_t *rows_all(const struct rows *rows, enum rows_table table)
@@ -312,6 +328,7 @@ void rows_rollback(struct rows *rows)
         struct table *t = &rows->tables[u->table];
         char key[KEY_MAX];
         row_key(u->table, u->row, key);
+        t->version++;
         switch (u->kind) {
         case UNDO_EDIT: {
             int64_t contact_now = row_contact(u->table, u->row);

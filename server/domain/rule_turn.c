@@ -3,12 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "domain/address.h"
 #include "domain/desk_reader.h"
 #include "domain/effect.h"
-#include "domain/identity.h"
+#include "domain/facts.h"
 #include "domain/replay.h"
-#include "domain/settlement.h"
 #include "domain/rule_rival.h"
 
 struct turn_state {
@@ -21,11 +19,13 @@ struct turn_state {
 static json_t *trace_row(struct turn_state *turn, const char *rule, const char *verdict)
 {
     json_t *row = json_object();
+    json_put_str(row, "rule", rule);
+    json_put_str(row, "verdict", verdict);
+    if (turn->scene->desk->settings.tells_briefly)
+        return row;
     json_put_int(row, "event_id", turn->scene->event_id);
     json_put_time(row, "handled_at", turn->scene->now);
     json_put_int(row, "number", ++turn->number);
-    json_put_str(row, "rule", rule);
-    json_put_str(row, "verdict", verdict);
     json_put_str(row, "rule_set", desk_rule_set_version(turn->scene->desk));
     json_put_int(row, "instructions", 0);
     json_put_int(row, "micros", 0);
@@ -36,48 +36,13 @@ static json_t *trace_row(struct turn_state *turn, const char *rule, const char *
 static void trace_built_in(struct turn_state *turn)
 {
     struct scene *scene = turn->scene;
-    if (json_array_size(scene->built_in) == 0)
+    if (json_array_size(scene->built_in) == 0 || scene->desk->settings.tells_briefly)
         return;
     char rule[64];
     snprintf(rule, sizeof(rule), "answerd.%s", scene->built_in_name);
     json_t *row = trace_row(turn, rule, "ran");
     json_object_set(row, "effects", scene->built_in);
     desk_log_add(scene->desk, LOG_TRACES, row);
-}
-
-static json_t *make_facts(const struct scene *scene)
-{
-    struct rows *rows = scene->desk->rows;
-    json_t *facts = json_object();
-    if (scene->contact) {
-        json_t *contact = json_copy(scene->contact);
-        json_t *identities = json_array();
-        size_t index;
-        json_t *row;
-        json_array_foreach(rows_of_contact(rows, ROWS_IDENTITY, row_id(scene->contact)), index, row)
-        {
-            const char *identity = json_str(row, "identity");
-            if (identity && identity_find(scene->desk, identity) == row)
-                json_array_append(identities, json_object_get(row, "identity"));
-        }
-        json_put(contact, "identities", identities);
-        json_object_del(contact, "settled"); /* told of the event, where it matters */
-        json_put(contact, "channels", address_channels(scene->desk, scene->contact));
-        json_put(facts, "contact", contact);
-        json_t *conversations = json_array();
-        json_array_foreach(rows_of_contact(rows, ROWS_CONVERSATION, row_id(scene->contact)), index, row)
-            json_array_append(conversations, row);
-        json_put(facts, "conversations", conversations);
-    }
-    if (scene->conversation)
-        json_object_set(facts, "conversation", scene->conversation);
-    if (scene->survey)
-        json_object_set(facts, "survey", scene->survey);
-    if (scene->outreach)
-        json_object_set(facts, "outreach", scene->outreach);
-    json_put(facts, "settled", settlement_of_event(scene));
-    json_put_str(facts, "channel", scene->source);
-    return facts;
 }
 
 static void forget_facts(struct turn_state *turn)
@@ -98,6 +63,8 @@ static uint64_t seed_of(int64_t event_id, const char *rule)
 /* A success matters only after a failure: one row for each rule and batch is enough to say so. */
 static void note_health(struct desk *desk, const char *rule, bool failed, const char *error)
 {
+    if (desk->settings.tells_briefly)
+        return;
     size_t index;
     json_t *entry;
     const json_t *last = NULL;
@@ -162,7 +129,7 @@ static void ask(struct turn_state *turn, struct rule_set *rules, size_t index, s
 {
     struct scene *scene = turn->scene;
     if (!turn->facts)
-        turn->facts = make_facts(scene);
+        turn->facts = facts_make(scene);
     struct desk_reader beyond;
     const struct fact_reader reader = desk_reader_begin(&beyond, scene->desk);
     rule_run(rules, index, scene->event, turn->facts, &reader, scene->now,
@@ -185,6 +152,17 @@ static void fold_skipped(struct turn_state *turn, const struct rule_info *rule, 
     json_array_append_new(scene->skipped, entry);
 }
 
+/* `outcome` is NULL for a rule that did not run. */
+static void tell_where(json_t *row, const struct rule_info *rule, const struct rule_outcome *outcome)
+{
+    json_put_str(row, "file", rule->file);
+    json_put_int(row, "line", outcome && outcome->line > 0 ? outcome->line : rule->line);
+    if (!outcome)
+        return;
+    json_put_int(row, "instructions", (int64_t)outcome->instructions);
+    json_put_int(row, "micros", outcome->micros);
+}
+
 /* `beside` (may be NULL) is what the rival's version of the rule wants. True unless it failed. */
 static bool run_one(struct turn_state *turn, size_t index, const struct rule_outcome *beside)
 {
@@ -196,26 +174,25 @@ static bool run_one(struct turn_state *turn, size_t index, const struct rule_out
     bool is_asked = !turn->stopped && !rests;
     bool well = true;
     struct rule_outcome outcome;
+    if (!is_asked && desk->settings.tells_briefly)
+        return true;
     if (is_asked) {
         ask(turn, desk->rules, index, &outcome);
         if (beside)
             rule_rival_compare(desk->settings.rival, &outcome, beside);
-        if (outcome.verdict == RULE_SKIPPED && desk->settings.folds_skipped) {
-            fold_skipped(turn, rule, &outcome);
+        if (outcome.verdict == RULE_SKIPPED && (desk->settings.folds_skipped || desk->settings.tells_briefly)) {
+            if (!desk->settings.tells_briefly)
+                fold_skipped(turn, rule, &outcome);
             rule_outcome_done(&outcome);
             return true;
         }
     }
     json_t *row = trace_row(turn, rule->name, rests ? "quarantined" : "stopped");
-    json_put_str(row, "file", rule->file);
-    json_put_int(row, "line", rule->line);
+    if (!desk->settings.tells_briefly)
+        tell_where(row, rule, is_asked ? &outcome : NULL);
     if (is_asked) {
         if (json_array_size(outcome.effects) > 0)
             forget_facts(turn);
-        json_put_int(row, "instructions", (int64_t)outcome.instructions);
-        json_put_int(row, "micros", outcome.micros);
-        if (outcome.line > 0)
-            json_put_int(row, "line", outcome.line);
         finish(turn, rule, row, &outcome);
         well = !json_object_get(row, "error");
         rule_outcome_done(&outcome);

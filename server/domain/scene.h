@@ -19,6 +19,15 @@ enum desk_log {
     LOG_COUNT,
 };
 
+/* See facts.h. */
+struct contact_facts {
+    json_t *document; /* owned; NULL: none */
+    const json_t *row;
+    uint64_t contacts; /* the versions of the tables that it was made of */
+    uint64_t identities;
+    uint64_t addresses;
+};
+
 struct desk {
     struct desk_settings settings;
     struct rule_set *rules;
@@ -26,6 +35,7 @@ struct desk {
     json_t *logs[LOG_COUNT];
     json_t *happened; /* array: {type, contact_id, conversation_id?} of each event that was handled */
     size_t marks[LOG_COUNT]; /* how long each was when the running rule's effects began */
+    struct contact_facts contact_facts;
 };
 
 /* Everything about the event at hand. Rows are borrowed from the desk. */

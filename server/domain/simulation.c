@@ -40,6 +40,7 @@ struct simulation *simulation_new(struct rule_set *rules, const json_t *sources,
         .max_depth = simulation->max_depth,
         .world = memory_store_rows(simulation->store),
         .rival = rival,
+        .tells_briefly = true,
     };
     simulation->desk = desk_new(&settings, rules);
     simulation_begin(simulation, NULL);

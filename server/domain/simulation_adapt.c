@@ -58,6 +58,15 @@ static json_t *latest_survey(const struct simulation *simulation)
     return latest;
 }
 
+/* The event, or a copy of it that may be changed. */
+static json_t *own(json_t *adapted, const json_t *event)
+{
+    if (adapted != event)
+        return adapted;
+    json_decref(adapted);
+    return json_copy((json_t *)(uintptr_t)event);
+}
+
 static void put_number(json_t *event, const char *key, const json_t *row)
 {
     if (row)
@@ -67,32 +76,39 @@ static void put_number(json_t *event, const char *key, const json_t *row)
 }
 
 /* "survey:1234:4" becomes a tap on the survey that was asked here. */
-static void adapt_button(const struct simulation *simulation, json_t *event)
+static json_t *adapt_button(const struct simulation *simulation, json_t *adapted, const json_t *event)
 {
     const json_t *button = json_object_at(json_object_at(event, "message"), "button");
     const char *id = json_str(button, "id");
     const json_t *survey = id && strncmp(id, "survey:", 7) == 0 ? latest_survey(simulation) : NULL;
     const char *score = survey ? strrchr(id, ':') : NULL;
     if (!score)
-        return;
+        return adapted;
     json_t *message = json_deep_copy(json_object_at(event, "message"));
     char text[64];
     snprintf(text, sizeof(text), "survey:%lld%.16s", (long long)json_int(survey, "id", 0), score);
     json_put_str(json_object_at(message, "button"), "id", text);
-    json_put(event, "message", message);
+    adapted = own(adapted, event);
+    json_put(adapted, "message", message);
+    return adapted;
 }
 
 json_t *simulation_adapt(struct simulation *simulation, const json_t *event)
 {
-    json_t *adapted = json_copy((json_t *)(uintptr_t)event);
+    json_t *adapted = json_incref((json_t *)(uintptr_t)event);
     struct rows *rows = memory_store_rows(simulation->store);
-    if (!rows_by_id(rows, ROWS_CONTACT, json_int(event, "contact_id", 0)) && json_object_get(event, "contact_id"))
+    if (json_object_get(event, "contact_id") && !rows_by_id(rows, ROWS_CONTACT, json_int(event, "contact_id", 0))) {
+        adapted = own(adapted, event);
         put_number(adapted, "contact_id", only_contact(simulation));
-    if (!rows_by_id(rows, ROWS_CONVERSATION, json_int(event, "conversation_id", 0)) &&
-        json_object_get(event, "conversation_id"))
-        put_number(adapted, "conversation_id",
-                   latest_conversation(simulation, json_object_at(event, "conversation")));
-    json_object_del(adapted, "conversation");
-    adapt_button(simulation, adapted);
-    return adapted;
+    }
+    if (json_object_get(event, "conversation_id") &&
+        !rows_by_id(rows, ROWS_CONVERSATION, json_int(event, "conversation_id", 0))) {
+        adapted = own(adapted, event);
+        put_number(adapted, "conversation_id", latest_conversation(simulation, json_object_at(event, "conversation")));
+    }
+    if (json_object_get(event, "conversation")) {
+        adapted = own(adapted, event);
+        json_object_del(adapted, "conversation");
+    }
+    return adapt_button(simulation, adapted, event);
 }
