@@ -74,6 +74,14 @@ if(LIBCURL_VERSION VERSION_EQUAL 8.9.0 OR LIBCURL_VERSION VERSION_EQUAL 8.20.0)
 endif()
 pkg_check_modules(LUA REQUIRED IMPORTED_TARGET lua5.4)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.14) # json_object_getn
+# Events come and go as thousands of small blocks, which libc takes a quarter of the time for. Sanitizers and gcov bring or need
+# their own.
+add_library(answerd_allocator INTERFACE)
+if(NOT ANSWERD_SANITIZE AND NOT ANSWERD_COVERAGE)
+    pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc>=5.2)
+    target_link_libraries(answerd_allocator INTERFACE PkgConfig::JEMALLOC)
+    target_compile_definitions(answerd_allocator INTERFACE ANSWERD_JEMALLOC)
+endif()
 if(BUILD_TESTING)
     pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 endif()

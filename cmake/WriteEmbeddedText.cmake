@@ -1,12 +1,21 @@
-# Writes SOURCE and HEADER with the bytes of FILES (separated by '|') as the array SYMBOL; called by embed_text().
+# Writes SOURCE and HEADER with the bytes of FILES (separated by '|') as the array SYMBOL, named by their paths below BASES
+# (separated likewise) where there are any; called by embed_text().
 
 string(REPLACE "|" ";" files "${FILES}")
+string(REPLACE "|" ";" bases "${BASES}")
 cmake_path(GET HEADER FILENAME header_name)
 set(arrays "")
 set(entries "")
 set(count 0)
 foreach(file IN LISTS files)
     cmake_path(GET file FILENAME name)
+    foreach(base IN LISTS bases)
+        cmake_path(IS_PREFIX base "${file}" is_below)
+        if(is_below)
+            cmake_path(RELATIVE_PATH file BASE_DIRECTORY "${base}" OUTPUT_VARIABLE name)
+            break()
+        endif()
+    endforeach()
     set(number 0)
     if(name MATCHES "^0*([0-9]+)_")
         set(number ${CMAKE_MATCH_1})

@@ -19,7 +19,7 @@ die() {
 }
 
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev libssl-dev libpq-dev liblua5.4-dev
-    libcurl4-openssl-dev libjansson-dev)
+    libcurl4-openssl-dev libjansson-dev libjemalloc-dev)
 run_packages=(postgresql-15 postgresql-client-15 curl ca-certificates tzdata procps)
 test_packages=(g++ libcmocka-dev git shellcheck lua-check libxml2-utils)
 # Of single parts of scripts/test.

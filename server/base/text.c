@@ -2,6 +2,9 @@
 
 #include "base/macros.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 bool text_to_u64(struct bytes text, uint64_t *ret_value)
 {
     if (text.len == 0)
@@ -179,6 +182,13 @@ const char *text_nearest(const char *word, const char *const *known)
         }
     }
     return nearest;
+}
+
+struct counted_text text_counted(int64_t count, const char *thing)
+{
+    struct counted_text counted;
+    snprintf(counted.text, sizeof(counted.text), "%" PRId64 " %.30s%s", count, thing, count == 1 ? "" : "s");
+    return counted;
 }
 
 int32_t lane_of(const char *identity_or_source)

@@ -39,6 +39,13 @@ size_t text_utf8_length(struct bytes text); /* in characters; the text must be v
 bool text_to_duration(struct bytes text, int64_t *ret_ms);
 void text_add_duration(struct buf *out, int64_t ms); /* "1h30m" */
 
+/* A number with its word: text_counted(1, "rule").text is "1 rule", of 2 it is "2 rules". For printf, where the value lives
+ * to the end of the call; words of more than 30 bytes are cut. */
+struct counted_text {
+    char text[56];
+};
+struct counted_text text_counted(int64_t count, const char *thing);
+
 /* The entry of the NULL-terminated `known` that `word` most likely meant, or NULL when none is near. */
 const char *text_nearest(const char *word, const char *const *known);
 

@@ -1,4 +1,5 @@
 /* `answerd backtest`: what a candidate rule set would have done with recorded events, compared with the current one. */
+#include "base/text.h"
 #include "commands/backtest_crew.h"
 #include "commands/backtest_report.h"
 #include "commands/rule_world.h"
@@ -176,8 +177,8 @@ static void print_text(const struct result *result, const struct loaded_rules *b
     buf_init(&to, 64);
     clock_add_iso(&from, result->since);
     clock_add_iso(&to, result->until);
-    printf("%" PRId64 " events of %" PRId64 " contacts from %.19s to %.19s UTC\nbefore: rule set %s, after: rule set %s\n\n",
-           result->events, result->contacts, from.ptr, to.ptr, rule_set_version(before->set),
+    printf("%s of %s from %.19s to %.19s UTC\nbefore: rule set %s, after: rule set %s\n\n",
+           text_counted(result->events, "event").text, text_counted(result->contacts, "contact").text, from.ptr, to.ptr, rule_set_version(before->set),
            rule_set_version(after->set));
     backtest_print(result->report);
     if (result->run_id > 0)
@@ -235,7 +236,7 @@ static int compare_rules(const struct command *command, const struct backtest_wi
             print_json(result, &before, &after);
         else
             print_text(result, &before, &after);
-        fprintf(stderr, "%" PRId64 " events in %.1f s\n", result->events, (double)result->took_ms / 1000);
+        fprintf(stderr, "%s in %.1f s\n", text_counted(result->events, "event").text, (double)result->took_ms / 1000);
         fflush(stdout);
         exit_code = check_budgets(budgets, wish->budgets.count, result->report);
     }

@@ -69,7 +69,7 @@ void backtest_print(const json_t *report)
         printf("\nno difference\n");
         return;
     }
-    printf("\n%" PRId64 " difference%s, for example:\n", differences, differences == 1 ? "" : "s");
+    printf("\n%s, for example:\n", text_counted(differences, "difference").text);
     json_array_foreach(rules, index, total) print_examples(total);
 }
 
@@ -122,8 +122,8 @@ bool backtest_budget_holds(const struct backtest_budget *budget, const json_t *r
             before += json_int(total, "before", 0);
         }
         double allowed = budget->is_percent ? (double)before * budget->amount / 100 : budget->amount;
-        snprintf(ret_line, size, "budget exceeded: %s, but %" PRId64 " of %" PRId64 " effects differ", budget->text,
-                 after, before);
+        snprintf(ret_line, size, "budget exceeded: %s, but %" PRId64 " of %s differ", budget->text,
+                 after, text_counted(before, "effect").text);
         return (double)after <= allowed;
     }
     const json_t *sums = json_object_at(json_object_at(report, "kinds"), budget->kind);

@@ -1,4 +1,5 @@
 /* `answerd capture EVENT`: a recorded event, with what led to it, as a rule test. */
+#include "base/text.h"
 #include "commands/commands.h"
 #include "commands/stand_in.h"
 #include "store/capture_store.h"
@@ -333,8 +334,8 @@ static int capture_event(const struct command *command, const struct config *con
     write_test(&capture, id);
     fwrite(capture.out.ptr, 1, capture.out.len, stdout);
     if (capture.stand_ins.texts > 0)
-        fprintf(stderr, "%d text%s replaced; --keep-text keeps what people wrote\n", capture.stand_ins.texts,
-                capture.stand_ins.texts == 1 ? " was" : "s were");
+        fprintf(stderr, "%s replaced; --keep-text keeps what people wrote\n",
+                text_counted(capture.stand_ins.texts, "text").text);
     stand_ins_done(&capture.stand_ins);
     buf_done(&capture.out);
     json_decref(capture.facts);

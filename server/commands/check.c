@@ -140,10 +140,11 @@ static void print_text(const struct report *report, size_t errors, bool ok)
     buf_done(&text);
     size_t warnings = json_array_size(report->problems) - errors;
     if (errors > 0)
-        printf("%zu error%s, %zu warning%s\n", errors, errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+        printf("%s, %s\n", text_counted((int64_t)errors, "error").text, text_counted((int64_t)warnings, "warning").text);
     else
-        printf("%s: %zu rule%s, rule set %s, %zu warning%s\n", ok ? "ok" : "not ok (--strict)", report->rule_count,
-               report->rule_count == 1 ? "" : "s", report->version, warnings, warnings == 1 ? "" : "s");
+        printf("%s: %s, rule set %s, %s\n", ok ? "ok" : "not ok (--strict)",
+               text_counted((int64_t)report->rule_count, "rule").text, report->version,
+               text_counted((int64_t)warnings, "warning").text);
 }
 
 static int run(const struct command *command, int argc, char **argv)

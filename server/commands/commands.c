@@ -17,6 +17,7 @@ const struct command *const commands[] = {
     &command_health,
     &command_simulate,
     /* rules */
+    &command_init,
     &command_check,
     &command_test,
     &command_backtest,
@@ -129,7 +130,7 @@ int command_main(int argc, char **argv)
         return EXIT_USAGE;
     }
     signal(SIGPIPE, SIG_IGN);
-    json_keep_blocks();
+    json_set_memory();
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         name = "help";
     else if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)

@@ -36,6 +36,7 @@ extern const struct command command_check;
 extern const struct command command_health;
 extern const struct command command_held;
 extern const struct command command_help;
+extern const struct command command_init;
 extern const struct command command_migrate;
 extern const struct command command_promote;
 extern const struct command command_reload;

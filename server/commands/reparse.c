@@ -156,13 +156,14 @@ static int reparse(const struct command *command, struct reparse_run *run, msec_
     progress_end(&progress);
     if (err != ERR_NONE)
         return command_failed(command, &e);
-    printf("%" PRId64 " webhooks, %" PRId64 " events in them, %" PRId64 " %s new\n", run->webhooks, run->events, run->added,
-           run->dry ? "would be" : "are");
+    printf("%s, %s in them, %" PRId64 " %s new\n", text_counted(run->webhooks, "webhook").text,
+           text_counted(run->events, "event").text, run->added,
+           run->dry ? "would be" : run->added == 1 ? "is" : "are");
     if (run->unreadable > 0)
-        printf("%" PRId64 " webhooks still cannot be read: SELECT * FROM webhook_log WHERE problem IS NOT NULL\n",
-               run->unreadable);
+        printf("%s still cannot be read: SELECT * FROM webhook_log WHERE problem IS NOT NULL\n",
+               text_counted(run->unreadable, "webhook").text);
     if (run->unknown_source > 0)
-        printf("%" PRId64 " webhooks are of sources that are no longer configured\n", run->unknown_source);
+        printf("%s of sources that are no longer configured\n", text_counted(run->unknown_source, "webhook").text);
     return EXIT_OK;
 }
 

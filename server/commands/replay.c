@@ -41,7 +41,7 @@ static void print_preview(const json_t *rows, int64_t count)
 {
     size_t index;
     json_t *row;
-    fprintf(stderr, "%" PRId64 " event%s:\n", count, count == 1 ? "" : "s");
+    fprintf(stderr, "%s:\n", text_counted(count, "event").text);
     json_array_foreach(rows, index, row)
         fprintf(stderr, "  %8" PRId64 "  %-28s from %-16s %s, %.19s to %.19s UTC\n", json_int(row, "count", 0),
                 json_str_or(row, "type", ""), json_str_or(row, "source", ""), json_str_or(row, "state", ""),
@@ -77,9 +77,9 @@ static int print_dry(const json_t *report, bool as_json)
     if (json_array_size(json_array_at(report, "rules")) == 0)
         printf("nothing would be made\n");
     int64_t events = json_int(report, "events", 0), suppressed = json_int(report, "suppressed", 0);
-    printf("%" PRId64 " event%s, %" PRId64 " of them for the first time; %" PRId64 " effect%s made before and stay%s out\n",
-           events, events == 1 ? "" : "s", json_int(report, "first_time", 0), suppressed, suppressed == 1 ? " was" : "s were",
-           suppressed == 1 ? "s" : "");
+    printf("%s, %" PRId64 " of them for the first time; %s made before and %s out\n", text_counted(events, "event").text,
+           json_int(report, "first_time", 0), text_counted(suppressed, "effect").text,
+           suppressed == 1 ? "stays" : "stay");
     return EXIT_OK;
 }
 
@@ -134,7 +134,7 @@ static err_t append_all(struct pg *pg, int64_t replay_id, int64_t count, int64_t
 static bool is_confirmed(int64_t count)
 {
     char answer[16] = "";
-    fprintf(stderr, "Run %" PRId64 " event%s again? [y/N] ", count, count == 1 ? "" : "s");
+    fprintf(stderr, "Run %s again? [y/N] ", text_counted(count, "event").text);
     return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
@@ -173,6 +173,59 @@ static int not_selected(const struct command *command, const struct replay_wish 
     return EXIT_USAGE;
 }
 
+static bool is_among(const json_t *names, const char *name)
+{
+    size_t index;
+    json_t *known;
+    json_array_foreach(names, index, known)
+    {
+        if (strcmp(json_string_value(known), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void print_nearest_rule(const json_t *names, const char *name)
+{
+    size_t count = json_array_size(names), index;
+    const char **known = memory_new((count + 1) * sizeof(*known));
+    json_t *one;
+    json_array_foreach(names, index, one) known[index] = json_string_value(one);
+    const char *nearest = text_nearest(name, known);
+    if (nearest)
+        fprintf(stderr, "HINT: did you mean '%s'?\n", nearest);
+    else if (count == 0)
+        fprintf(stderr, "HINT: no rules are in force: `answerd serve` or `answerd reload` puts them there\n");
+    for (index = 0; !nearest && index < count; index++)
+        fprintf(stderr, "%s%s%s", index == 0 ? "HINT: the rules are " : ", ", known[index], index + 1 == count ? "\n" : "");
+    free(known);
+}
+
+/* Each --rule must be in force, loaded for the dry run (`loaded`, or NULL), or on record for the events that were chosen: a
+ * misspelt name would ask nobody, and look as if there had been nothing to do. */
+static int know_rules(const struct command *command, const struct replay_wish *wish, struct pg *pg, const struct rule_set *loaded)
+{
+    struct error e;
+    json_t *names CLEANUP(json_free) = NULL;
+    if (wish->rules.count == 0)
+        return EXIT_OK;
+    if (replay_store_rules(pg, &names, &e) != ERR_NONE)
+        return command_failed(command, &e);
+    for (size_t i = 0; loaded && i < rule_set_count(loaded); i++) {
+        if (!is_among(names, rule_set_rule(loaded, i)->name))
+            json_array_append_new(names, json_string(rule_set_rule(loaded, i)->name));
+    }
+    for (size_t i = 0; i < wish->rules.count; i++) {
+        if (is_among(names, wish->rules.items[i]))
+            continue;
+        fprintf(stderr, "answerd replay: --rule %s: no rule has this name, neither now nor when these events were handled\n",
+                wish->rules.items[i]);
+        print_nearest_rule(names, wish->rules.items[i]);
+        return EXIT_USAGE;
+    }
+    return EXIT_OK;
+}
+
 static int work_on(const struct command *command, const struct replay_wish *wish, const struct config *config,
                    struct pg *pg, struct replay_choice *choice, int64_t rate)
 {
@@ -183,14 +236,17 @@ static int work_on(const struct command *command, const struct replay_wish *wish
         return command_failed(command, &e);
     if (replay_store_select(pg, choice, &count, &e) != ERR_NONE || replay_store_preview(pg, &rows, &e) != ERR_NONE)
         return not_selected(command, wish, &e);
-    print_preview(rows, count);
-    if (!wish->dry)
-        return count == 0 ? EXIT_OK : replay_chosen(command, wish, pg, choice, count, rate);
     struct loaded_rules rules = { NULL, NULL };
-    int exit_code = loaded_rules_read(command, config, config->rules.directory, &rules);
+    int exit_code = wish->dry ? loaded_rules_read(command, config, config->rules.directory, &rules) : EXIT_OK;
+    if (exit_code == EXIT_OK)
+        exit_code = know_rules(command, wish, pg, rules.set);
+    if (exit_code == EXIT_OK)
+        print_preview(rows, count);
+    if (exit_code == EXIT_OK && !wish->dry && count > 0)
+        exit_code = replay_chosen(command, wish, pg, choice, count, rate);
     json_t *report CLEANUP(json_free) = NULL;
     json_t *selection CLEANUP(json_free) = describe(wish, choice);
-    if (exit_code == EXIT_OK)
+    if (exit_code == EXIT_OK && wish->dry)
         exit_code = replay_dry_run(pg, config, rules.set, selection, count, EXAMPLES, &report, &e) == ERR_NONE
                         ? print_dry(report, wish->json)
                         : command_failed(command, &e);

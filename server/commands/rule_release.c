@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "channel/channel.h"
 #include "commands/rule_check.h"
 #include "commands/rule_world.h"
@@ -62,7 +63,7 @@ static err_t look_again(const struct config *config, struct rule_set *set, json_
     err_t err = rule_check(set, config, problems, reterr);
     size_t errors = err == ERR_NONE ? problems_count_errors(problems) : 0;
     if (errors > 0)
-        err = fail(reterr, ERR_INVALID, "answerd check finds %zu error%s in the rules", errors, errors == 1 ? "" : "s");
+        err = fail(reterr, ERR_INVALID, "answerd check finds %s in the rules", text_counted((int64_t)errors, "error").text);
     return err;
 }
 
@@ -116,8 +117,8 @@ static err_t run_tests(const struct config *config, const char *directory, json_
         const json_t *first = json_array_get(failed, 0);
         err =
             fail(reterr, ERR_INVALID,
-                 "%zu of %zu tests of the rules fail, the first is '%s' at %s:%lld\nHINT: `answerd test %s` shows them",
-                 json_array_size(failed), count, json_str_or(first, "name", ""), json_str_or(first, "file", ""),
+                 "%zu of %s of the rules fail, the first is '%s' at %s:%lld\nHINT: `answerd test %s` shows them",
+                 json_array_size(failed), text_counted((int64_t)count, "test").text, json_str_or(first, "name", ""), json_str_or(first, "file", ""),
                  (long long)json_int(first, "line", 0), directory);
     }
     json_put(report, "failed_tests", failed);
@@ -193,23 +194,24 @@ static err_t add_warnings(struct pg *pg, struct rule_release *release, struct er
     json_t *warnings = json_array();
     size_t index;
     json_t *item;
-    char text[400];
+    char text[480];
     json_array_foreach (json_array_at(pending, "timers"), index, item) {
         const char *name = json_str_or(item, "name", "");
         char type[200];
         snprintf(type, sizeof(type), "timer.%.180s", name);
         if (!some_rule_takes(release->set, type)) {
-            snprintf(text, sizeof(text), "%lld timers '%.150s' wait, and no rule of this version takes timer.%.150s",
-                     (long long)json_int(item, "count", 0), name, name);
+            int64_t count = json_int(item, "count", 0);
+            snprintf(text, sizeof(text), "%s '%.150s' %s, and no rule of this version takes timer.%.150s",
+                     text_counted(count, "timer").text, name, count == 1 ? "waits" : "wait", name);
             json_array_append_new(warnings, json_string(text));
         }
     }
     json_array_foreach (json_array_at(pending, "templates"), index, item) {
         const char *name = json_str_or(item, "name", "");
         if (rule_set_declaration(release->set, "template", name) == NULL) {
-            snprintf(text, sizeof(text),
-                     "%lld steps of active outreaches name the template '%.150s', which this version has not",
-                     (long long)json_int(item, "count", 0), name);
+            int64_t count = json_int(item, "count", 0);
+            snprintf(text, sizeof(text), "%s of active outreaches %s the template '%.150s', which this version has not",
+                     text_counted(count, "step").text, count == 1 ? "names" : "name", name);
             json_array_append_new(warnings, json_string(text));
         }
     }

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/macros.h"
+#include "base/text.h"
 
 void rule_tests_print_problems(const json_t *problems)
 {
@@ -125,7 +126,7 @@ void rule_tests_print_coverage(const struct rule_set *set, const json_t *coverag
         predicates += rule->has_when;
         decided += rule->has_when && reach.skipped > 0 && reach.ran + reach.failed > 0;
     }
-    printf("%s%zu of %zu rules ran; %zu of %zu 'when' were both true and false\n", prefix, ran, count, decided,
+    printf("%s%zu of %s ran; %zu of %zu 'when' were both true and false\n", prefix, ran, text_counted((int64_t)count, "rule").text, decided,
            predicates);
     print_unsent(set, coverage, "template", "templates", prefix);
     print_unsent(set, coverage, "survey", "surveys", prefix);

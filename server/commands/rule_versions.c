@@ -38,9 +38,9 @@ static void print_report(const json_t *report)
 static void print_done(const json_t *report, const char *what, const char *before)
 {
     int64_t rules = json_int(report, "rules", 0), tests = json_int(report, "tests", 0);
-    printf("version %s %s: %" PRId64 " rule%s", json_str_or(report, "version", ""), what, rules, rules == 1 ? "" : "s");
+    printf("version %s %s: %s", json_str_or(report, "version", ""), what, text_counted(rules, "rule").text);
     if (json_object_get(report, "tests") != NULL) {
-        printf(", %" PRId64 " test%s passed", tests, tests == 1 ? "" : "s");
+        printf(", %s passed", text_counted(tests, "test").text);
     }
     if (!json_bool(report, "changed", true)) {
         printf(", as before");
@@ -345,9 +345,9 @@ static void print_versions(const json_t *versions, const json_t *changes)
     size_t index;
     json_t *row;
     json_array_foreach (versions, index, row) {
-        printf("%-12s  %-8s  %3" PRId64 " rules, %3" PRId64 " files kept, last loaded %.19s from %s\n",
-               json_str_or(row, "version", ""), json_str_or(row, "role", ""), json_int(row, "rules", 0),
-               json_int(row, "files", 0), json_str_or(row, "last_loaded", ""), json_str_or(row, "directory", ""));
+        printf("%-12s  %-8s  %9s, %9s kept, last loaded %.19s from %s\n",
+               json_str_or(row, "version", ""), json_str_or(row, "role", ""), text_counted(json_int(row, "rules", 0), "rule").text,
+               text_counted(json_int(row, "files", 0), "file").text, json_str_or(row, "last_loaded", ""), json_str_or(row, "directory", ""));
     }
     printf("\n");
     json_array_foreach (changes, index, row) {

@@ -1,6 +1,7 @@
 #include "commands/stand_in.h"
 
 #include "base/macros.h"
+#include "base/text.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -202,8 +203,8 @@ static json_t *clean_string(struct stand_ins *stand_ins, const char *key, const 
         return json_string(stand_in_for(stand_ins, value, "id"));
     if (!stand_ins->keep_text && is_one_of(key, texts)) {
         stand_ins->texts++;
-        char text[64];
-        snprintf(text, sizeof(text), "a text of %zu characters", strlen(value));
+        char text[72];
+        snprintf(text, sizeof(text), "a text of %s", text_counted((int64_t)strlen(value), "character").text);
         return json_string(text);
     }
     return clean_text(stand_ins, value);

@@ -2,6 +2,7 @@
  * one person got no message. */
 #include "commands/commands.h"
 
+#include "base/text.h"
 #include "domain/lua_text.h"
 #include "store/store.h"
 #include "store/why_store.h"
@@ -44,8 +45,8 @@ static void print_row(const json_t *row)
         printf("        %s\n", detail);
     }
     if (strcmp(what, "rule") == 0) {
-        printf("        %" PRId64 " instructions, %" PRId64 " microseconds, rule set %s\n",
-               json_int(row, "instructions", 0), json_int(row, "micros", 0), json_str_or(row, "rule_set", "-"));
+        printf("        %s, %s, rule set %s\n", text_counted(json_int(row, "instructions", 0), "instruction").text,
+               text_counted(json_int(row, "micros", 0), "microsecond").text, json_str_or(row, "rule_set", "-"));
         print_effects(row);
     }
 }

@@ -50,9 +50,43 @@ static void report_traces(const json_t *changes, struct log_throttle *throttle)
     }
 }
 
-/* The claim's transaction is open; builds the changes that its events mean. */
-static json_t *handle_events(const struct batch_context *context, struct claim *claim)
+/* The rules of a claim's events while its transaction is open. */
+struct handling {
+    const struct batch_context *context;
+    msec_t spoke_at;
+    err_t err;
+    struct error error; /* why the transaction is lost */
+};
+
+/* Rules that take long, or get little of a processor, must not look to the database like a process that stands still. */
+static void stay_in_transaction(struct handling *handling)
 {
+    msec_t now = clock_steady();
+    if (handling->err == ERR_NONE && now - handling->spoke_at > handling->context->max_silence_ms) {
+        handling->spoke_at = now;
+        handling->err = engine_store_stay(handling->context->pg, &handling->error);
+    }
+}
+
+static bool may_run(void *arg, const char *rule)
+{
+    struct handling *handling = arg;
+    stay_in_transaction(handling);
+    return handling->context->may_run(handling->context->may_run_arg, rule);
+}
+
+static void ran(void *arg, const char *rule)
+{
+    struct handling *handling = arg;
+    handling->context->ran(handling->context->may_run_arg, rule);
+}
+
+/* The claim's transaction is open; builds the changes that its events mean, of those that there is time for. They are
+ * in the order of their positions: what is left comes after them in every lane. */
+static json_t *handle_events(struct handling *handling, struct claim *claim, size_t *ret_count)
+{
+    const struct batch_context *context = handling->context;
+    msec_t began = handling->spoke_at;
     struct facts_reader facts;
     const struct fact_reader reader = facts_reader_begin(&facts, context->pg);
     const struct desk_settings settings = {
@@ -61,9 +95,9 @@ static json_t *handle_events(const struct batch_context *context, struct claim *
         .reader = &reader,
         .sources = context->sources,
         .max_depth = context->max_depth,
-        .may_run = context->may_run,
-        .ran = context->ran,
-        .may_run_arg = context->may_run_arg,
+        .may_run = may_run,
+        .ran = ran,
+        .may_run_arg = handling,
         .folds_skipped = true,
     };
     struct desk *desk = desk_new(&settings, context->rules);
@@ -73,6 +107,9 @@ static json_t *handle_events(const struct batch_context *context, struct claim *
         desk_add_case(desk, json_incref(item));
     }
     json_array_foreach (claim->work, index, item) {
+        if (index > 0 && clock_steady() - began > context->max_handling_ms) {
+            break;
+        }
         const json_t *event = json_object_at(item, "event");
         msec_t now = clock_now();
         if (shadow_is_on(context->shadow)) {
@@ -83,6 +120,7 @@ static json_t *handle_events(const struct batch_context *context, struct claim *
     json_t *changes = desk_take_changes(desk);
     desk_free(desk);
     facts_reader_end(&facts);
+    *ret_count = index;
     return changes;
 }
 
@@ -127,15 +165,18 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
     if (shadowed) {
         shadow_begin(context->shadow, context->note_pg);
     }
-    json_t *changes = handle_events(context, &claim);
+    struct handling handling = { .context = context, .spoke_at = clock_steady() };
+    json_t *changes = handle_events(&handling, &claim, &count);
+    ret_outcome->count = count;
     budget_put(context->budget, context->rules, changes);
     claim_done(&claim);
 
-    if (context->ids->failed) {
+    const struct error *trouble = handling.err != ERR_NONE ? &handling.error : &context->ids->error;
+    if (handling.err != ERR_NONE || context->ids->failed) {
         if (reterr != NULL) {
-            *reterr = context->ids->error;
+            *reterr = *trouble;
         }
-        err = context->ids->error.code;
+        err = trouble->code;
     } else {
         err = engine_store_commit(context->pg, changes, ret_outcome->positions, count, reterr);
     }

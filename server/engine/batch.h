@@ -27,6 +27,8 @@ struct batch_context {
     void (*ran)(void *arg, const char *rule);
     void *may_run_arg; /* of both */
     struct log_throttle *rule_failures;
+    msec_t max_handling_ms; /* after this long no further event is begun */
+    msec_t max_silence_ms;  /* between two rules, when the database has not heard of us for so long, it does */
 };
 
 /* What was tried; also filled when the batch failed, as far as it came. */
@@ -39,7 +41,8 @@ struct batch_outcome {
     bool other_rules;     /* nothing was tried, because other rules are in force now */
 };
 
-/* Claims up to `limit` events and handles them. ERR_NONE with `count` 0: there was nothing to do. On failure the
+/* Claims up to `limit` events and handles them, or the first of them when rules take long: the rest stays for the next
+ * batch. ERR_NONE with `count` 0: there was nothing to do. On failure the
  * transaction is rolled back (or lost) and nothing has changed:
  *   ERR_CONFLICT   another transaction was in the way; try again
  *   ERR_INVALID    the database refused what one of the events led to

@@ -21,8 +21,12 @@
 #include "store/store.h"
 
 #define STATEMENT_TIMEOUT_MS 15000
-/* How long the rules of one batch may take: a process that is stopped in the middle holds its lanes for no longer. */
+/* Rules that take long end their batch early: what they did is committed, and others get at the lanes. */
+#define HANDLING_MS 1000
+/* How long a transaction may stay open without a word from us: a process that is stopped in the middle holds its lanes for
+ * no longer. Between two rules something is said when nothing was for SILENCE_MS. */
 #define OPEN_TRANSACTION_MS 20000
+#define SILENCE_MS 2000
 #define CONNECT_RETRY_MS 200
 #define CONNECT_RETRY_MAX_MS 2000
 #define REFUSED_PAUSE_MS 500
@@ -370,6 +374,8 @@ static bool engine_work(struct engine *engine)
         .ran = rule_guard_ran,
         .may_run_arg = engine->guard,
         .rule_failures = &engine->rule_failures,
+        .max_handling_ms = HANDLING_MS,
+        .max_silence_ms = SILENCE_MS,
     };
     bool single = engine->singles_left > 0;
     struct error error = { .code = ERR_NONE };

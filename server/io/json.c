@@ -5,14 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/block_cache.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "io/json_plain.h"
 
-void json_keep_blocks(void)
+static void *allocate(size_t size)
 {
-    json_set_alloc_funcs(block_new, block_free);
+    return memory_resize(NULL, size);
+}
+
+void json_set_memory(void)
+{
+    json_set_alloc_funcs(allocate, free);
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */

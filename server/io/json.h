@@ -14,8 +14,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-/* From now on values are made of blocks that threads keep at hand (base/block_cache.h). Once, before threads begin. */
-void json_keep_blocks(void);
+/* From now on the program ends when there is no memory for a value (base/memory.h). Once, before threads begin. */
+void json_set_memory(void);
 
 /* Parses one document. Refuses what PostgreSQL's jsonb would refuse later or differently: more than 64 levels,
  * duplicate keys keep the last, numbers outside of double become text, "\u0000" and lone surrogates become U+FFFD.

@@ -1,7 +1,7 @@
 #include "io/vm.h"
 
-#include "base/block_cache.h"
 #include "base/buf.h"
+#include "base/heartbeat.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -18,6 +18,7 @@
 #define CLOCK_EVERY_BYTES ((size_t)256 * 1024)
 #define CLOCK_EVERY_UNITS 20000
 #define MEASURE_AFTER_US 1000
+#define BEAT_EVERY_US 100000
 /* Each refused allocation makes Lua collect all garbage first; that is slow, so a script may cause only a few. */
 #define MAX_DENIALS 32
 
@@ -37,6 +38,11 @@ static bool over_deadline(struct vm *vm)
         if (now_us - vm->began_us < MEASURE_AFTER_US)
             return false;
         vm->thread_began_us = clock_thread_us();
+        vm->beat_us = vm->began_us;
+    }
+    if (now_us - vm->beat_us > BEAT_EVERY_US) {
+        vm->beat_us = now_us;
+        heartbeat_beat(); /* it goes on, and is bounded, however little of a processor it gets */
     }
     if (now_us <= vm->deadline_us)
         return false;
@@ -70,7 +76,7 @@ static void *allocate(void *arg, void *ptr, size_t old_size, size_t size)
         vm->memory_bytes -= old;
         if (vm->wipes)
             crypto_wipe(ptr, old);
-        block_free(ptr);
+        free(ptr);
         return NULL;
     }
     if (size > old) {
@@ -86,14 +92,12 @@ static void *allocate(void *arg, void *ptr, size_t old_size, size_t size)
         }
     }
     vm->memory_bytes = vm->memory_bytes - old + size;
-    if (!ptr)
-        return block_new(size);
-    if (!vm->wipes)
+    if (!ptr || !vm->wipes)
         return memory_resize(ptr, size);
-    void *moved = block_new(size);
+    void *moved = memory_resize(NULL, size);
     memcpy(moved, ptr, old < size ? old : size);
     crypto_wipe(ptr, old);
-    block_free(ptr);
+    free(ptr);
     return moved;
 }
 

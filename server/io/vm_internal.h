@@ -39,6 +39,7 @@ struct vm {
     msec_t max_wall_ms;
     int64_t began_us;
     int64_t thread_began_us; /* on the thread's own clock; 0: not looked at yet */
+    int64_t beat_us;         /* when the last heartbeat was, or the start */
     int64_t deadline_us;     /* 0: none */
     enum vm_verdict tripped;
     char trip_file[128];

@@ -162,6 +162,7 @@ static void run(struct rule_set *set, size_t index, const json_t *event, const j
 void rule_run(struct rule_set *set, size_t index, const json_t *event, const json_t *facts,
               const struct fact_reader *reader, msec_t now, uint64_t seed, struct rule_outcome *ret_outcome)
 {
+    heartbeat_beat(); /* an event may have many rules; each has a bound of its own */
     *ret_outcome = (struct rule_outcome){ .verdict = RULE_FAILED };
     struct rule_context context = { .reader = reader, .now = now };
     set->context = &context;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "io/vm_json.h"
 
 /* Files run once, by hand of their author: generous, but an endless loop must end. */
@@ -351,9 +352,9 @@ static err_t judge(const json_t *list, json_t *problems, struct error *reterr)
     if (first == NULL) {
         return ERR_NONE;
     }
-    char more[48] = "";
+    char more[72] = "";
     if (errors > 1) {
-        snprintf(more, sizeof(more), " (and %zu more errors)", errors - 1);
+        snprintf(more, sizeof(more), " (and %s)", text_counted((int64_t)errors - 1, "more error").text);
     }
     const char *hint = json_str(first, "hint");
     return fail(reterr, ERR_INVALID, "%s:%d: %s%s%s%s", json_str_or(first, "file", "?"),

@@ -28,6 +28,11 @@ void engine_store_rollback(struct pg *pg)
     }
 }
 
+err_t engine_store_stay(struct pg *pg, struct error *reterr)
+{
+    return pg_script(pg, "SELECT 1", reterr);
+}
+
 static err_t run_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *claim, struct error *reterr)
 {
     static const char sql[] = "SELECT work, cases, (SELECT generation FROM rule_pointer) FROM engine_claim($1::integer, $2::bigint)";

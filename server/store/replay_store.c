@@ -43,6 +43,18 @@ err_t replay_store_preview(struct pg *pg, json_t **ret_rows, struct error *reter
     return query_json(pg, sql, NULL, 0, ret_rows, reterr);
 }
 
+err_t replay_store_rules(struct pg *pg, json_t **ret_names, struct error *reterr)
+{
+    static const char sql[] =
+        "SELECT coalesce(json_agg(n.name ORDER BY n.name), '[]') FROM ("
+        "  SELECT r->>'name' AS name FROM rule_pointer AS p JOIN rule_set AS s ON s.version = p.current_version"
+        "   CROSS JOIN LATERAL jsonb_array_elements(coalesce(s.description->'rules', '[]')) AS r"
+        "  UNION"
+        "  SELECT t.rule FROM replay_selection AS c JOIN rule_trace AS t ON t.event_id = c.event_id"
+        "   WHERE t.rule NOT LIKE 'answerd.%') AS n";
+    return query_json(pg, sql, NULL, 0, ret_names, reterr);
+}
+
 static err_t add_replay(struct pg *pg, int64_t id, const json_t *selection, int64_t count, struct error *reterr)
 {
     static const char sql[] = "INSERT INTO replay (id, selection, events) VALUES ($1::bigint, $2::jsonb, $3::bigint)";

@@ -22,6 +22,9 @@ struct replay_choice {
 err_t replay_store_select(struct pg *pg, const struct replay_choice *choice, int64_t *ret_count, struct error *reterr) MUST_CHECK;
 /* What was chosen: array of {type, source, state, count, first, last}; new reference. */
 err_t replay_store_preview(struct pg *pg, json_t **ret_rows, struct error *reterr) MUST_CHECK;
+/* The names of rules that one can mean: those in force, and those that had to do with what was chosen; array of texts in
+ * their order, new reference. */
+err_t replay_store_rules(struct pg *pg, json_t **ret_names, struct error *reterr) MUST_CHECK;
 /* A new replay of `count` events; `selection` is an object that tells what was asked for. */
 err_t replay_store_begin(struct pg *pg, const json_t *selection, int64_t count, int64_t *ret_id, struct error *reterr) MUST_CHECK;
 /* Puts the chosen events from number `first` to `last` (from 1) to work, marked with the replay. */

@@ -120,6 +120,8 @@ struct claim {
 err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim,
                          struct error *reterr) MUST_CHECK;
 void claim_done(struct claim *claim);
+/* A word in the transaction of a claim: the server ends one in which nothing is said for long. */
+err_t engine_store_stay(struct pg *pg, struct error *reterr) MUST_CHECK;
 /* Writes the changes, removes the work and commits. ERR_CONFLICT: nothing was written; try the batch again with a new
  * claim, which will bring the facts that this one lacked. */
 /* The changes may also have "budgets": what goes beyond them is held, see hold_excess() in migrations/. */

@@ -44,7 +44,7 @@ const middle = (sorted) => sorted[Math.floor(sorted.length / 2)]
 
 test('hostile rules: webhooks are acknowledged as before, and the other rules see every event', async () => {
   // None is quarantined here: each burns what it may on each event.
-  const system = await System.start({ rules: null, ruleSettings: 'quarantine_after = 1000, run_tests = false', threads: 2, files: { 'good.lua': good } })
+  const system = await System.start({ rules: null, ruleSettings: 'quarantine_after = 1000, run_tests = false', threads: 2, config: 'process { stalled_after = "10s" }', files: { 'good.lua': good } })
   try {
     await times(system, 20, 1000) // warm
     const alone = await times(system, 60, 2000)

@@ -174,7 +174,7 @@ test('a reload warns of timers that no rule would take', async () => {
   system.writeRule('more.lua', 'rule { name = "more", doc = "More.", on = { "custom.more" }, run = function(e, fx) end }')
   const done = await command('reload')
   assert.equal(done.code, 0, done.stderr)
-  assert.match(done.stderr, /warning: 1 timers 'remind' wait, and no rule of this version takes timer\.remind/)
+  assert.match(done.stderr, /warning: 1 timer 'remind' waits, and no rule of this version takes timer\.remind/)
   await system.rows('DELETE FROM timer')
 })
 

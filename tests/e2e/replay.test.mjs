@@ -142,6 +142,25 @@ test('it counts first and asks; what it does not understand it refuses', async (
   assert.equal((await answerd('replay', '--since', '1h', '--rate', 'fast')).code, 2)
 })
 
+test('--rule takes rules that are or were there; others are refused with the nearest, and nothing is done', async () => {
+  const runs = () => system.value('SELECT count(*)::int FROM replay')
+  const before = await runs()
+  for (const how of ['--yes', '--dry']) {
+    const misspelt = await answerd('replay', how, '--since', '1h', '--rule', 'payment-recovery', '--rule', 'welcom')
+    assert.equal(misspelt.code, 2)
+    assert.equal(misspelt.stdout, '')
+    assert.match(misspelt.stderr, /^answerd replay: --rule welcom: no rule has this name.*\nHINT: did you mean 'welcome'\?\n$/)
+    const unlike = await answerd('replay', how, '--since', '1h', '--rule', 'something-else')
+    assert.equal(unlike.code, 2)
+    assert.match(unlike.stderr, /\nHINT: the rules are .*inbox, .*welcome/)
+  }
+  assert.equal(await runs(), before)
+  // A rule that is gone, and left its traces on these events.
+  await system.rows(`UPDATE trace SET rule = 'long-gone' WHERE rule = 'inbox'`)
+  assert.equal((await answerd('replay', '--dry', '--since', '1h', '--rule', 'long-gone')).code, 0)
+  assert.equal((await answerd('replay', '--dry', '--since', '1h', '--type', 'payment.failed', '--rule', 'long-gone')).code, 2)
+})
+
 test('reparse finds what a parser did not know, once', async () => {
   const body = stripe.event('invoice.payment_failed', stripe.invoice({ id: 'in_reparsed', phone: '15550455' }), { id: 'evt_reparsed' }).body
   const unread = stripe.event('invoice.payment_failed', stripe.invoice({ id: 'in_unread', phone: '15550456' }), { id: 'evt_unread' }).body

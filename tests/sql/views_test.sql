@@ -68,7 +68,7 @@ SELECT test.same((SELECT string_agg(what || ' ' || subject || ' ' || outcome, ',
 SELECT test.same((SELECT place || ' ' || rule_set || ' ' || instructions || ' ' || micros || ' '
     || (effects #>> '{0,do}') FROM why((SELECT event_id FROM handling)) WHERE what = 'rule'),
     'inbox.lua:7 abc 99 5 send', 'why tells about rules');
-SELECT test.holds((SELECT detail LIKE '%by rule inbox, as free, 1 attempts%read 20%'
+SELECT test.holds((SELECT detail LIKE '%by rule inbox, as free, 1 attempt, %read 20%'
     FROM why((SELECT event_id FROM handling)) WHERE what = 'message'), 'and about messages');
 UPDATE trace SET effects = '[{"do": "send", "refused": "the contact has opted out"}, {"do": "note"}, {"do": "outreach",
     "made": {"steps": [{"step": 1, "refused": "the contact has no address to write to"}]}}]' WHERE event_id <> 16;

@@ -37,6 +37,10 @@ SELECT test.same((SELECT string_agg(subject || ': ' || outcome || coalesce(' (' 
     'send by greet: the contact has opted out (rules/greet.lua:5) | inbox: its when said no (rules/inbox.lua:7) | '
     'greet: ran (rules/greet.lua:2) | billing: its on names none of these events (rules/billing.lua:9)',
     'what decided');
+SELECT test.same((SELECT outcome FROM why_nothing(1000) WHERE what = 'event' AND subject = 'message.received'),
+    '1 rule ran, 1 did not', 'one is told in the singular');
+SELECT test.same(counted(0, 'try', 'tries') || ', ' || counted(1, 'try', 'tries') || ', ' || counted(2, 'rule'),
+    '0 tries, 1 try, 2 rules', 'numbers with their word');
 SELECT test.same((SELECT count(*) FROM why_nothing(1000, interval '0')  WHERE what = 'rule' AND subject = 'greet'), 0::bigint,
     'an older time is not looked at');
 

@@ -158,8 +158,8 @@ local function declare_survey(name, options, at)
                 end
             end
             if #copy ~= made.scale then
-                complain("labels", string.format("%s has %d labels%s for a scale of %d", what, #copy, where,
-                    made.scale))
+                complain("labels", string.format("%s has %s%s for a scale of %d", what,
+                    support.counted(#copy, "label"), where, made.scale))
             end
             return copy
         end

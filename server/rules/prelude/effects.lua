@@ -34,8 +34,8 @@ local function append(run, effect)
     end
     if #list >= host.max_effects then
         -- Kept with its place: the rule may catch the error.
-        run.over = string.format("%s:%d: more than %d effects in one call", file or run.file, line or run.line,
-            host.max_effects)
+        run.over = string.format("%s:%d: more than %s in one call", file or run.file, line or run.line,
+            support.counted(host.max_effects, "effect"))
         error(run.over, 0)
     end
     effect.line = line or run.line

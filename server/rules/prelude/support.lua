@@ -54,6 +54,11 @@ function support.did_you_mean(word, known)
 end
 local did_you_mean = support.did_you_mean
 
+-- A number with its word: "1 rule", "2 rules".
+function support.counted(number, thing)
+    return string.format("%d %s%s", number, thing, number == 1 and "" or "s")
+end
+
 function support.keys(object)
     local list = {}
     for key in next, object do

@@ -134,8 +134,8 @@ local function check_approved_text(made, language, text, parameters, complain)
         wanted = wanted + 1
     end
     if wanted ~= #parameters then
-        complain("parameters", string.format("%s has %d parameter%s, and %d %s given: %s", what, wanted,
-            wanted == 1 and "" or "s", #parameters, #parameters == 1 and "is" or "are",
+        complain("parameters", string.format("%s has %s, and %d %s given: %s", what,
+            support.counted(wanted, "parameter"), #parameters, #parameters == 1 and "is" or "are",
             #parameters > 0 and table.concat(parameters, ", ") or "none"),
             "the provider refuses a message with another number of parameters than the approved template has")
     end

@@ -190,6 +190,16 @@ static void test_durations(void **state)
     }
 }
 
+static void test_counted(void **state)
+{
+    (void)state;
+    assert_string_equal(text_counted(0, "rule").text, "0 rules");
+    assert_string_equal(text_counted(1, "rule").text, "1 rule");
+    assert_string_equal(text_counted(2, "rule").text, "2 rules");
+    assert_string_equal(text_counted(INT64_MIN, "word of more than thirty letters").text,
+                        "-9223372036854775808 word of more than thirty lettes");
+}
+
 static void test_nearest(void **state)
 {
     (void)state;
@@ -225,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_small_helpers),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_counted),
         cmocka_unit_test(test_nearest),
         cmocka_unit_test(test_lanes_never_change),
     };

@@ -2,12 +2,13 @@
 
 #include "io/http_server.h"
 
-#include "support.h"
+#include "patience.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -24,27 +25,15 @@ static struct http_server *server;
 static pthread_t thread;
 int stage_port;
 atomic_int stage_handled;
-static atomic_bool drain_now;
 atomic_bool stage_was_drained;
-static atomic_long connections = -1; /* as the loop's thread last saw it */
 static struct http_request *held;
-static struct loop_timer *answer_held;
-
-static void answer_later(void *arg)
-{
-    (void)arg;
-    struct http_request *request = held;
-    held = NULL;
-    http_answer(request, 200, "text/plain", BYTES_LITERAL("late"), NULL);
-}
 
 static void handle(struct http_request *request, void *arg)
 {
     (void)arg;
     atomic_fetch_add(&stage_handled, 1);
-    if (strcmp(http_path(request), "/slow") == 0) {
+    if (strcmp(http_path(request), "/held") == 0) {
         held = request;
-        loop_timer_set(answer_held, 1500);
         return;
     }
     if (strcmp(http_path(request), "/big") == 0) {
@@ -70,12 +59,60 @@ static void drained(void *arg)
     loop_stop(loop);
 }
 
+/* What the loop's thread is asked for. The case waits until it is done, so that one at a time is enough. */
+static struct {
+    enum { LOOK, ANSWER_HELD, DRAIN } order;
+    long connections;
+    long receiving_bytes;
+    sem_t given;
+    sem_t done;
+} command;
+
 static void nudged(void *arg)
 {
     (void)arg;
-    atomic_store(&connections, (long)http_server_connections(server));
-    if (atomic_exchange(&drain_now, false))
+    if (sem_trywait(&command.given) != 0)
+        return;
+    if (command.order == ANSWER_HELD) {
+        http_answer(held, 200, "text/plain", BYTES_LITERAL("late"), NULL);
+        held = NULL;
+    } else if (command.order == DRAIN) {
         http_server_drain(server, drained, NULL);
+    }
+    command.connections = (long)http_server_connections(server);
+    command.receiving_bytes = (long)http_server_receiving_bytes(server);
+    sem_post(&command.done);
+}
+
+static void give(int order)
+{
+    command.order = order;
+    sem_post(&command.given);
+    loop_nudge(loop);
+    while (sem_wait(&command.done) != 0) {
+    }
+}
+
+long count_connections(void)
+{
+    give(LOOK);
+    return command.connections;
+}
+
+long count_receiving_bytes(void)
+{
+    give(LOOK);
+    return command.receiving_bytes;
+}
+
+void answer_held(void)
+{
+    give(ANSWER_HELD);
+}
+
+void begin_to_drain(void)
+{
+    give(DRAIN);
 }
 
 static void *run(void *arg)
@@ -83,30 +120,54 @@ static void *run(void *arg)
     (void)arg;
     loop_run(loop);
     http_server_free(server);
-    loop_timer_free(answer_held);
     return NULL;
+}
+
+static int start_server(msec_t read_deadline_ms, msec_t idle_ms)
+{
+    const struct http_limits limits = {
+        .max_header_bytes = 4096,
+        .max_body_bytes = 65536,
+        .read_deadline_ms = read_deadline_ms,
+        .idle_ms = idle_ms,
+        .max_connections = MAX_CONNECTIONS,
+    };
+    struct error e;
+    atomic_store(&stage_handled, 0);
+    atomic_store(&stage_was_drained, false);
+    held = NULL;
+    sem_init(&command.given, 0, 0);
+    sem_init(&command.done, 0, 0);
+    loop = loop_new();
+    server = http_server_new(loop, &limits, handle, NULL);
+    loop_on_nudge(loop, nudged, NULL);
+    assert_int_equal(http_server_listen(server, "127.0.0.1:0", &stage_port, &e), ERR_NONE);
+    assert_int_equal(pthread_create(&thread, NULL, run, NULL), 0);
+    return 0;
 }
 
 int stage_start_server(void **state)
 {
     (void)state;
-    const struct http_limits limits = {
-        .max_header_bytes = 4096,
-        .max_body_bytes = 65536,
-        .read_deadline_ms = DEADLINE_MS,
-        .idle_ms = IDLE_MS,
-        .max_connections = 50,
-    };
-    struct error e;
-    atomic_store(&stage_handled, 0);
-    atomic_store(&stage_was_drained, false);
-    loop = loop_new();
-    server = http_server_new(loop, &limits, handle, NULL);
-    answer_held = loop_timer_new(loop, answer_later, NULL);
-    loop_on_nudge(loop, nudged, NULL);
-    assert_int_equal(http_server_listen(server, "127.0.0.1:0", &stage_port, &e), ERR_NONE);
-    assert_int_equal(pthread_create(&thread, NULL, run, NULL), 0);
-    return 0;
+    return start_server(LONG_MS, LONG_MS);
+}
+
+int stage_start_server_with_short_deadline(void **state)
+{
+    (void)state;
+    return start_server(SHORT_MS, LONG_MS);
+}
+
+int stage_start_server_with_short_idle_time(void **state)
+{
+    (void)state;
+    return start_server(LONG_MS, SHORT_MS);
+}
+
+int stage_start_server_with_short_times(void **state)
+{
+    (void)state;
+    return start_server(SHORT_MS, SHORT_MS);
 }
 
 int stage_stop_server(void **state)
@@ -116,6 +177,8 @@ int stage_stop_server(void **state)
         loop_stop(loop);
     pthread_join(thread, NULL);
     loop_free(loop);
+    sem_destroy(&command.given);
+    sem_destroy(&command.done);
     return 0;
 }
 
@@ -137,25 +200,6 @@ void send_text(int fd, const char *text)
     assert_int_equal(sent, (ssize_t)strlen(text));
 }
 
-bool read_all(int fd, int wait_ms, char *into, size_t size)
-{
-    size_t length = 0;
-    bool closed = false;
-    for (;;) {
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        if (poll(&p, 1, wait_ms) <= 0)
-            break;
-        ssize_t got = recv(fd, into + length, size - 1 - length, 0);
-        if (got <= 0) {
-            closed = true;
-            break;
-        }
-        length += (size_t)got;
-    }
-    into[length] = '\0';
-    return closed;
-}
-
 int count_answers(const char *text)
 {
     int count = 0;
@@ -166,29 +210,54 @@ int count_answers(const char *text)
     return count;
 }
 
-long close_time(int fd, long patience_ms)
+/* Are `count` answers here, the last one to its end? One without a length has no body. */
+static bool are_whole(const char *text, int count)
 {
-    msec_t started = clock_steady();
-    while (clock_steady() - started < patience_ms) {
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        char byte[4096];
-        if (poll(&p, 1, 20) > 0 && recv(fd, byte, sizeof(byte), 0) <= 0)
-            break;
+    for (; count > 0; count--) {
+        const char *end = strstr(text, "\r\n\r\n");
+        if (!end)
+            return false;
+        const char *length = strstr(text, "Content-Length: ");
+        size_t body = length && length < end ? strtoul(length + strlen("Content-Length: "), NULL, 10) : 0;
+        text = end + 4;
+        if (strlen(text) < body)
+            return false;
+        text += body;
     }
-    return (long)(clock_steady() - started);
+    return true;
 }
 
-long count_connections(void)
+/* Until the server closes, or `count` answers are here when it is not 0. */
+static bool read_until(int fd, int count, char *into, size_t size, bool *ret_closed)
 {
-    atomic_store(&connections, -1);
-    loop_nudge(loop);
-    while (atomic_load(&connections) < 0)
-        usleep(1000);
-    return atomic_load(&connections);
+    msec_t began = clock_steady();
+    size_t length = 0;
+    into[0] = '\0';
+    while (count == 0 || !are_whole(into, count)) {
+        assert_true(length < size - 1);
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        if (poll(&p, 1, PATIENCE_MS) <= 0 || clock_steady() - began > PATIENCE_MS)
+            return false;
+        ssize_t got = recv(fd, into + length, size - 1 - length, 0);
+        if (got <= 0) {
+            *ret_closed = true;
+            return false;
+        }
+        length += (size_t)got;
+        into[length] = '\0';
+    }
+    return true;
 }
 
-void drain_server(void)
+bool read_answers(int fd, int count, char *into, size_t size)
 {
-    atomic_store(&drain_now, true);
-    loop_nudge(loop);
+    bool closed = false;
+    return read_until(fd, count, into, size, &closed);
+}
+
+bool read_until_closed(int fd, char *into, size_t size)
+{
+    bool closed = false;
+    read_until(fd, 0, into, size, &closed);
+    return closed;
 }

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "base/heartbeat.h"
+
 #define MEMORY ((size_t)16 * 1024 * 1024)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
@@ -330,6 +332,24 @@ static void time_aside_does_not_count(void **state)
     vm_free(vm);
 }
 
+/* Whoever watches the thread sees that it goes on while a script does what it may. */
+static void a_script_within_its_budget_is_no_stall(void **state)
+{
+    (void)state;
+    static const struct vm_budget wall = { .max_wall_ms = 250 };
+    struct vm *vm = vm_new(MEMORY, NULL);
+    struct vm_outcome outcome;
+    msec_t began = 0, beat_at = 0;
+    heartbeat_start("engine");
+    assert_non_null(heartbeat_oldest(&began));
+    load(vm, "long.lua", "while true do end");
+    assert_int_equal(vm_call(vm, 0, 0, &wall, &outcome), VM_OVER_TIME);
+    assert_non_null(heartbeat_oldest(&beat_at));
+    assert_true(beat_at >= began + 100);
+    heartbeat_end();
+    vm_free(vm);
+}
+
 /* A state that is only as large as it must be gives errors, never a crash. */
 static void little_memory_is_survived(void **state)
 {
@@ -373,6 +393,7 @@ int main(void)
         cmocka_unit_test(attacks_are_stopped),
         cmocka_unit_test(wall_time_is_enough),
         cmocka_unit_test(time_aside_does_not_count),
+        cmocka_unit_test(a_script_within_its_budget_is_no_stall),
         cmocka_unit_test(little_memory_is_survived),
         cmocka_unit_test(refused_sources),
     };

@@ -91,7 +91,7 @@ static void declarations_are_checked(void **state)
         { "template 't' { text = { english = 'x' } }", 1, "is not a language" },
         { "template 't' { text = 'x', buttons = { { text = 'x', id = 'a', url = 'https://b' } } }", 1, "not both" },
         { "template 't' { text = 'x', on_unknown = 'retry' }", 1, "is not one of hold, resend, give_up" },
-        { "survey 's' { question = 'x', labels = { 'a' } }", 1, "1 labels for a scale of 5" },
+        { "survey 's' { question = 'x', labels = { 'a' } }", 1, "1 label for a scale of 5" },
         { "survey 's' { question = 'x', template = 'y' }", 1, "there is no template 'y'" },
         { "survey 's' { question = 'x', expires = 'soon' }", 1, "'soon' is not a duration" },
         { "calendar 'c' { timezone = 'Europe/Zurch', hours = {} }", 1, "no time zone 'Europe/Zurch'" },

@@ -1,5 +1,7 @@
 #include "rule_files.h"
 
+#include "base/heartbeat.h"
+
 #define RULE(code) "rule { name = 'x', on = 'message.received', run = function(e, fx)\n" code "\nend }"
 
 static const char *const event_text =
@@ -388,6 +390,24 @@ static void tests_call_their_host(void **state)
     rule_set_free(set);
 }
 
+/* A batch may run many rules: whoever watches the thread sees that it comes from one to the next. */
+static void a_run_is_a_beat(void **state)
+{
+    (void)state;
+    struct rule_set *set = load_text(RULE(""), NULL);
+    msec_t began = 0, beat_at = 0;
+    heartbeat_start("engine");
+    assert_non_null(heartbeat_oldest(&began));
+    while (clock_steady() <= began) {
+    }
+    struct rule_outcome outcome = run_rule(set, event_text, facts_text);
+    assert_non_null(heartbeat_oldest(&beat_at));
+    assert_true(beat_at > began);
+    heartbeat_end();
+    rule_outcome_done(&outcome);
+    rule_set_free(set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +421,7 @@ int main(void)
         cmocka_unit_test(an_event_without_a_contact),
         cmocka_unit_test(the_same_event_gives_the_same_effects),
         cmocka_unit_test(tests_call_their_host),
+        cmocka_unit_test(a_run_is_a_beat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
