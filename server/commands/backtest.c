@@ -68,7 +68,8 @@ static void keep(void *arg, const struct difference *difference)
     json_put_str(row, "rule", any->rule);
     json_put_str(row, "kind", any->kind);
     json_put_str(row, "name", any->name);
-    json_put_int(row, "event_id", any->event);
+    if (any->event > 0)
+        json_put_int(row, "event_id", any->event);
     if (difference->contact_id > 0)
         json_put_int(row, "contact_id", difference->contact_id);
     if (difference->before) {
@@ -223,6 +224,7 @@ static int compare_rules(const struct command *command, const struct backtest_wi
             .before = before.sources,
             .after = after.sources,
             .limits = rule_world_limits(config),
+            .since = result->since,
             .until = result->until,
             .threads = (size_t)wish->threads,
         };

@@ -274,6 +274,7 @@ struct crew_result crew_finish(struct crew *crew)
         if (i > 0)
             backtest_merge(crew->workers[0].backtest, crew->workers[i].backtest);
     }
+    backtest_crons(crew->workers[0].backtest, crew->order + 1, crew->settings.since, crew->settings.until);
     result.report = backtest_report(crew->workers[0].backtest);
     free_crew(crew);
     return result;

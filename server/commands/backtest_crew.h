@@ -14,6 +14,7 @@ struct crew_settings {
     const struct rule_sources *before; /* where the others load theirs from */
     const struct rule_sources *after;
     struct rule_limits limits;
+    msec_t since;   /* crons fire from then on */
     msec_t until;   /* how long each contact's world goes on */
     size_t threads; /* 0: everything is done by the caller's thread, on_difference included */
 };

@@ -41,7 +41,10 @@ static void print_examples(const json_t *total)
             printf(" from '%s' to '%s'", former, name);
         else if (*name)
             printf(" '%s'", name);
-        printf(", event %" PRId64, json_int(example, "event", 0));
+        if (json_str(example, "cron"))
+            printf(", cron %s", json_str(example, "cron"));
+        else
+            printf(", event %" PRId64, json_int(example, "event", 0));
         if (json_int(example, "contact", 0) > 0)
             printf(", contact %" PRId64, json_int(example, "contact", 0));
         putchar('\n');
@@ -56,6 +59,12 @@ void backtest_print(const json_t *report)
     size_t index;
     json_t *total;
     int64_t differences = 0;
+    json_t *cron;
+    json_array_foreach(json_array_at(report, "crons"), index, cron)
+        printf("cron %s fired %s before, %s after\n", json_str_or(cron, "name", ""),
+               text_counted(json_int(cron, "before", 0), "time").text, text_counted(json_int(cron, "after", 0), "time").text);
+    if (json_array_size(json_array_at(report, "crons")) > 0)
+        putchar('\n');
     printf("%-28s %-18s %9s %9s %9s %9s %9s\n", "rule", "kind", "before", "after", "added", "removed", "changed");
     json_array_foreach(rules, index, total)
     {

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "domain/cron_event.h"
 #include "domain/rule_rival.h"
+#include "rules/schedule.h"
 
 /* A contact with more outcomes than this is compared in parts: what moved over the border of two parts then shows as
  * removed and added. */
@@ -25,6 +27,8 @@ struct backtest {
     json_t *events;
     int64_t contact_id;
     int64_t order;
+    const char *cron; /* whose firings this world sees; NULL: a contact's */
+    json_t *crons;    /* object by name: {name, before, after}, how often each side fired it */
     json_t *totals; /* object: "RULE\nKIND" -> {rule, kind, before, after, added, removed, changed, examples}; examples
                     * have their contact's "order" */
     json_t *last_total;
@@ -46,6 +50,7 @@ struct backtest *backtest_new(const struct backtest_settings *settings)
     backtest->before = simulation_new(settings->before, settings->sources, settings->max_depth, backtest->rival);
     backtest->after = simulation_new(settings->after, settings->sources, settings->max_depth, NULL);
     backtest->events = json_array();
+    backtest->crons = json_object();
     backtest->totals = json_object();
     return backtest;
 }
@@ -59,6 +64,7 @@ void backtest_free(struct backtest *backtest)
     rule_rival_free(backtest->rival);
     json_decref(backtest->seed);
     json_decref(backtest->events);
+    json_decref(backtest->crons);
     json_decref(backtest->totals);
     free(backtest);
 }
@@ -130,7 +136,8 @@ static void found(struct backtest *backtest, const struct outcome *before, const
         json_t *example = json_object();
         json_put_int(example, "order", backtest->order);
         json_put_str(example, "change", difference_name(difference.kind));
-        json_put_int(example, "event", any->event);
+        json_put(example, "event", any->event > 0 ? json_integer(any->event) : json_null());
+        json_put_str(example, "cron", backtest->cron);
         json_put_int(example, "contact", backtest->contact_id);
         if (before && after && strcmp(before->name, after->name) != 0)
             json_put_str(example, "former_name", before->name);
@@ -330,6 +337,100 @@ void backtest_end(struct backtest *backtest, msec_t until)
     compare(backtest);
 }
 
+static int compare_texts(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* --- crons --------------------------------------------------------------------------------------------------------- */
+
+/* What stands for the event of a firing, with its time added: below zero, where no recorded event is, and in their order. */
+#define FIRST_FIRING (-((int64_t)1 << 51))
+
+/* One side's firings of one cron, one after the other. */
+struct firings {
+    struct simulation *simulation;
+    const json_t *schedule; /* NULL: this side does not have the cron */
+    msec_t next;            /* 0: there is none before the end */
+    msec_t until;
+    int64_t count;
+};
+
+static void find_next(struct firings *firings, msec_t after)
+{
+    msec_t next;
+    bool found_one = firings->schedule && schedule_next(firings->schedule, after, &next, NULL) == ERR_NONE;
+    firings->next = found_one && next < firings->until ? next : 0;
+}
+
+static struct firings begin_firings(const struct backtest *backtest, bool is_after, const char *name, msec_t since, msec_t until)
+{
+    const struct rule_set *rules = is_after ? backtest->settings.after : backtest->settings.before;
+    struct firings firings = {
+        .simulation = is_after ? backtest->after : backtest->before,
+        .schedule = json_object_at(rule_set_declaration(rules, "cron", name), "schedule"),
+        .until = until,
+    };
+    find_next(&firings, since - 1);
+    return firings;
+}
+
+static void fire(struct firings *firings, const char *name)
+{
+    json_t *event = cron_event(FIRST_FIRING + firings->next, name, firings->schedule, firings->next);
+    simulation_event(firings->simulation, event);
+    json_decref(event);
+    firings->count++;
+    find_next(firings, firings->next);
+}
+
+/* Both sides come to the same time together, so that what is compared in parts is of the same time. */
+static void run_cron(struct backtest *backtest, const char *name, int64_t order, msec_t since, msec_t until)
+{
+    backtest_begin(backtest, 0, order, NULL);
+    if (backtest->shares)
+        part(backtest);
+    backtest->cron = name;
+    struct firings before = begin_firings(backtest, false, name, since, until);
+    struct firings after = begin_firings(backtest, true, name, since, until);
+    while (before.next > 0 || after.next > 0) {
+        msec_t at = before.next > 0 && (after.next == 0 || before.next <= after.next) ? before.next : after.next;
+        if (before.next == at)
+            fire(&before, name);
+        if (after.next == at)
+            fire(&after, name);
+        if (outcome_count(backtest->before) + outcome_count(backtest->after) > OUTCOMES_AT_ONCE)
+            compare(backtest);
+    }
+    backtest_end(backtest, until);
+    backtest->cron = NULL;
+    json_t *counted = json_object();
+    json_put_str(counted, "name", name);
+    json_put_int(counted, "before", before.count);
+    json_put_int(counted, "after", after.count);
+    json_put(backtest->crons, name, counted);
+}
+
+void backtest_crons(struct backtest *backtest, int64_t order, msec_t since, msec_t until)
+{
+    const json_t *before = rule_set_declarations(backtest->settings.before, "cron");
+    const json_t *after = rule_set_declarations(backtest->settings.after, "cron");
+    size_t size = 0;
+    const char **names = memory_new((json_object_size(before) + json_object_size(after) + 1) * sizeof(*names));
+    const char *name;
+    json_t *declaration;
+    json_object_foreach((json_t *)(uintptr_t)before, name, declaration) names[size++] = name;
+    json_object_foreach((json_t *)(uintptr_t)after, name, declaration)
+    {
+        if (!json_object_get(before, name))
+            names[size++] = name;
+    }
+    qsort(names, size, sizeof(*names), compare_texts);
+    for (size_t i = 0; i < size; i++)
+        run_cron(backtest, names[i], order + (int64_t)i, since, until);
+    free(names);
+}
+
 /* Both lists are in the order of contacts. */
 static json_t *first_examples(const json_t *left, const json_t *right, size_t max)
 {
@@ -369,14 +470,9 @@ static json_t *without_order(const json_t *total)
     return copy;
 }
 
-static int compare_texts(const void *left, const void *right)
-{
-    return strcmp(*(const char *const *)left, *(const char *const *)right);
-}
-
 json_t *backtest_report(const struct backtest *backtest)
 {
-    json_t *report = json_object(), *rules = json_array(), *kinds = json_object();
+    json_t *report = json_object(), *rules = json_array(), *kinds = json_object(), *crons = json_array();
     size_t size = json_object_size(backtest->totals), at = 0;
     const char **keys = memory_new((size + 1) * sizeof(*keys));
     const char *key;
@@ -397,5 +493,8 @@ json_t *backtest_report(const struct backtest *backtest)
     free(keys);
     json_put(report, "rules", rules);
     json_put(report, "kinds", kinds);
+    json_t *fired;
+    json_object_foreach(backtest->crons, key, fired) json_array_append_new(crons, json_deep_copy(fired));
+    json_put(report, "crons", crons);
     return report;
 }

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "channel/payment.h"
+#include "domain/cron_event.h"
 #include "domain/rule_test_people.h"
 #include "domain/rule_test_world.h"
 #include "rules/schedule.h"
@@ -354,7 +355,7 @@ static json_t *act_cron(struct world *world, const json_t *first, const json_t *
     (void)second;
     const char *name = json_string_value(first);
     const json_t *declaration = name ? rule_set_declaration(world->rules, "cron", name) : NULL;
-    msec_t due = 0, next = 0;
+    msec_t due = 0;
     struct error reason;
     if (!declaration) {
         world_fail(world, reterr, NULL, "the argument is the name of a cron, and there is none '%s'", name ? name : "");
@@ -367,12 +368,8 @@ static json_t *act_cron(struct world *world, const json_t *first, const json_t *
     }
     world_begin_act(world);
     world_advance(world, due);
-    json_t *fields = json_object(), *body = json_object();
-    json_put_str(body, "name", name);
-    json_put_time(body, "due_at", due);
-    if (schedule_next(schedule, due, &next, NULL) == ERR_NONE)
-        json_put_time(body, "next_at", next);
-    json_put(fields, "body", body);
+    json_t *fields = json_object();
+    json_put(fields, "body", cron_event_body(name, schedule, due));
     char type[256];
     snprintf(type, sizeof(type), "cron.%s", name);
     world_happen(world, world_event(world, type, "answerd", NULL, fields));

@@ -47,7 +47,7 @@ const struct outcome *simulation_outcomes(const struct simulation *simulation, s
 void simulation_forget_outcomes(struct simulation *simulation);
 
 /* Is this an event that came from outside? What answerd itself made of such events is not simulated from the record:
- * the simulation makes its own. Statuses of what was really sent say nothing about what is only simulated. */
+ * the simulation makes its own, and whoever runs it fires crons. Statuses of what was really sent say nothing about what is only simulated. */
 bool simulation_takes(const json_t *event);
 
 #endif

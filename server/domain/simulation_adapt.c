@@ -11,7 +11,7 @@ bool simulation_takes(const json_t *event)
         return false;
     if (strcmp(json_str_or(event, "source", ""), "answerd") != 0)
         return true;
-    if (strcmp(type, "agent.action") == 0 || strncmp(type, "cron.", 5) == 0)
+    if (strcmp(type, "agent.action") == 0)
         return true;
     /* The API tells of custom events; what a rule emitted has a cause. */
     return strncmp(type, "custom.", 7) == 0 && json_int(json_object_at(event, "cause"), "event", 0) == 0;

@@ -139,6 +139,31 @@ test('time passes in the simulation: reminders of the candidate are compared, up
   assert.equal((Date.parse(example.before_at) - Date.parse(example.after_at)) / 3600000, 12)
 })
 
+test('a cron that only the candidate has fires at its times, and counts against budgets', async () => {
+  const rules = candidate('crons', (folder) =>
+    writeFileSync(join(folder, 'morning.lua'), `cron "morning" { schedule = "30 8 * * *" }
+rule { name = "morning", on = "cron.morning", run = function(e, fx) fx:emit("page", { severity = "info", summary = "good morning" }, { contact = "whatsapp:${phones[0]}" }) end }`))
+  const since = '2026-01-05T00:00:00Z', until = '2026-01-10T00:00:00Z'
+  const args = ['--rules', rules, '--since', since, '--until', until]
+  const report = await json(...args, '--budget', 'send:+4', '--sql')
+  assert.equal(report.code, 1)
+  assert.match(report.stderr, /budget exceeded: send:\+4, but there are 5 instead of 0 \(\+5\)/)
+  assert.deepEqual(report.crons, [{ name: 'morning', before: 0, after: 5 }])
+  assert.deepEqual(total(report, 'page', 'send').examples.map(({ event, cron, after_at }) => [event, cron, after_at.slice(0, 16)]),
+    [[null, 'morning', '2026-01-05T08:30'], [null, 'morning', '2026-01-06T08:30'], [null, 'morning', '2026-01-07T08:30']])
+  assert.deepEqual(await system.rows(`SELECT event_id, change, after_at::text FROM backtest_effect WHERE run_id = $1 AND kind = 'send' ORDER BY after_at DESC LIMIT 1`, [report.run]),
+    [{ event_id: null, change: 'added', after_at: '2026-01-09 08:30:00+00' }])
+  const cut = ({ run: _, stderr: __, code: ___, ...rest }) => rest
+  for (const threads of ['1', '2', '3']) assert.deepEqual(cut(await json(...args, '--threads', threads)), cut(report))
+  const told = await answerd('backtest', ...args, '--budget', 'send:+5')
+  assert.equal(told.code, 0, told.stderr)
+  assert.match(told.stdout, /^cron morning fired 0 times before, 5 times after$/m)
+  assert.match(told.stdout, /page: added send 'template system_alert', cron morning\n/)
+  const back = await json('--rules', join(project, 'rules'), '--against', rules, '--since', since, '--until', until)
+  assert.deepEqual(back.crons, [{ name: 'morning', before: 5, after: 0 }])
+  assert.equal(total(back, 'page', 'send').removed, 5)
+})
+
 test('the result is the same each time', async () => {
   const rules = candidate('again', (folder) => replaceIn(folder, 'templates.lua', 'thanks for writing', 'hm'))
   const until = new Date().toISOString()
