@@ -230,7 +230,8 @@ void simulation_event(struct simulation *simulation, const json_t *event)
 {
     simulation_advance(simulation, json_time(event, "received_at", simulation->now));
     json_t *adapted = simulation_adapt(simulation, event);
-    handle(simulation, adapted);
+    if (adapted)
+        handle(simulation, adapted);
     json_decref(adapted);
     int steps = 0;
     settle(simulation, &steps);

@@ -37,7 +37,8 @@ void simulation_free(struct simulation *simulation);
 /* Empties the world. Then `seed` (may be NULL) is what was known of a contact before: a case as desk_add_case takes it. */
 void simulation_begin(struct simulation *simulation, const json_t *seed);
 /* Lets time pass until the event's `received_at`, then handles the event and everything that follows from it at once.
- * Events come in the order of their times. */
+ * Events come in the order of their times. What a colleague did to a conversation that the rules have not opened here is
+ * left out. */
 void simulation_event(struct simulation *simulation, const json_t *event);
 /* Lets time pass: timers and deliveries in the order they are due. */
 void simulation_advance(struct simulation *simulation, msec_t until);

@@ -93,6 +93,13 @@ static json_t *adapt_button(const struct simulation *simulation, json_t *adapted
     return adapted;
 }
 
+/* Nobody acts on a conversation that is not there: what rules did not open, no colleague answers, tags or resolves. */
+static bool lost_its_conversation(const json_t *event, const json_t *adapted)
+{
+    return strcmp(json_str_or(event, "type", ""), "agent.action") == 0 && json_object_get(event, "conversation_id") &&
+           !json_object_get(adapted, "conversation_id");
+}
+
 json_t *simulation_adapt(struct simulation *simulation, const json_t *event)
 {
     json_t *adapted = json_incref((json_t *)(uintptr_t)event);
@@ -109,6 +116,10 @@ json_t *simulation_adapt(struct simulation *simulation, const json_t *event)
     if (json_object_get(event, "conversation")) {
         adapted = own(adapted, event);
         json_object_del(adapted, "conversation");
+    }
+    if (lost_its_conversation(event, adapted)) {
+        json_decref(adapted);
+        return NULL;
     }
     return adapt_button(simulation, adapted, event);
 }

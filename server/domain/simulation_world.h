@@ -29,7 +29,7 @@ struct simulation {
 };
 
 /* The recorded event as it would be in this world: contacts, conversations and surveys have other numbers here. New
- * reference. */
+ * reference; NULL when it cannot happen here. */
 json_t *simulation_adapt(struct simulation *simulation, const json_t *event);
 
 /* Add to the outcomes what a desk's logs and the changed rows, a message that leaves or is held, and a call to an endpoint mean. */

@@ -1,7 +1,7 @@
 -- Writes a history of :events events of :contacts contacts over the last :days days: see record_history.
 --
 -- Event number n is the contact's (n - 1) / contacts-th. What it is follows from its place in a life of twenty steps that
--- repeats, begun at another step by each contact: a question, more of it, an agent's answer, the resolution, the rating, a
+-- repeats, begun with a question and gone on with another step by each contact: a question, more of it, an agent's answer, the resolution, the rating, a
 -- comment, a payment that fails and is paid later, a STOP now and then, a START after it.
 
 \set QUIET on
@@ -35,7 +35,7 @@ INSERT INTO conversation (id, contact_id, source, identity, opened_at, updated_a
 SELECT conversation_id, id, source, identity, first_at, first_at FROM person;
 
 CREATE TEMPORARY TABLE happening ON COMMIT DROP AS
-SELECT n, turn, p.c, :base + 2 * :contacts + n AS id, (turn + p.c * 7) % 20 AS step,
+SELECT n, turn, p.c, :base + 2 * :contacts + n AS id, CASE turn WHEN 0 THEN 0 ELSE (turn + p.c * 7) % 20 END AS step,
        date_trunc('milliseconds', p.first_at + (n - 1) * (make_interval(days => :days) - interval '1 minute') / :events) AS at
   FROM generate_series(1, :events::bigint) AS n
  CROSS JOIN LATERAL (SELECT (n - 1) / :contacts AS turn, (n - 1) % :contacts + 1 AS c OFFSET 0) AS place

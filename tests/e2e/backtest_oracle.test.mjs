@@ -135,6 +135,7 @@ const until = new Date(Date.now() + 60000).toISOString()
 test(`the differences of ${events} events are those that were worked out one by one`, async (t) => {
   const report = await backtest()
   assert.equal(report.events, events)
+  assert.equal(report.kinds.failure, undefined, JSON.stringify(report.rules.filter(({ kind }) => kind === 'failure')))
   const expected = await oracle()
   const found = new Map(report.rules.map(({ rule, kind, before, after, added, removed, changed }) => [`${rule} ${kind}`, { before, after, added, removed, changed }]))
   for (const [name, total] of expected) assert.deepEqual(found.get(name), total, name)

@@ -10,6 +10,7 @@
 
 #define BEGINNING ((msec_t)1767607200 * 1000)
 #define HOUR ((msec_t)3600 * 1000)
+#define DAY (24 * HOUR)
 
 struct sets {
     char directory[64];
@@ -192,9 +193,31 @@ static void test_a_long_history(void **state)
     end(&sets, backtest);
 }
 
+/* The candidate does not open the conversation that a colleague then resolved: that is no failure of anybody. */
+static void test_nobody_acts_on_what_is_not_there(void **state)
+{
+    (void)state;
+    struct sets sets;
+    struct backtest *backtest = begin(&sets, RULE(""), "");
+    backtest_begin(backtest, 7, 1, NULL);
+    message(backtest, 1, "whatsapp:1", "hi", BEGINNING);
+    json_t *event = json_pack("{s:I, s:s, s:s, s:s, s:I, s:I, s:s, s:[{s:s, s:s}, {s:s, s:s, s:s}]}", "id", (json_int_t)2, "type",
+                              "agent.action", "source", "answerd", "provider", "answerd", "contact_id", (json_int_t)7,
+                              "conversation_id", (json_int_t)70, "agent", "ann", "effects", "conversation", "@", "do", "resolve",
+                              "conversation", "@", "do", "tag", "tag", "done");
+    json_put_time(event, "received_at", BEGINNING + HOUR);
+    backtest_event(backtest, event);
+    json_decref(event);
+    backtest_end(backtest, BEGINNING + DAY);
+    json_t *report = backtest_report(backtest);
+    expect_line(report, "answerd", "resolve", 1, 0, 0, 1, 0);
+    assert_null(json_object_at(json_object_at(report, "kinds"), "failure"));
+    json_decref(report);
+    end(&sets, backtest);
+}
+
 #define CRON(schedule) "cron 'daily' { " schedule " }\n"
 #define ON_CRON(body) "rule { name = 'daily', on = 'cron.daily', run = function(e, fx) " body " end }"
-#define DAY (24 * HOUR)
 
 /* Three days from ten in the morning. */
 static json_t *run_crons(const char *before, const char *after)
@@ -318,7 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_differences_are_told_apart), cmocka_unit_test(test_time_and_window),
         cmocka_unit_test(test_worlds_are_apart),           cmocka_unit_test(test_a_long_history),
-        cmocka_unit_test(test_what_is_taken),
+        cmocka_unit_test(test_what_is_taken), cmocka_unit_test(test_nobody_acts_on_what_is_not_there),
         cmocka_unit_test(test_each_side_fires_its_own_crons), cmocka_unit_test(test_what_a_cron_begins),
         cmocka_unit_test(test_a_cron_that_fires_often),
     };
