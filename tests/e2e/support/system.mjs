@@ -66,10 +66,10 @@ export class System {
   static async start(options = {}) {
     const system = new System()
     system.options = options
-    system.folder = mkdtempSync(join(tmpdir(), 'answerd test '))
     system.name = 'answerd_e2e_' + process.pid + '_' + Math.random().toString(36).slice(2, 8)
     system.nodes = []
     await system.#createDatabase()
+    system.folder = mkdtempSync(join(tmpdir(), 'answerd test '))
     system.rules = join(system.folder, 'rules')
     if (options.rules === null) mkdirSync(system.rules)
     else cpSync(options.rules ?? join(project, 'rules'), system.rules, { recursive: true })

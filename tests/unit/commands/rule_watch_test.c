@@ -1,6 +1,7 @@
 /* A change of rule files is told once, when it has come to rest. */
 #include "commands/rule_watch.h"
 
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -18,6 +19,18 @@ static int make_directory(void **state)
     (void)state;
     snprintf(directory, sizeof(directory), "/tmp/answerd-watch-XXXXXX");
     return mkdtemp(directory) == NULL;
+}
+
+static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status, (void)kind, (void)place;
+    return remove(path);
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    return nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static void write_file(const char *name, const char *text)
@@ -94,13 +107,13 @@ static void test_no_directory(void **state)
     assert_false(rule_watch_look(&watch, ""));
 }
 
+#define CASE(f) cmocka_unit_test_setup_teardown(f, make_directory, remove_directory)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_a_change_is_told_once, make_directory),
-        cmocka_unit_test_setup(test_files_that_come_and_go, make_directory),
-        cmocka_unit_test_setup(test_other_files_do_not_matter, make_directory),
-        cmocka_unit_test_setup(test_a_change_that_is_undone_is_none, make_directory),
+        CASE(test_a_change_is_told_once),     CASE(test_files_that_come_and_go),
+        CASE(test_other_files_do_not_matter), CASE(test_a_change_that_is_undone_is_none),
         cmocka_unit_test(test_no_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@ static struct rule_sources *read_files(bool with_tests)
     struct error e;
     write_files(files, directory, sizeof(directory));
     assert_int_equal(rule_sources_read(directory, with_tests, &sources, &e), ERR_NONE);
+    remove_files(files, directory);
     return sources;
 }
 
