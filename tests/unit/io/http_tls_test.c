@@ -2,7 +2,7 @@
  * slow in the handshake or speaks no TLS at all. */
 #include "io/http_server.h"
 
-#include "support.h"
+#include "patience.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -11,20 +11,22 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/macros.h"
 #include "io/http_tls.h"
 #include "io/loop.h"
 
-#define DEADLINE_MS 600
+/* Only what is silent or slow meets a short deadline: a client that is halted would meet it as well. */
+#define SHORT_MS 600
+#define LONG_MS (4 * PATIENCE_MS)
 
 static char directory[] = "/tmp/answerd-tls-XXXXXX";
 static char certificate_file[64];
@@ -77,7 +79,7 @@ static void write_certificate(const char *certificate_path, const char *key_path
     EVP_PKEY_free(key);
 }
 
-static int start_server(void **state)
+static int load_certificates(void **state)
 {
     (void)state;
     signal(SIGPIPE, SIG_IGN); /* as the program does: a peer that left is an error of its connection */
@@ -88,10 +90,7 @@ static int start_server(void **state)
     snprintf(other_key_file, sizeof(other_key_file), "%s/other.key", directory);
     write_certificate(certificate_file, key_file, "localhost", 1);
     write_certificate(other_certificate_file, other_key_file, "*.example.com", 2);
-    const struct http_limits limits = { .read_deadline_ms = DEADLINE_MS, .idle_ms = 2000 };
     struct error e;
-    loop = loop_new();
-    server = http_server_new(loop, &limits, handle, NULL);
     const struct http_tls_files missing = { "/nonexistent.pem", key_file };
     const struct http_tls_files swapped[] = { { certificate_file, key_file }, { certificate_file, other_key_file } };
     const struct http_tls_files files[] = { { certificate_file, key_file },
@@ -101,17 +100,12 @@ static int start_server(void **state)
     assert_int_equal(http_tls_new(swapped, 2, false, &tls, &e), ERR_INVALID);
     assert_int_equal(http_tls_new(files, 0, false, &tls, &e), ERR_LIMIT);
     assert_int_equal(http_tls_new(files, 2, false, &tls, &e), ERR_NONE);
-    http_server_use_tls(server, tls);
-    assert_int_equal(http_server_listen(server, "127.0.0.1:0", &port, &e), ERR_NONE);
-    return pthread_create(&thread, NULL, run, NULL);
+    return 0;
 }
 
-static int stop_server(void **state)
+static int free_certificates(void **state)
 {
     (void)state;
-    loop_stop(loop);
-    pthread_join(thread, NULL);
-    loop_free(loop);
     http_tls_free(tls);
     unlink(certificate_file);
     unlink(key_file);
@@ -120,14 +114,44 @@ static int stop_server(void **state)
     return rmdir(directory);
 }
 
+static int start_server_with(msec_t read_deadline_ms)
+{
+    const struct http_limits limits = { .read_deadline_ms = read_deadline_ms, .idle_ms = LONG_MS };
+    struct error e;
+    loop = loop_new();
+    server = http_server_new(loop, &limits, handle, NULL);
+    http_server_use_tls(server, tls);
+    assert_int_equal(http_server_listen(server, "127.0.0.1:0", &port, &e), ERR_NONE);
+    return pthread_create(&thread, NULL, run, NULL);
+}
+
+static int start_server(void **state)
+{
+    (void)state;
+    return start_server_with(LONG_MS);
+}
+
+static int start_server_with_short_deadline(void **state)
+{
+    (void)state;
+    return start_server_with(SHORT_MS);
+}
+
+static int stop_server(void **state)
+{
+    (void)state;
+    loop_stop(loop);
+    pthread_join(thread, NULL);
+    loop_free(loop);
+    return 0;
+}
+
 static int open_client(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in address = { .sin_family = AF_INET,
                                    .sin_port = htons((uint16_t)port),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    struct timeval patience = { .tv_sec = 5 };
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     int at_once = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -171,20 +195,23 @@ static void test_requests_over_tls(void **state)
     SSL_CTX_free(context);
 }
 
-static long close_time(int fd)
+/* The server closes at the deadline of a connection that began at `began` or later. */
+static void expect_closed_by_deadline(int fd, msec_t began)
 {
-    msec_t started = clock_steady();
     char bytes[1000];
-    while (recv(fd, bytes, sizeof(bytes), 0) > 0) {
-    }
-    return (long)(clock_steady() - started);
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    do {
+        assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+    } while (recv(fd, bytes, sizeof(bytes), 0) > 0);
+    assert_in_range(clock_steady() - began, SHORT_MS, LONG_MS / 2);
 }
 
 static void test_silent_before_the_handshake(void **state)
 {
     (void)state;
+    msec_t began = clock_steady();
     int fd = open_client();
-    assert_in_range(close_time(fd), DEADLINE_MS - 100, DEADLINE_MS + 800);
+    expect_closed_by_deadline(fd, began);
     close(fd);
 }
 
@@ -192,14 +219,21 @@ static void test_slow_after_the_handshake(void **state)
 {
     (void)state;
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-    int fd = open_client();
-    SSL *ssl = SSL_new(context);
-    SSL_set_fd(ssl, fd);
-    assert_int_equal(SSL_connect(ssl), 1);
-    assert_int_equal(SSL_write(ssl, "GET / HT", 8), 8);
-    assert_in_range(close_time(fd), DEADLINE_MS - 200, DEADLINE_MS + 800);
-    SSL_free(ssl);
-    close(fd);
+    msec_t first_began = clock_steady();
+    bool is_connected = false;
+    while (!is_connected) { /* one that is halted in its handshake is closed there: another tries */
+        assert_true(clock_steady() - first_began < PATIENCE_MS);
+        msec_t began = clock_steady();
+        int fd = open_client();
+        SSL *ssl = SSL_new(context);
+        SSL_set_fd(ssl, fd);
+        is_connected = SSL_connect(ssl) == 1 && SSL_write(ssl, "GET / HT", 8) == 8;
+        if (is_connected)
+            expect_closed_by_deadline(fd, began);
+        ERR_clear_error();
+        SSL_free(ssl);
+        close(fd);
+    }
     SSL_CTX_free(context);
 }
 
@@ -316,16 +350,18 @@ static void test_certificates_are_loaded_again(void **state)
     assert_false(http_tls_expires_at(tls, 2, &name, &at));
 }
 
+#define CASE(f, start) cmocka_unit_test_setup_teardown(f, start, stop_server)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests_over_tls),
-        cmocka_unit_test(test_silent_before_the_handshake),
-        cmocka_unit_test(test_slow_after_the_handshake),
-        cmocka_unit_test(test_plain_text_on_a_tls_port),
-        cmocka_unit_test(test_the_name_chooses_the_certificate),
-        cmocka_unit_test(test_old_versions_and_weak_ciphers),
-        cmocka_unit_test(test_certificates_are_loaded_again),
+        CASE(test_requests_over_tls, start_server),
+        CASE(test_silent_before_the_handshake, start_server_with_short_deadline),
+        CASE(test_slow_after_the_handshake, start_server_with_short_deadline),
+        CASE(test_plain_text_on_a_tls_port, start_server),
+        CASE(test_the_name_chooses_the_certificate, start_server),
+        CASE(test_old_versions_and_weak_ciphers, start_server),
+        CASE(test_certificates_are_loaded_again, start_server),
     };
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, load_certificates, free_certificates);
 }
