@@ -27,7 +27,7 @@ static void be_stalled(int log_fd, bool resting)
     if (watchdog_start(100, &watchdog, &error) != ERR_NONE) {
         _exit(1);
     }
-    sleep(resting ? 3 : 50);
+    sleep(resting ? 3 : 100);
     watchdog_stop(watchdog);
     heartbeat_end();
     _exit(0);

@@ -2,7 +2,7 @@
  * keyword string); without it the cases are skipped. Between them and us is a relay that can hold everything up. */
 #include "io/pg.h"
 
-#include "support.h"
+#include "patience.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -138,7 +138,7 @@ static struct pg *open_over_relay(void)
         skip();
     char over[512];
     snprintf(over, sizeof(over), "%s host=127.0.0.1 port=%d sslmode=disable", conninfo, relay.port);
-    const struct pg_settings settings = { .conninfo = over, .statement_timeout_ms = 15000 };
+    const struct pg_settings settings = { .conninfo = over, .statement_timeout_ms = 4 * PATIENCE_MS };
     struct pg *pg = NULL;
     struct error e;
     if (pg_open(&settings, &pg, &e) != ERR_NONE)
@@ -159,7 +159,7 @@ static void test_a_server_that_hangs_is_left_soon(void **state)
     assert_int_equal(pg_run(pg, "SELECT 1", NULL, 0, NULL, &e), ERR_LOST);
     msec_t took = clock_steady() - began;
     atomic_store(&relay.hangs, false);
-    assert_in_range(took, 1000, 6000);
+    assert_in_range(took, 1000, 2 * PATIENCE_MS); /* long before the time of a statement */
     assert_true(pg_is_broken(pg));
     pg_close(pg);
 }
@@ -171,9 +171,11 @@ static void test_a_slow_statement_is_waited_for(void **state)
     struct error e;
     int before = atomic_load(&relay.accepted);
     struct pg_result *r CLEANUP(pg_result_free) = NULL;
-    assert_int_equal(pg_run(pg, "SELECT pg_sleep(4), 7", NULL, 0, &r, &e), ERR_NONE);
+    assert_int_equal(pg_run(pg, "SELECT pg_sleep(6), 7", NULL, 0, &r, &e), ERR_NONE);
     assert_int_equal(pg_int8(r, 0, 1), 7);
-    assert_int_equal(atomic_load(&relay.accepted) - before, 2); /* it was asked after one second, and after two more */
+    /* It was asked after one second, and after two more; a machine that was halted may have skipped one, or added the
+     * one after four more. */
+    assert_in_range(atomic_load(&relay.accepted) - before, 1, 3);
     assert_false(pg_is_broken(pg));
     pg_close(pg);
 }

@@ -2,13 +2,12 @@
  * it the cases are skipped. They touch no tables but temporary ones. */
 #include "io/pg.h"
 
-#include "support.h"
+#include "patience.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "base/macros.h"
@@ -22,7 +21,7 @@ static struct pg *open_pg(void)
         skip();
     const struct pg_settings settings = { .conninfo = conninfo,
                                           .application_name = "pg_test",
-                                          .statement_timeout_ms = 3000 };
+                                          .statement_timeout_ms = 20000 };
     struct pg *pg = NULL;
     struct error e;
     if (pg_open(&settings, &pg, &e) != ERR_NONE)
@@ -111,7 +110,6 @@ static void test_errors(void **state)
         { "SELECT 1/0", ERR_INVALID, "22012" },
         { "SELECT nonsense", ERR_INVALID, "42703" },
         { "SELECT '{'::jsonb", ERR_INVALID, "22P02" },
-        { "SELECT pg_sleep(10)", ERR_TIMEOUT, "57014" },
         { "INSERT INTO once VALUES (1), (1)", ERR_CONFLICT, "23505" },
         { "LOCK TABLE once IN ACCESS EXCLUSIVE MODE NOWAIT; SELECT 1", ERR_INVALID, "42601" },
     };
@@ -140,14 +138,30 @@ static void test_session_is_set_up(void **state)
         "current_setting('client_encoding'), current_setting('synchronous_commit') <> 'off'",
         NULL, 0, &r);
     assert_true(text_is(r, 0, "UTC"));
-    assert_true(text_is(r, 1, "3s"));
+    assert_true(text_is(r, 1, "20s"));
     assert_true(text_is(r, 2, "pg_test"));
     assert_true(text_is(r, 3, "UTF8"));
     assert_true(pg_bool(r, 0, 4));
     pg_close(pg);
 }
 
-static const char kill_sql[] = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1";
+static void test_statement_timeout(void **state)
+{
+    (void)state;
+    if (!conninfo)
+        skip();
+    const struct pg_settings settings = { .conninfo = conninfo, .statement_timeout_ms = 300 };
+    struct pg *pg = NULL;
+    struct error e;
+    assert_int_equal(pg_open(&settings, &pg, &e), ERR_NONE);
+    assert_int_equal(pg_run(pg, "SELECT pg_sleep(60)", NULL, 0, NULL, &e), ERR_TIMEOUT);
+    assert_string_equal(e.sqlstate, "57014");
+    assert_false(pg_is_broken(pg));
+    pg_close(pg);
+}
+
+static const char kill_sql[] = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 "
+                               "AND datname = current_database()";
 
 static void kill_backend(const char *application_name)
 {
@@ -182,7 +196,7 @@ static void test_silent_server(void **state)
     (void)state;
     if (!conninfo)
         skip();
-    const struct pg_settings settings = { .conninfo = conninfo, .statement_timeout_ms = 200 };
+    const struct pg_settings settings = { .conninfo = conninfo, .statement_timeout_ms = 2000 };
     struct pg *pg = NULL;
     struct error e;
     struct pg_result *r CLEANUP(pg_result_free) = NULL;
@@ -197,7 +211,7 @@ static void test_silent_server(void **state)
     assert_int_equal(pg_run(pg, "SELECT 1", NULL, 0, NULL, &e), ERR_LOST);
     msec_t took = clock_steady() - began;
     kill(backend, SIGCONT);
-    assert_true(took >= 200 && took < 20000);
+    assert_in_range(took, 2000, PATIENCE_MS);
     assert_true(pg_is_broken(pg));
     assert_int_equal(pg_run(pg, "SELECT 1", NULL, 0, NULL, &e), ERR_LOST);
     pg_close(pg);
@@ -220,6 +234,14 @@ static void test_read_only_server(void **state)
     pg_close(pg);
 }
 
+static bool has_backend(struct pg *pg, int64_t pid)
+{
+    const struct pg_value value = PG_VALUE_INT8(pid);
+    struct pg_result *r CLEANUP(pg_result_free) = NULL;
+    run(pg, "SELECT FROM pg_stat_activity WHERE pid = $1", &value, 1, &r);
+    return pg_rows(r) > 0;
+}
+
 /* Who holds locks and is stopped does not hold them for ever. */
 static void test_transaction_left_open(void **state)
 {
@@ -229,10 +251,13 @@ static void test_transaction_left_open(void **state)
     const struct pg_settings settings = { .conninfo = conninfo, .idle_in_transaction_ms = 50 };
     struct pg *pg = NULL;
     struct error e;
+    struct pg_result *r CLEANUP(pg_result_free) = NULL;
     assert_int_equal(pg_open(&settings, &pg, &e), ERR_NONE);
+    run(pg, "SELECT pg_backend_pid()", NULL, 0, &r);
+    struct pg *watcher = open_pg();
     assert_int_equal(pg_script(pg, "BEGIN", &e), ERR_NONE);
-    const struct timespec wait = { .tv_nsec = 400 * 1000 * 1000 };
-    nanosleep(&wait, NULL);
+    WAIT_UNTIL(!has_backend(watcher, pg_int8(r, 0, 0)));
+    pg_close(watcher);
     assert_int_equal(pg_run(pg, "SELECT 1", NULL, 0, NULL, &e), ERR_LOST);
     assert_string_equal(e.sqlstate, "25P03");
     pg_close(pg);
@@ -257,6 +282,7 @@ struct async_case {
     struct loop_timer *give_up;
     int ready;
     int troubles;
+    int enough_troubles; /* it ends with; 0: does not */
     int calls;
     err_t last;
     char text[64];
@@ -279,7 +305,10 @@ static void ready(void *arg)
 static void trouble(const struct error *e, void *arg)
 {
     (void)e;
-    ((struct async_case *)arg)->troubles++;
+    struct async_case *c = arg;
+    c->troubles++;
+    if (c->troubles == c->enough_troubles)
+        loop_stop(c->loop);
 }
 
 static void async_done(const struct pg_result *result, const struct error *e, void *arg)
@@ -298,7 +327,7 @@ static void start_async(struct async_case *c, const char *name)
     const struct pg_settings settings = { .conninfo = conninfo, .application_name = name };
     c->pg = pg_async_new(c->loop, &settings);
     c->give_up = loop_timer_new(c->loop, give_up, c);
-    loop_timer_set(c->give_up, 10000);
+    loop_timer_set(c->give_up, 3 * PATIENCE_MS);
     pg_async_on_trouble(c->pg, trouble, c);
     assert_false(pg_async_is_connected(c->pg));
     assert_int_equal(pg_async_run(c->pg, "SELECT 1", NULL, 0, 1000, async_done, c), ERR_BUSY);
@@ -326,18 +355,18 @@ static void next_step(void *arg)
     switch (s->step++) {
     case 0:
     case 1: /* prepared already */
-        result = pg_async_run(c->pg, "SELECT $1::bigint + 100", &number, 1, 2000, async_done, c);
+        result = pg_async_run(c->pg, "SELECT $1::bigint + 100", &number, 1, PATIENCE_MS, async_done, c);
         break;
     case 2:
         assert_string_equal(c->text, "101");
-        result = pg_async_run(c->pg, "SELECT 1/0", NULL, 0, 2000, async_done, c);
+        result = pg_async_run(c->pg, "SELECT 1/0", NULL, 0, PATIENCE_MS, async_done, c);
         break;
     case 3: {
         assert_int_equal(c->last, ERR_INVALID);
         memset(large, 'x', sizeof(large)); /* more than a socket takes at once */
         const struct pg_value value = PG_VALUE_BYTEA(((struct bytes){ large, sizeof(large) }));
-        result = pg_async_run(c->pg, "SELECT length($1::bytea)", &value, 1, 5000, async_done, c);
-        assert_int_equal(pg_async_run(c->pg, "SELECT 1", NULL, 0, 2000, async_done, c), ERR_BUSY);
+        result = pg_async_run(c->pg, "SELECT length($1::bytea)", &value, 1, PATIENCE_MS, async_done, c);
+        assert_int_equal(pg_async_run(c->pg, "SELECT 1", NULL, 0, PATIENCE_MS, async_done, c), ERR_BUSY);
         assert_false(pg_async_is_ready(c->pg));
         assert_true(pg_async_is_connected(c->pg));
         break;
@@ -345,12 +374,12 @@ static void next_step(void *arg)
     case 4:
         assert_string_equal(c->text, "3000000");
         kill_backend("pg_test async");
-        result = pg_async_run(c->pg, "SELECT 2", NULL, 0, 2000, async_done, c);
+        result = pg_async_run(c->pg, "SELECT 2", NULL, 0, PATIENCE_MS, async_done, c);
         break;
     case 5: /* it is back, and what was prepared is forgotten */
         assert_int_equal(c->last, ERR_LOST);
         assert_int_equal(c->troubles, 1);
-        result = pg_async_run(c->pg, "SELECT $1::bigint + 100", &number, 1, 2000, async_done, c);
+        result = pg_async_run(c->pg, "SELECT $1::bigint + 100", &number, 1, PATIENCE_MS, async_done, c);
         break;
     case 6:
         assert_string_equal(c->text, "105");
@@ -359,7 +388,7 @@ static void next_step(void *arg)
     case 7: /* back again after the deadline */
         assert_int_equal(c->last, ERR_TIMEOUT);
         assert_int_equal(c->troubles, 2);
-        result = pg_async_run(c->pg, "SELECT pg_sleep(5)", NULL, 0, 20000, async_done, c);
+        result = pg_async_run(c->pg, "SELECT pg_sleep(5)", NULL, 0, PATIENCE_MS, async_done, c);
         loop_stop(c->loop);
         break;
     default:
@@ -406,9 +435,11 @@ static void test_async_without_a_server(void **state)
     conninfo = "host=/nonexistent";
     struct async_case c;
     start_async(&c, "pg_test nobody");
-    loop_timer_set(c.give_up, 1000);
+    c.enough_troubles = 4;
+    msec_t began = clock_steady();
     loop_run(c.loop);
-    assert_in_range(c.troubles, 2, 12);
+    assert_int_equal(c.troubles, 4);
+    assert_in_range(clock_steady() - began, 150, 3 * PATIENCE_MS); /* it pauses between */
     assert_int_equal(c.calls, 0);
     stop_async(&c);
     conninfo = former;
@@ -432,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_session_is_set_up),
+        cmocka_unit_test(test_statement_timeout),
         cmocka_unit_test(test_lost_connection),
         cmocka_unit_test(test_silent_server),
         cmocka_unit_test(test_read_only_server),

@@ -1,7 +1,7 @@
 #include "store/database.h"
 
 #define SCHEMA "answerd_ingest_store_test"
-#define DEADLINE_MS 5000
+#define DEADLINE_MS 30000
 
 struct ingest {
     struct loop *loop;
