@@ -28,7 +28,7 @@ struct serve_process {
     json_t *sources; /* for the desk: {name: {kind, provider, sends, window_ms}} */
     struct admin *admin;
     struct ingest *ingest;
-    struct engine **engines;
+    struct engine **engines; /* the last one is nudged, and wakes the one before it when it has too much to do */
     size_t engine_count;
     struct deliver *deliver;
     atomic_bool actors_started;
@@ -45,8 +45,8 @@ struct serve_process {
 static void nudge_engines(void *arg)
 {
     struct serve_process *process = arg;
-    for (size_t i = 0; i < process->engine_count; i++) {
-        engine_nudge(process->engines[i]);
+    if (process->engine_count > 0) {
+        engine_nudge(process->engines[process->engine_count - 1]);
     }
 }
 
@@ -159,7 +159,7 @@ err_t serve_process_start(const struct config *config, struct serve_roles roles,
 
 static err_t start_engines(struct serve_process *process, struct error *reterr)
 {
-    const struct engine_settings settings = {
+    struct engine_settings settings = {
         .config = process->config,
         .rules = serve_rules_feed(process->rules),
         .sources = process->sources,
@@ -171,7 +171,9 @@ static err_t start_engines(struct serve_process *process, struct error *reterr)
     err_t err = ERR_NONE;
     while (err == ERR_NONE && process->engine_count < count) {
         err = engine_start(&settings, &process->engines[process->engine_count], reterr);
-        process->engine_count += err == ERR_NONE;
+        if (err == ERR_NONE) {
+            settings.next = process->engines[process->engine_count++];
+        }
     }
     return err;
 }

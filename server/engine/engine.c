@@ -1,13 +1,9 @@
 #include "engine/engine.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/backoff.h"
 #include "base/heartbeat.h"
@@ -17,6 +13,7 @@
 #include "engine/crons.h"
 #include "engine/engine_rules.h"
 #include "engine/rule_guard.h"
+#include "engine/wakeup.h"
 #include "io/crypto.h"
 #include "store/store.h"
 
@@ -50,7 +47,7 @@ struct engine {
     struct engine_settings settings;
     json_t *sources;
     pthread_t thread;
-    int nudge_fd;
+    struct wakeup wakeup;
     atomic_bool stopping;
     atomic_int_fast64_t last_healthy; /* steady clock; 0 while the database is away */
 
@@ -75,31 +72,12 @@ struct engine {
     struct metric *handled, *batches, *batch_seconds, *conflict_count, *failed_events, *parked_events, *timers_fired;
 };
 
-static void drain_nudges(struct engine *engine)
-{
-    uint64_t count;
-    ssize_t got = read(engine->nudge_fd, &count, sizeof(count));
-    (void)got; /* nothing there is fine: the descriptor does not block */
-}
-
-/* Sleeps until somebody nudges or `timeout_ms` passes. */
-static void engine_sleep(struct engine *engine, msec_t timeout_ms)
-{
-    struct pollfd wait_for = { .fd = engine->nudge_fd, .events = POLLIN };
-    int timeout = timeout_ms < 0 ? 0 : timeout_ms > 60000 ? 60000 : (int)timeout_ms;
-    heartbeat_rest();
-    if (poll(&wait_for, 1, timeout) > 0) {
-        drain_nudges(engine);
-    }
-    heartbeat_beat();
-}
-
 /* Sleeps though somebody nudges: new work does not make a lost database come back sooner. Stopping ends it. */
 static void engine_pause(struct engine *engine, msec_t pause_ms)
 {
     msec_t until = clock_steady() + pause_ms;
     for (msec_t left = pause_ms; left > 0 && !atomic_load(&engine->stopping); left = until - clock_steady()) {
-        engine_sleep(engine, left);
+        wakeup_sleep(&engine->wakeup, left);
     }
 }
 
@@ -378,9 +356,10 @@ static bool engine_work(struct engine *engine)
         .max_silence_ms = SILENCE_MS,
     };
     bool single = engine->singles_left > 0;
+    size_t limit = single ? 1 : engine->batch_limit;
     struct error error = { .code = ERR_NONE };
     int64_t started = clock_steady_us();
-    err_t err = batch_run(&context, single ? 1 : engine->batch_limit, &engine->outcome, &error);
+    err_t err = batch_run(&context, limit, &engine->outcome, &error);
     if (single) {
         engine->singles_left--;
     }
@@ -395,6 +374,9 @@ static bool engine_work(struct engine *engine)
     if (engine->outcome.count == 0) {
         engine->singles_left = 0;
         return false;
+    }
+    if (engine->outcome.count >= limit) {
+        wakeup_call_next(&engine->wakeup); /* more may wait */
     }
     engine->conflicts = 0;
     metric_add(engine->handled, (double)engine->outcome.count);
@@ -431,11 +413,12 @@ static void *engine_main(void *arg)
     heartbeat_start("engine");
     while (!atomic_load(&engine->stopping)) {
         heartbeat_beat();
+        wakeup_look_round(&engine->wakeup);
         if (!engine_connect(engine)) {
             continue;
         }
         if (!engine_rules_follow(&engine->rules)) {
-            engine_sleep(engine, RULES_RETRY_MS);
+            wakeup_sleep(&engine->wakeup, RULES_RETRY_MS);
             continue;
         }
         struct error error;
@@ -453,7 +436,7 @@ static void *engine_main(void *arg)
             engine_fire_timers(engine);
         }
         if (engine->pg != NULL && !engine_work(engine)) {
-            engine_sleep(engine, engine_idle_ms(engine));
+            wakeup_sleep(&engine->wakeup, engine_idle_ms(engine));
         }
     }
     if (engine->note_pg != NULL) {
@@ -475,20 +458,20 @@ void engine_free(struct engine *engine)
     rule_guard_free(engine->guard);
     engine_rules_done(&engine->rules);
     json_decref(engine->sources);
-    close(engine->nudge_fd);
+    wakeup_done(&engine->wakeup);
     free(engine);
 }
 
 err_t engine_start(const struct engine_settings *settings, struct engine **ret_engine, struct error *reterr)
 {
-    int nudge_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (nudge_fd < 0) {
-        return fail(reterr, ERR_INTERNAL, "no event descriptor: %s", strerror(errno));
-    }
     struct engine *engine = memory_new(sizeof(*engine));
+    err_t err = wakeup_init(&engine->wakeup, settings->next != NULL ? &settings->next->wakeup : NULL, reterr);
+    if (err != ERR_NONE) {
+        free(engine);
+        return err;
+    }
     engine->settings = *settings;
     engine->sources = json_deep_copy(settings->sources);
-    engine->nudge_fd = nudge_fd;
     engine->batch_limit = BATCH_LEAST_EVENTS;
     if (engine->batch_limit > settings->config->engine.batch_events) {
         engine->batch_limit = settings->config->engine.batch_events;
@@ -522,15 +505,13 @@ err_t engine_start(const struct engine_settings *settings, struct engine **ret_e
 
 void engine_nudge(struct engine *engine)
 {
-    uint64_t one = 1;
-    ssize_t written = write(engine->nudge_fd, &one, sizeof(one));
-    (void)written; /* a full counter means that it is nudged already */
+    wakeup_nudge(&engine->wakeup);
 }
 
 void engine_stop(struct engine *engine)
 {
     atomic_store(&engine->stopping, true);
-    engine_nudge(engine);
+    wakeup_wake(&engine->wakeup);
 }
 
 void engine_join(struct engine *engine)

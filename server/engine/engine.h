@@ -18,12 +18,13 @@ struct engine_settings {
     const json_t *sources;        /* for desk_settings; copied */
     void (*committed)(void *arg); /* on the engine's thread, after a commit that left something to send; may be NULL */
     void *arg;
+    struct engine *next; /* wakes when this one has too much to do; started before, joined after it; may be NULL */
 };
 
 /* Starts the thread. ERR_INTERNAL when the system has no thread or descriptor for it. */
 err_t engine_start(const struct engine_settings *settings, struct engine **ret_engine, struct error *reterr) MUST_CHECK;
 
-/* There may be work. Any thread. */
+/* There may be work: for this engine, or for the next one when this one is busy. Any thread. */
 void engine_nudge(struct engine *engine);
 
 /* Asks the thread to end after the batch at hand. Any thread; returns at once. */
