@@ -131,7 +131,8 @@ end
 
 -- Rules -----------------------------------------------------------------------------------------------------------------
 
-local function check_rules(file, list)
+local function check_rules(source, libraries)
+    local file, list = source.file, source.tokens
     for at, token in ipairs(list) do
         local open = is(list[at + 1], "(") and at + 2 or at + 1
         if is(token, "rule") and token.kind == "name" and not is(list[at - 1], ".") and is(list[open], "{") then
@@ -149,7 +150,7 @@ local function check_rules(file, list)
             end
             if rule and run then
                 fields.check(file, list, run.from, run.to, run.params[1], run.params[2], rule.on)
-                rule.certain = flow.certain(list, run)
+                rule.certain = flow.certain(source, run, libraries)
             end
         end
     end
@@ -218,14 +219,18 @@ function review.run(sources)
     for position = #all, 1, -1 do
         kept[position], all[position] = all[position], nil
     end
+    local libraries = {}
     for _, source in ipairs(sources) do
+        if source.kind == "library" then
+            libraries[source.name] = source
+        end
         source.tokens = tokens.read(source.text)
         note_uses(source.tokens, uses)
     end
     for _, source in ipairs(sources) do
         if source.kind ~= "data" then
             check_calls(source.file, source.tokens, uses)
-            check_rules(source.file, source.tokens)
+            check_rules(source, libraries)
         end
     end
     flow.check(declarations.rules, uses)

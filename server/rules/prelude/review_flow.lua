@@ -1,7 +1,7 @@
 -- Which rules can never run, and which make themselves run again without end.
 --
--- Works on what each rule does whatever happens: statements of its 'run', and of functions of its file that it calls, that
--- are inside of nothing and come before any 'return', 'error' or 'assert', in a rule without a 'when' that decides anything.
+-- Works on what each rule does whatever happens: statements of its 'run', and of functions of its file and of libraries that
+-- it calls, that are inside of nothing and come before any 'return', 'error' or 'assert', in a rule without a 'when' that decides anything.
 
 local host, use = ...
 local support, declarations, tokens = use "support", use "declarations", use "source_tokens"
@@ -107,21 +107,34 @@ end
 
 local max_calls_deep = 8
 
--- The function of the same file that is called at token `at`, with what its parameters stand for; or nil.
--- `scope` is {body, fx, literals, depth} of the caller.
-local function called_function(list, at, arguments, scope)
+-- The body that `NAME(…)` or `OWNER.NAME(…)` runs, with the source that it stands in; nil when one cannot tell.
+local function find_body(source, name, owner, libraries)
+    local body = functions.named(source.tokens, name, owner)
+    if body then
+        return body, source
+    end
+    local library = libraries[functions.required(source.tokens, owner or name) or ""]
+    body = library and functions.exported(library.tokens, owner and name)
+    return body, library
+end
+
+-- The function of the same file or of a library that is called at token `at`, with what its parameters stand for; or nil.
+-- `scope` is {source, body, fx, literals, depth, libraries} of the caller.
+local function called_function(at, arguments, scope)
+    local list = scope.source.tokens
     local owner = is(list[at - 1], ".") and list[at - 2].kind == "name" and not is(list[at - 3], ".")
         and list[at - 2].text or nil
     if is(list[at - 1], ".") and not owner or has_param(scope.body, owner or list[at].text)
         or scope.depth == max_calls_deep then
         return nil
     end
-    local body = functions.named(list, list[at].text, owner)
+    local body, source = find_body(scope.source, list[at].text, owner, scope.libraries)
     if not body then
         return nil
     end
-    local called = { body = body, fx = nil, literals = {}, depth = scope.depth + 1 }
-    local is_inside = body.from > scope.body.from and body.to < scope.body.to
+    local called = { source = source, body = body, fx = nil, literals = {}, depth = scope.depth + 1,
+        libraries = scope.libraries }
+    local is_inside = source == scope.source and body.from > scope.body.from and body.to < scope.body.to
     if is_inside and not has_param(body, scope.fx) then
         called.fx = scope.fx
     end
@@ -138,7 +151,8 @@ local function called_function(list, at, arguments, scope)
 end
 
 -- Adds what the body of `scope` does whatever happens to `made`. Returns true when it may end the whole rule before.
-local function add_certain(list, scope, made)
+local function add_certain(scope, made)
+    local list = scope.source.tokens
     local from, depth, nested = scope.body.from, 0, {}
     local may_return, may_fail = false, false
     for at = from, scope.body.to do
@@ -169,25 +183,27 @@ local function add_certain(list, scope, made)
                 if token.text == "stop" and by_fx then
                     made.stops = true
                 else
-                    made.effects[#made.effects + 1] = { method = token.text, line = token.line, by_fx = by_fx,
-                        arguments = with_literals(list, arguments, scope.literals) }
+                    made.effects[#made.effects + 1] = { method = token.text, file = scope.source.file, line = token.line,
+                        by_fx = by_fx, arguments = with_literals(list, arguments, scope.literals) }
                 end
             end
         elseif depth == 0 and is_name and not is(list[at - 1], "function") then
             local first = is(list[at - 1], ".") and at - 2 or at
             local arguments = first >= from and is_always_made(list, first, from) and tokens.arguments(list, at)
-            local called = arguments and called_function(list, at, with_literals(list, arguments, scope.literals), scope)
-            may_fail = called and add_certain(list, called, made) or may_fail
+            local called = arguments and called_function(at, with_literals(list, arguments, scope.literals), scope)
+            may_fail = called and add_certain(called, made) or may_fail
         end
     end
     return may_fail
 end
 
--- What a rule's `run` does whatever happens, also in functions of the same file that it calls: {stops = bool,
--- effects = {{method, arguments, line, by_fx}, …}}. `run` is of source_functions.
-function review_flow.certain(list, run)
+-- What a rule's `run` does whatever happens, also in functions of the same file and of libraries that it calls:
+-- {stops = bool, effects = {{method, arguments, file, line, by_fx}, …}}. `source` is {file, tokens}, `run` is of
+-- source_functions, `libraries` holds sources by the names that `require` takes.
+function review_flow.certain(source, run, libraries)
     local made = { stops = false, effects = {} }
-    add_certain(list, { body = run, fx = run.params[2] or "fx", literals = {}, depth = 0 }, made)
+    add_certain({ source = source, body = run, fx = run.params[2] or "fx", literals = {}, depth = 0,
+        libraries = libraries }, made)
     return made
 end
 
@@ -254,7 +270,7 @@ local function check_circles(rules)
             for _, other in ipairs(type and rules or {}) do
                 if not is_guarded(other) and listens_to(other, type) then
                     edges[rule.name][other.name] = edges[rule.name][other.name]
-                        or { type = type, line = effect.line }
+                        or { type = type, file = effect.file, line = effect.line }
                 end
             end
         end
@@ -268,7 +284,7 @@ local function check_circles(rules)
             elseif not text then
                 text = string.format("makes the event that it listens to ('%s')", own.type)
             end
-            problem("warning", { file = rule.file, line = own.line },
+            problem("warning", { file = own.file, line = own.line },
                 string.format("rule '%s' %s, without a condition", rule.name, text),
                 string.find(own.type, "^timer%.")
                     and "give it a 'when', put the call inside an 'if', or give 'after' an 'unless'"

@@ -1,4 +1,5 @@
--- The functions of a Lua source that compiles, found by reading it: bodies, and which function a call of the same file runs.
+-- The functions of a Lua source that compiles, found by reading it: bodies, and which function a call of the same file, or
+-- of a library, runs.
 
 local _, use = ...
 local tokens = use "source_tokens"
@@ -85,6 +86,72 @@ function source_functions.named(list, name, owner)
         end
     end
     return count == 1 and found or nil
+end
+
+-- Is the variable `name` made once, and stands for the same thing everywhere? Then the token behind its '='.
+local function made_once(list, name)
+    local found, count = nil, 0
+    for at, token in ipairs(list) do
+        local before, after = list[at - 1], list[at + 1]
+        if token.kind == "name" and token.text == name and not is(before, ".") and not is(before, ":") then
+            if is(after, "=") and not is(before, "{") and (not is(before, ",") or is_declared_in(list, at - 1)) then
+                found, count = at + 2, count + 1
+            elseif not is(after, "(") and not is(after, ".") and not is(after, ":")
+                and (is_declared_in(list, at - 1) or is_parameter(list, at - 1)) then
+                count = count + 1
+            end
+        end
+    end
+    return count == 1 and found or nil
+end
+
+-- The name of the library that `local NAME = require "…"` reads; nil when NAME is something else, or something else, too.
+function source_functions.required(list, name)
+    local at = made_once(list, name)
+    if not at or not is(list[at], "require") then
+        return nil
+    end
+    local argument = is(list[at + 1], "(") and list[at + 2] or list[at + 1]
+    local behind = is(list[at + 1], "(") and list[at + 4] or list[at + 2]
+    if not argument or argument.kind ~= "text" or is(behind, ".") or is(behind, "[") or is(behind, "(") then
+        return nil
+    end
+    return argument.text
+end
+
+local function field_function(list, at, member)
+    local value = tokens.read_table(list, at).fields[member]
+    if not value then
+        return nil
+    elseif is(list[value.from], "function") then
+        return source_functions.read(list, value.from)
+    end
+    return value.from == value.to and list[value.from].kind == "name"
+        and source_functions.named(list, list[value.from].text) or nil
+end
+
+-- The function `member` of what a library gives back, a table or the name of one; without `member` the function that it
+-- gives back itself.
+function source_functions.exported(list, member)
+    local at
+    for position, token in ipairs(list) do
+        at = is(token, "return") and position + 1 or at -- the last one is that of the file
+    end
+    local given = at and list[at]
+    if not given or list[at + 1] and not is(given, "{") and not is(given, "function") and not is(list[at + 1], ";") then
+        return nil
+    elseif is(given, "function") then
+        return not member and source_functions.read(list, at) or nil
+    elseif is(given, "{") then
+        return member and field_function(list, at, member)
+    elseif given.kind ~= "name" then
+        return nil
+    elseif not member then
+        return source_functions.named(list, given.text)
+    end
+    local found = source_functions.named(list, member, given.text)
+    local made = not found and made_once(list, given.text)
+    return found or made and is(list[made], "{") and field_function(list, made, member) or nil
 end
 
 return source_functions

@@ -335,6 +335,72 @@ static void functions_that_may_do_nothing_are_no_alarm(void **state)
     CHECK_EACH(cases);
 }
 
+#define WITH_LIBRARY(library, head, code)                                                                              \
+    { { "a.lua", head "\n" RULE("a", "'custom.x'", code) }, { "lib/mail.lua", library } }
+
+static void functions_of_libraries_are_followed(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx)\nfx:emit('x', {}) end\nreturn mail",
+                       "local mail = require 'mail'", "mail.again(fx)"),
+          "rules/lib/mail.lua:3", "warning", "rule 'a' makes the event that it listens to", "'when'" },
+        { WITH_LIBRARY("local mail = {}\nmail.again = function(fx) fx:emit('x', {}) end\nreturn mail;",
+                       "local m = require(\"mail\")", "m.again(fx)"),
+          "rules/lib/mail.lua:2", "warning", "rule 'a' makes the event", NULL },
+        { WITH_LIBRARY("local function again(fx, name)\nfx:emit(name, {}) end\nreturn { again = again }",
+                       "local mail = require 'mail'", "mail.again(fx, 'x')"),
+          "rules/lib/mail.lua:2", "warning", "rule 'a' makes the event", NULL },
+        { WITH_LIBRARY("return { again = function(fx) fx:emit('x', {}) end }", "local mail = require 'mail'",
+                       "mail.again(fx)"),
+          "rules/lib/mail.lua:1", "warning", "rule 'a' makes the event", NULL },
+        { WITH_LIBRARY("local mail = { again = function(fx) fx:emit('x', {}) end }\nreturn mail",
+                       "local mail = require 'mail'", "mail.again(fx)"),
+          "rules/lib/mail.lua:1", "warning", "rule 'a' makes the event", NULL },
+        { WITH_LIBRARY("return function(fx) fx:emit('x', {}) end", "local again = require 'mail'", "again(fx)"),
+          "rules/lib/mail.lua:1", "warning", "rule 'a' makes the event", NULL },
+        /* Through a function of the rule's file, and on into another function of the library. */
+        { WITH_LIBRARY("local mail = {}\nlocal function tell(f)\nf:emit('x', {}) end\nfunction mail.again(f) tell(f) end\nreturn mail",
+                       "local mail = require 'mail'\nlocal function go(fx) mail.again(fx) end", "go(fx)"),
+          "rules/lib/mail.lua:3", "warning", "rule 'a' makes the event", NULL },
+        { WITH_LIBRARY("local mail = {}\nfunction mail.done(fx) fx:stop() end\nreturn mail",
+                       "local mail = require 'mail'\n" RULE("b", "'custom.x'", ""), "mail.done(fx)"),
+          "rules/a.lua:2", "warning", "rule 'b' never runs", NULL },
+        /* Certain is only what happens each time, in the library as elsewhere. */
+        { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) if now() > 0 then fx:emit('x', {}) end end\nreturn mail",
+                       "local mail = require 'mail'", "mail.again(fx)"),
+          NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) fx:emit('x', {}) end\nreturn mail",
+                       "local mail = require 'mail'", "if e.body.n then mail.again(fx) end"),
+          NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) fx:emit('x', {}) end\nreturn mail",
+                       "local mail = require 'mail'", "local again = mail.again log(again ~= nil)"),
+          NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY("local mail = {}\nfunction mail.need(n) if not n then error('enough') end end\nreturn mail",
+                       "local mail = require 'mail'", "mail.need(e.body.n) fx:emit('x', {})"),
+          NULL, NULL, NULL, NULL },
+        /* A function that is made twice, one that is not given back, and a name that is not always the library. */
+        { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) fx:emit('x', {}) end\nif now() > 0 then function mail.again() end "
+                       "end\nreturn mail",
+                       "local mail = require 'mail'", "mail.again(fx)"),
+          NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY("local other, mail = {}, { again = function() end }\nfunction other.again(fx) fx:emit('x', {}) end\nreturn mail",
+                       "local mail = require 'mail'", "mail.again(fx)"),
+          NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) fx:emit('x', {}) end\nreturn mail",
+                       "local mail = require 'mail'\nif now() > 0 then mail = { again = log } end", "mail.again(fx)"),
+          NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) fx:emit('x', {}) end\nreturn mail",
+                       "local mail = require 'mail'\nlocal function go(mail, fx) mail.again(fx) end",
+                       "log(mail ~= nil) go({ again = log }, fx)"),
+          NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY("local mail = {}\nfunction mail.loop(fx) mail.loop(fx) end\nreturn mail", "local mail = require 'mail'",
+                       "mail.loop(fx)"),
+          NULL, NULL, NULL, NULL },
+    };
+    CHECK_EACH(cases);
+}
+
 static void a_condition_that_decides_nothing_is_no_guard(void **state)
 {
     (void)state;
@@ -482,6 +548,7 @@ int main(void)
         cmocka_unit_test(rules_that_run_themselves_are_found),
         cmocka_unit_test(what_called_functions_do_is_followed),
         cmocka_unit_test(functions_that_may_do_nothing_are_no_alarm),
+        cmocka_unit_test(functions_of_libraries_are_followed),
         cmocka_unit_test(a_condition_that_decides_nothing_is_no_guard),
         cmocka_unit_test(what_ends_by_itself_is_no_circle),
         cmocka_unit_test(what_nobody_uses_is_found),
