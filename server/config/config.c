@@ -5,6 +5,7 @@
 #include "config/loading.h"
 #include "config/settings.h"
 #include "io/crypto.h"
+#include "io/pg.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -195,8 +196,8 @@ static void check_tls(struct loading *loading)
         loading_problem(loading, loading_line_of_key(loading, "tls", 1), "http.tls needs both a certificate and a key");
     else if (certificates != keys)
         loading_problem(loading, loading_line_of_key(loading, "tls", 1),
-                        "http.tls has %zu certificates and %zu keys\nHINT: one key for each, in the same order",
-                        certificates, keys);
+                        "http.tls has %s and %s\nHINT: one key for each, in the same order",
+                        text_counted((int64_t)certificates, "certificate").text, text_counted((int64_t)keys, "key").text);
     if (strcmp(minimum, "1.2") != 0 && strcmp(minimum, "1.3") != 0)
         loading_problem(loading, loading_line_of_key(loading, "minimum", 1), "http.tls.minimum must be 1.2 or 1.3");
     make_all_absolute(loading, config->http.tls_certificates);
@@ -243,6 +244,21 @@ static void check_listen(struct loading *loading, const char *name, const char *
                         "http.%s must be an address and a port\nHINT: for example 0.0.0.0:8080 or [::1]:8080", name);
 }
 
+static int line_of_section(const struct loading *loading, const char *name)
+{
+    for (size_t i = 0; setting_sections[i].name; i++)
+        if (strcmp(setting_sections[i].name, name) == 0)
+            return loading->section_lines[i];
+    return 1;
+}
+
+static void check_database(struct loading *loading)
+{
+    struct error e;
+    if (pg_check_conninfo(loading->config->database.url, &e) != ERR_NONE)
+        loading_add_problem(loading, loading_line_of_key(loading, "url", line_of_section(loading, "database")), e.text);
+}
+
 static void check_together(struct loading *loading)
 {
     struct config *config = loading->config;
@@ -251,6 +267,7 @@ static void check_together(struct loading *loading)
     check_listen(loading, "admin", config->http.admin_listen);
     check_tls(loading);
     check_networks(loading);
+    check_database(loading);
     if (config->retention.months == 1 || config->retention.months == 2)
         loading_problem(
             loading, loading_line_of_key(loading, "months", 1),

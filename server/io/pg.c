@@ -199,8 +199,10 @@ static bool option_is_plausible(const PQconninfoOption *option)
 }
 
 /* libpq's own words on what it cannot read quote it, the password as well: so it is read here before. */
-static err_t check_conninfo(const char *conninfo, struct error *reterr)
+err_t pg_check_conninfo(const char *conninfo, struct error *reterr)
 {
+    if (!is_connection_string(conninfo) && !strstr(conninfo, "://"))
+        return ERR_NONE;
     char *problem = NULL;
     PQconninfoOption *options = PQconninfoParse(conninfo, &problem);
     bool readable = options != NULL;
@@ -226,8 +228,8 @@ err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, st
 {
     bool has_conninfo = settings->conninfo && settings->conninfo[0] != '\0';
     const char *name = settings->application_name ? settings->application_name : "answerd";
-    if (has_conninfo && is_connection_string(settings->conninfo)) {
-        err_t err = check_conninfo(settings->conninfo, reterr);
+    if (has_conninfo) {
+        err_t err = pg_check_conninfo(settings->conninfo, reterr);
         if (err != ERR_NONE)
             return err;
     }

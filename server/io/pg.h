@@ -71,6 +71,8 @@ struct pg_settings {
         *beside; /* of several servers in `conninfo`, the one that this is with; NULL: any; not for pg_async */
 };
 
+/* Can `conninfo` be read: a libpq URL, keywords, the name of a database, or ""? The error does not show it. Asks nobody. */
+err_t pg_check_conninfo(const char *conninfo, struct error *reterr) MUST_CHECK;
 /* Connects, sets time zone UTC, the timeouts and a quiet notice processor. `conninfo` may name several hosts. */
 err_t pg_open(const struct pg_settings *settings, struct pg **ret_pg, struct error *reterr) MUST_CHECK;
 void pg_close(struct pg *pg);           /* NULL is fine; an open transaction is rolled back by the server */

@@ -151,6 +151,25 @@ static void all_kinds_of_values(void **state)
     config_free(config);
 }
 
+static void addresses_of_the_database(void **state)
+{
+    (void)state;
+    static const char *const readable[] = { "", "answerd", "postgres:///x", "postgresql://u:p%40w@h1:5432,h2:5433/name?sslmode=require",
+                                            "host=/run/postgresql dbname=a password=\\'x y\\'" };
+    static const char *const unreadable[] = { "postgress://user:sesame@host/name", "postgresql://user:ses@me@host/name",
+                                              "postgresql://user:ses/ame@host/name", "postgresql://host/name?sslmod=require",
+                                              "host=x pasword=sesame", "host=x password=ses ame" };
+    char text[256];
+    for (size_t i = 0; i < sizeof(readable) / sizeof(readable[0]); i++) {
+        snprintf(text, sizeof(text), "database { url = '%s' }", readable[i]);
+        config_free(load(text));
+    }
+    for (size_t i = 0; i < sizeof(unreadable) / sizeof(unreadable[0]); i++) {
+        snprintf(text, sizeof(text), "http { public_url = '' }\ndatabase {\n  url = '%s' }", unreadable[i]);
+        expect_problem(text, 3, "the address of the database cannot be read; it is not shown, for it may hold a password\nHINT: write");
+    }
+}
+
 static void certificates_and_proxies(void **state)
 {
     (void)state;
@@ -170,7 +189,7 @@ static void certificates_and_proxies(void **state)
     assert_int_equal(config->http.proxies.count, 1);
     config_free(config);
 
-    expect_problem("http { tls = { certificate = { 'a', 'b' }, key = 'x' } }", 1, "2 certificates and 1 keys");
+    expect_problem("http { tls = { certificate = { 'a', 'b' }, key = 'x' } }", 1, "2 certificates and 1 key\nHINT");
     expect_problem("http { tls = { certificate = { 'a', 7 }, key = 'x' } }", 1, "a text, or a list of texts");
     expect_problem("http { tls = { minimum = '1.1' } }", 1, "http.tls.minimum must be 1.2 or 1.3");
     expect_problem("http {\n trusted_proxies = { '10.0.0.1/8' } }", 2, "bits after its prefix");
@@ -293,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(standard_values),
         cmocka_unit_test(all_kinds_of_values),
+        cmocka_unit_test(addresses_of_the_database),
         cmocka_unit_test(certificates_and_proxies),
         cmocka_unit_test(problems_have_places),
         cmocka_unit_test(all_problems_are_told),
