@@ -97,7 +97,7 @@ async function playSurveys(round) {
     const conversation = await find(`SELECT v.id::text FROM conversation v JOIN identity i USING (contact_id) WHERE i.identity = $1 AND v.topic = 'support' AND v.last_inbound_at IS NOT NULL`, [person.identity])
     if (!conversation) return void (survey.skipped = true)
     await fleet.call(`/conversations/${conversation}/resolve`, {}, `resolve ${person.identity}`, at)
-    await until('the survey to be asked', () => find(`SELECT s.id::text FROM survey s JOIN identity i USING (contact_id) WHERE i.identity = $1 AND s.state = 'asked'`, [person.identity]), 60000)
+    await until('the survey to be asked', () => find(`SELECT s.id::text FROM survey s JOIN identity i USING (contact_id) WHERE i.identity = $1 AND s.state = 'asked'`, [person.identity]))
     await fleet.deliver('whatsapp', channels.whatsapp.says(person.handle, String(score), `wamid.answer.${person.handle}`), { node: at })
   }))
 }
@@ -114,7 +114,7 @@ function untilQuiet() {
       (SELECT count(*) FROM timer WHERE due_at < now() + interval '1 minute')::int AS timers`)
     peaceful = busy.work + busy.outbox + busy.timers + provider.posts.size === 0 ? peaceful + 1 : 0
     return peaceful >= 3
-  }, 90000)
+  }, 300000)
 }
 
 async function playRound(number) {

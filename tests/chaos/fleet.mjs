@@ -17,9 +17,10 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
 
 export class Fleet {
   // options: cluster, database, count, provider (its url), program, settle (as in deliver { settle }), threads (of each
-  // kind), url (of the database; otherwise each node has a link to the cluster), files (more rule files: { name: text }),
-  // sabotage (the name of a file in sabotage/), template (a database that was prepared before: it is copied, and the API
-  // cannot be called), witness (whether each step of the outbox is written down: witness.sql)
+  // kind), sendTimeout (ms; of a call to a provider), url (of the database; otherwise each node has a link to the cluster),
+  // files (more rule files: { name: text }), sabotage (the name of a file in sabotage/), template (a database that was
+  // prepared before: it is copied, and the API cannot be called), witness (whether each step of the outbox is written
+  // down: witness.sql)
   constructor(options) {
     this.options = options
     this.nodes = []
@@ -72,7 +73,7 @@ database { url = env("CHAOS_DATABASE_URL", "") }
 rules { directory = "${join(this.folder, 'rules')}", quarantine_after = 1000 }
 ingest { threads = ${threads}, commit_deadline = "3s" }
 engine { threads = ${threads}, poll = "100ms" }
-deliver { allow_private_addresses = true, timeout = "${sendTimeout}ms", settle = "${this.options.settle ?? '2s'}", poll = "100ms" }
+deliver { allow_private_addresses = true, timeout = "${this.options.sendTimeout ?? sendTimeout}ms", settle = "${this.options.settle ?? '2s'}", poll = "100ms" }
 source "whatsapp" { kind = "whatsapp", phone_number_id = env "WHATSAPP_PHONE_NUMBER_ID", app_secret = env "WHATSAPP_APP_SECRET",
   verify_token = "v", access_token = "t", api_url = "${url}" }
 source "telegram" { kind = "telegram", bot_token = env "TELEGRAM_BOT_TOKEN", secret_token = env "TELEGRAM_SECRET_TOKEN", api_url = "${url}" }
@@ -145,11 +146,11 @@ source "shop" { kind = "hmac", signing_secrets = { "${shopSecret}" }, id = "tag"
     await once(node.process, 'exit')
   }
 
-  ready(patience = 60000) {
+  ready() {
     return until('all nodes to be ready', async () => {
       for (const node of this.nodes) if (!(await fetch(`http://127.0.0.1:${node.adminPort}/readyz`)).ok) return false
       return true
-    }, patience)
+    })
   }
 
   // Delivers as a provider does: again and again, to whatever node, until it is answered 200. `broken` are ways in which
@@ -221,7 +222,10 @@ source "shop" { kind = "hmac", signing_secrets = { "${shopSecret}" }, id = "tag"
       if (this.isAlive(node)) {
         node.process.kill('SIGCONT')
         node.process.kill('SIGTERM')
-        const code = await Promise.race([once(node.process, 'exit').then(([code, signal]) => code ?? signal), sleep(30000).then(() => 'hangs')])
+        let limit
+        const hangs = new Promise((done) => (limit = setTimeout(done, 180000, 'hangs')))
+        const code = await Promise.race([once(node.process, 'exit').then(([code, signal]) => code ?? signal), hangs])
+        clearTimeout(limit)
         if (code !== 0) problems.push(`node ${node.number} ended with ${code}: ${node.log.slice(-3000)}`)
         if (code === 'hangs') node.process.kill('SIGKILL')
       }

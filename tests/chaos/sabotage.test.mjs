@@ -34,7 +34,7 @@ for (const { name, faults, says } of [
   { name: 'lanes', faults: 'none', says: /handled twice: |order: / },
   { name: 'stuck_recipients', faults: 'none', says: /stuck: / },
 ]) {
-  test(`${name.replaceAll('_', ' ')}: what is broken is found`, { timeout: 120000 }, async (t) => {
+  test(`${name.replaceAll('_', ' ')}: what is broken is found`, { timeout: 900000 }, async (t) => {
     const said = await findings(name, faults)
     assert.match(said, says)
     t.diagnostic(said.split('\n').find((line) => says.test(line)).trim())

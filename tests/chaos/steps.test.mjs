@@ -45,7 +45,7 @@ async function play(actor, at, way) {
   let fleet
   const provider = new Provider({ seed: 1, post: (source, webhook) => fleet.deliver(source, webhook) })
   await provider.listen()
-  fleet = new Fleet({ cluster, database, count: 1, provider: provider.url, threads: 1, settle: '1s', template: 'steps' })
+  fleet = new Fleet({ cluster, database, count: 1, provider: provider.url, threads: 1, settle: '1s', sendTimeout: 20000, template: 'steps' })
   await fleet.prepare()
   const pool = cluster.pool(database)
   let killed = null
@@ -71,7 +71,7 @@ async function play(actor, at, way) {
       const { rows: [busy] } = await pool.query(`SELECT (SELECT count(*) FROM work)::int + (SELECT count(*) FROM outbox)::int
         + (SELECT count(*) FROM timer WHERE due_at < now() + interval '1 minute')::int AS count`)
       return busy.count === 0
-    }, 30000)
+    })
     fleet.onMessage = undefined // no kill of its own while the node is stopped
     await killed
     return { counts, wasKilled: killed !== null, end: await theEnd(pool), requests: provider.requests }
@@ -102,7 +102,7 @@ async function theEnd(pool) {
 }
 
 let calm
-test('the run that nobody disturbs', { timeout: 60000 }, async (t) => {
+test('the run that nobody disturbs', { timeout: 600000 }, async (t) => {
   calm = await play(null, 0, '')
   t.diagnostic(JSON.stringify(calm.counts))
   for (const actor of actors) assert.ok(calm.counts[actor] > 3, actor)

@@ -29,43 +29,32 @@ const hostile = {
 const hostileRules = Object.entries(hostile).map(([name, body]) => `
 rule { name = "hostile-${name.replaceAll('_', '-')}", doc = "Harms.", on = "message.received", priority = 9, run = function(e, fx) ${body} end }`).join('\n')
 
-// Posts `count` messages one behind the other; the sorted times in milliseconds.
-async function times(system, count, from) {
-  const taken = []
-  for (let i = 0; i < count; i++) {
-    const began = performance.now()
-    const answer = await system.post('telegram', telegram.message(from + i, `hello ${i}`))
-    taken.push(performance.now() - began)
-    assert.equal(answer.status, 200)
-  }
-  return taken.sort((a, b) => a - b)
+// Posts `count` messages one behind the other.
+async function post(system, count, from) {
+  for (let i = 0; i < count; i++) assert.equal((await system.post('telegram', telegram.message(from + i, `hello ${i}`))).status, 200)
 }
-const middle = (sorted) => sorted[Math.floor(sorted.length / 2)]
 
-test('hostile rules: webhooks are acknowledged as before, and the other rules see every event', async () => {
-  // None is quarantined here: each burns what it may on each event.
+test('hostile rules: webhooks are acknowledged meanwhile, and the other rules see every event', async () => {
+  // None is quarantined here: each burns what it may on each event. That is no stall: the process goes on.
   const system = await System.start({ rules: null, ruleSettings: 'quarantine_after = 1000, run_tests = false', threads: 2, config: 'process { stalled_after = "10s" }', files: { 'good.lua': good } })
   try {
-    await times(system, 20, 1000) // warm
-    const alone = await times(system, 60, 2000)
-    await until('the quiet part', async () => (await system.value('SELECT count(*)::int FROM work')) === 0, 60000)
+    await post(system, 20, 1000)
+    await until('the quiet part', async () => (await system.value('SELECT count(*)::int FROM work')) === 0)
     system.writeRule('hostile.lua', hostileRules)
     const reloaded = await run(['reload', '--config', system.config], { env: system.environment() })
     assert.equal(reloaded.code, 0, reloaded.stderr) // from here on no event is handled by the former rules
     await system.post('telegram', telegram.message(2999, 'begin'))
-    await system.untilSql('a trace of theirs', `SELECT 1 FROM rule_trace WHERE rule LIKE 'hostile-%' LIMIT 1`, [], 60000)
+    await system.untilSql('a trace of theirs', `SELECT 1 FROM rule_trace WHERE rule LIKE 'hostile-%' LIMIT 1`)
 
-    const beside = await times(system, 60, 3000)
+    // Each was acknowledged before the next was posted. Did they wait for the rules, hardly any would be left.
+    await post(system, 60, 3000)
     const waiting = await system.value('SELECT count(*)::int FROM work')
-    assert.ok(waiting > 0, 'the rules are still at it when all is acknowledged')
-    // They have threads of their own; what they share with ingest is the processors of the machine.
-    assert.ok(middle(beside) < middle(alone) * 5 + 20, `median ${middle(alone)} ms alone, ${middle(beside)} ms beside hostile rules`)
-    console.log(`# acknowledged in ${middle(alone).toFixed(1)} ms alone, ${middle(beside).toFixed(1)} ms beside ${Object.keys(hostile).length} hostile rules (medians of 60)`)
+    assert.ok(waiting > 30, `${waiting} of 60 wait for the rules when all are acknowledged`)
 
-    await until('all events', async () => (await system.value('SELECT count(*)::int FROM work')) === 0, 180000)
+    await until('all events', async () => (await system.value('SELECT count(*)::int FROM work')) === 0, 900000)
     const handled = await system.rows(`SELECT rule, verdict, count(*)::int AS count FROM rule_trace GROUP BY rule, verdict ORDER BY rule`)
     const ran = handled.filter((row) => row.rule === 'good')
-    assert.deepEqual(ran.map((row) => [row.verdict, row.count]), [['ran', 141]], JSON.stringify(handled))
+    assert.deepEqual(ran.map((row) => [row.verdict, row.count]), [['ran', 81]], JSON.stringify(handled))
     for (const name of Object.keys(hostile)) {
       const rows = handled.filter((row) => row.rule === `hostile-${name.replaceAll('_', '-')}`)
       assert.ok(rows.length > 0 && rows.every((row) => row.verdict !== 'ran'), `${name}: ${JSON.stringify(rows)}`)
@@ -78,24 +67,25 @@ test('hostile rules: webhooks are acknowledged as before, and the other rules se
 })
 
 test('a provider that hangs: webhooks are acknowledged, rules run, and the other provider is written to', async () => {
-  const silent = createServer(() => {}) // takes connections and says nothing
+  const taken = []
+  const silent = createServer((socket) => taken.push(socket.on('error', () => {}))) // says nothing
   silent.listen(0, '127.0.0.1')
   await once(silent, 'listening')
   const system = await System.start({
-    rules: null, deliverSettings: 'timeout = "60s"', whatsappUrl: `http://127.0.0.1:${silent.address().port}`,
+    rules: null, deliverSettings: 'timeout = "5m"', whatsappUrl: `http://127.0.0.1:${silent.address().port}`,
     files: { 'echo.lua': `rule { name = "echo", doc = "Says it back.", on = "message.received", run = function(e, fx)
       fx:open_conversation { topic = "support" }:send { text = "echo " .. (e.message.text or "") } end }` },
   })
   try {
     for (let i = 0; i < 100; i++) assert.equal((await system.post('whatsapp', whatsapp.message('1555800' + String(i).padStart(4, '0'), 'hello'))).status, 200)
-    await until('sends that hang', async () => (await system.value(`SELECT count(*)::int FROM delivery WHERE source = 'whatsapp' AND state = 'sending'`)) > 10, 30000)
-    const began = performance.now()
+    await until('sends that hang', async () => (await system.value(`SELECT count(*)::int FROM delivery WHERE source = 'whatsapp' AND state = 'sending'`)) > 10)
     for (let i = 0; i < 20; i++) assert.equal((await system.post('telegram', telegram.message(8000 + i, 'hello'))).status, 200)
-    await until('answers by Telegram', async () => (await system.value(`SELECT count(*)::int FROM delivery WHERE source = 'telegram' AND state = 'sent'`)) === 20, 30000)
-    assert.ok(performance.now() - began < 30000)
+    await until('answers by Telegram', async () => (await system.value(`SELECT count(*)::int FROM delivery WHERE source = 'telegram' AND state = 'sent'`)) === 20)
+    assert.equal(await system.value(`SELECT count(*)::int FROM attempt a JOIN delivery d ON d.id = a.delivery_id WHERE d.source = 'whatsapp'`), 0, 'the others still hang')
     assert.equal(await system.value(`SELECT count(*)::int FROM webhook`), 120)
   } finally {
     silent.close()
+    for (const socket of taken) socket.destroy()
     await system.stop()
   }
 })

@@ -134,13 +134,18 @@ rule { name = "asks", doc = "Asks too much.", on = { "message.received" }, run =
 })
 
 test('the live rules keep most of the time while a shadow hangs', async () => {
-  // The shadow may use a quarter of the engine's time: forty more events must not take forty times a hanging rule's budget.
+  const shadowSeconds = async () => Number(/answerd_shadow_seconds_total ([0-9.]+)/.exec(await (await fetch(`${system.admin}/metrics`)).text())[1])
   const people = Array.from({ length: 200 }, (_, number) => `1555720${String(number).padStart(4, '0')}`)
+  const before = await shadowSeconds()
   const began = Date.now()
   await Promise.all(people.map((person) => system.post('whatsapp', whatsapp.message(person, 'hello'))))
-  await system.untilSql('all answers', `SELECT count(*) = 200 FROM message WHERE text = 'live' AND identity LIKE 'whatsapp:1555720%'`, [], 60000)
-  const took = Date.now() - began
-  assert.ok(took < 30000, `it took ${took} ms`)
+  await system.untilSql('all answers', `SELECT count(*) = 200 FROM message WHERE text = 'live' AND identity LIKE 'whatsapp:1555720%'`)
+  await settled()
+  const took = (Date.now() - began) / 1000
+  const used = (await shadowSeconds()) - before
+  // A quarter of the engine's time, and what was saved up; a last event may go beyond it, on a machine that stands still by
+  // some seconds.
+  assert.ok(used < took / 4 + 0.5 + 4, `the shadow had ${used} s of ${took} s`)
   const skipped = Number(/answerd_shadow_skipped_total ([0-9.]+)/.exec(await (await fetch(`${system.admin}/metrics`)).text())[1])
   const tried = await system.value(`SELECT count(*)::int FROM shadow_run`)
   assert.ok(skipped > 0 || tried > 200, `skipped ${skipped}, tried ${tried}`)

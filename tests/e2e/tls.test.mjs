@@ -23,6 +23,8 @@ function makeCertificate(name, host) {
     '-keyout', join(folder, `${name}.key`), '-out', join(folder, `${name}.pem`)], { stdio: 'ignore' })
 }
 
+const certificates = () => `tls = { certificate = { "${folder}/one.pem", "${folder}/two.pem" }, key = { "${folder}/one.key", "${folder}/two.key" } }`
+
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'answerd tls '))
   makeCertificate('one', 'hooks.example.com')
@@ -30,8 +32,8 @@ before(async () => {
   system = await System.start({
     rules: null,
     threads: 2,
-    httpSettings: `read_deadline = "1s", require_https = true,
-      tls = { certificate = { "${folder}/one.pem", "${folder}/two.pem" }, key = { "${folder}/one.key", "${folder}/two.key" } }`,
+    // A connection that a slow machine leaves aside stays; who is slow on purpose meets a deadline of its own below.
+    httpSettings: `read_deadline = "2m", require_https = true, ${certificates()}`,
   })
 })
 after(async () => {
@@ -119,18 +121,23 @@ test('certificates are exchanged by SIGHUP while a connection goes on', async ()
 })
 
 test('a client that is slow in the handshake or after it is cut off at the deadline', async () => {
-  const began = Date.now()
-  const silent = net.connect(system.port, '127.0.0.1')
-  const started = net.connect(system.port, '127.0.0.1')
-  started.write(Buffer.from('16030100', 'hex')) // the first bytes of a handshake
-  const late = tls.connect({ host: '127.0.0.1', port: system.port, rejectUnauthorized: false })
-  late.write('POST /webhooks/support HTTP/1.1\r\nHost: x\r\n')
-  for (const socket of [silent, started, late]) {
-    socket.on('error', () => {})
-    socket.resume()
-    if (!socket.closed) await once(socket, 'close')
+  makeCertificate('one', 'hooks.example.com')
+  const strict = await System.start({ rules: null, threads: 2, httpSettings: `read_deadline = "1s", require_https = true, ${certificates()}` })
+  try {
+    const silent = net.connect(strict.port, '127.0.0.1')
+    const started = net.connect(strict.port, '127.0.0.1')
+    started.write(Buffer.from('16030100', 'hex')) // the first bytes of a handshake
+    const late = tls.connect({ host: '127.0.0.1', port: strict.port, rejectUnauthorized: false })
+    late.write('POST /webhooks/support HTTP/1.1\r\nHost: x\r\n')
+    const sockets = [silent, started, late]
+    const elsewhere = net.connect(system.port, '127.0.0.1') // where two minutes are allowed
+    for (const socket of [...sockets, elsewhere]) socket.on('error', () => {}).resume()
+    await until('all to be cut off', () => sockets.every((socket) => socket.closed), 60000)
+    assert.equal(elsewhere.closed, false)
+    elsewhere.destroy()
+  } finally {
+    await strict.stop()
   }
-  assert.ok(Date.now() - began < 10000, `${Date.now() - began} ms`)
 })
 
 test('the certificate that ends first is in the metrics', async () => {

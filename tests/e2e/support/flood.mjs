@@ -1,40 +1,30 @@
-// A worker thread that posts forged webhooks at a steady rate while it is told to: so the thread that measures is not the one
-// that floods. workerData: { url, body, headers, rate }; messages in: "start", "stop"; out: { answers: { status: count } }.
+// A worker thread that posts forged webhooks at a steady rate: so the thread that posts the genuine ones is not the one that
+// floods. workerData: { url, body, headers, rate }; messages in: { count }; out, when all are answered: { status: count }.
 
 import http from 'node:http'
 import { parentPort, workerData } from 'node:worker_threads'
 
 const { url, body, headers, rate } = workerData
 const agent = new http.Agent({ keepAlive: true, maxSockets: 16 })
-let answers = {}
-let waiting = 0
-let timer
-let due
-let stopped
 
 function post() {
-  waiting++
-  const end = (status) => {
-    answers[status] = (answers[status] ?? 0) + 1
-    if (--waiting === 0) stopped?.()
-  }
-  http.request(url, { method: 'POST', agent, headers: { ...headers, 'content-length': Buffer.byteLength(body) } }, (answer) => {
-    answer.resume()
-    answer.on('end', () => end(answer.statusCode))
-  }).on('error', (error) => end(error.code)).end(body)
+  return new Promise((done) => {
+    http.request(url, { method: 'POST', agent, headers: { ...headers, 'content-length': Buffer.byteLength(body) } }, (answer) => {
+      answer.resume()
+      answer.on('end', () => done(answer.statusCode))
+    }).on('error', (error) => done(error.code)).end(body)
+  })
 }
 
-parentPort.on('message', async (what) => {
-  if (what === 'start') {
-    due = performance.now()
-    timer = setInterval(() => {
-      for (; due <= performance.now(); due += 1000 / rate) post()
-    }, 5)
-  } else {
+parentPort.on('message', ({ count }) => {
+  const began = performance.now()
+  const posted = []
+  const timer = setInterval(async () => {
+    for (; posted.length < count && began + posted.length * (1000 / rate) <= performance.now();) posted.push(post())
+    if (posted.length < count) return
     clearInterval(timer)
-    if (waiting > 0) await new Promise((done) => (stopped = done))
-    stopped = undefined
-    parentPort.postMessage({ answers })
-    answers = {}
-  }
+    const answers = {}
+    for (const status of await Promise.all(posted)) answers[status] = (answers[status] ?? 0) + 1
+    parentPort.postMessage(answers)
+  }, 5)
 })

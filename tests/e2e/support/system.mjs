@@ -28,8 +28,9 @@ export const secrets = {
 
 export { freePort }
 
-// Resolves with the first truthy value of `condition`, or throws after `patience` ms naming what was awaited.
-export async function until(what, condition, patience = 20000) {
+// Resolves with the first truthy value of `condition`, or throws after `patience` ms naming what was awaited. That time is
+// no claim, it is for machines that are slow or stand still now and then: what has to be soon is asserted by itself.
+export async function until(what, condition, patience = 120000) {
   const end = Date.now() + patience * Number(process.env.ANSWERD_PATIENCE ?? 1)
   let last
   for (;;) {
