@@ -12,11 +12,9 @@
 
 /* One row as it was read; its texts follow each other in the block. */
 struct item {
-    bool begins; /* a contact */
-    int64_t contact_id;
+    struct backtest_row row;
     int64_t order; /* of the contact */
-    size_t seed_length;
-    size_t event_length;
+    bool begins;   /* a contact */
 };
 
 /* Events of one or more contacts. A contact that goes on in the next block goes on in the same thread. */
@@ -67,16 +65,27 @@ static void end_contact(struct worker *worker)
     worker->in_contact = false;
 }
 
-static void begin_contact(struct worker *worker, const struct item *item, struct bytes seed_text)
+static void begin_contact(struct worker *worker, const struct backtest_row *row, int64_t order)
 {
     json_t *seed = NULL;
     end_contact(worker);
-    if (seed_text.len > 0 && json_parse(seed_text, &seed, NULL) != ERR_NONE)
+    if (row->texts[BACKTEST_SEED].len > 0 && json_parse(row->texts[BACKTEST_SEED], &seed, NULL) != ERR_NONE)
         seed = NULL;
-    backtest_begin(worker->backtest, item->contact_id, item->order, seed);
+    backtest_begin(worker->backtest, row->contact_id, order, seed);
     json_decref(seed);
     worker->in_contact = true;
-    worker->contacts += item->contact_id > 0;
+    worker->contacts += row->contact_id > 0;
+}
+
+/* The item's row, with its texts where they are now: at `*at`, which goes on behind them. */
+static struct backtest_row row_of(const struct item *item, const char **at)
+{
+    struct backtest_row row = item->row;
+    for (size_t i = 0; i < BACKTEST_TEXT_COUNT; i++) {
+        row.texts[i].ptr = *at;
+        *at += row.texts[i].len;
+    }
+    return row;
 }
 
 static void do_block(struct worker *worker, struct block *block)
@@ -84,19 +93,15 @@ static void do_block(struct worker *worker, struct block *block)
     const char *at = block->texts.ptr;
     for (size_t i = 0; i < block->count; i++) {
         const struct item *item = &block->items[i];
+        const struct backtest_row row = row_of(item, &at);
         if (item->begins)
-            begin_contact(worker, item, (struct bytes){ at, item->seed_length });
-        at += item->seed_length;
-        json_t *event;
-        /* A document that cannot be read is left out. */
-        if (json_parse((struct bytes){ at, item->event_length }, &event, NULL) == ERR_NONE) {
-            if (simulation_takes(event)) {
-                backtest_event(worker->backtest, event);
-                worker->events++;
-            }
-            json_decref(event);
+            begin_contact(worker, &row, item->order);
+        json_t *event = backtest_row_event(&row); /* what cannot be read is left out */
+        if (event && simulation_takes(event)) {
+            backtest_event(worker->backtest, event);
+            worker->events++;
         }
-        at += item->event_length;
+        json_decref(event);
     }
     buf_done(&block->texts);
     free(block);
@@ -175,16 +180,9 @@ void crew_add(struct crew *crew, const struct backtest_row *row)
     block = crew->filling;
     crew->order += begins;
     crew->group_id = row->group_id;
-    block->items[block->count++] = (struct item){
-        .begins = begins,
-        .contact_id = row->contact_id,
-        .order = crew->order,
-        .seed_length = begins ? row->seed.len : 0,
-        .event_length = row->event.len,
-    };
-    if (begins)
-        buf_add(&block->texts, row->seed.ptr, row->seed.len);
-    buf_add(&block->texts, row->event.ptr, row->event.len);
+    block->items[block->count++] = (struct item){ .row = *row, .order = crew->order, .begins = begins };
+    for (size_t i = 0; i < BACKTEST_TEXT_COUNT; i++)
+        buf_add(&block->texts, row->texts[i].ptr, row->texts[i].len);
 }
 
 /* --- beginning and end -------------------------------------------------------------------------------------------- */

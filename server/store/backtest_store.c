@@ -27,7 +27,7 @@ static err_t open_cursor(struct pg *pg, msec_t since, msec_t until, int64_t *ret
     static const char count_sql[] =
         "SELECT count(*) FROM event WHERE received_at >= $1::timestamptz AND received_at < $2::timestamptz"
         " AND type <> 'message.status' AND source <> 'answerd'";
-    static const char open_sql[] = "SELECT open_backtest_events($1::timestamptz, $2::timestamptz)";
+    static const char open_sql[] = "SELECT open_recorded_events($1::timestamptz, $2::timestamptz)";
     struct buf from CLEANUP(buf_done), to CLEANUP(buf_done);
     const struct pg_value values[] = { time_value(since, &from), time_value(until, &to) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
@@ -60,7 +60,7 @@ err_t backtest_store_open(struct pg *pg, msec_t since, msec_t until, bool keep, 
 
 err_t backtest_store_next(struct backtest_stream *stream, struct backtest_row *ret_row, struct error *reterr)
 {
-    static const char fetch_sql[] = "FETCH FORWARD 2000 FROM backtest_events";
+    static const char fetch_sql[] = "FETCH FORWARD 2000 FROM recorded_events";
     if (!stream->chunk || stream->row == pg_rows(stream->chunk)) {
         pg_result_free(&stream->chunk);
         stream->row = 0;
@@ -76,10 +76,41 @@ err_t backtest_store_next(struct backtest_stream *stream, struct backtest_row *r
     *ret_row = (struct backtest_row){
         .contact_id = pg_int8(stream->chunk, row, 0),
         .group_id = pg_int8(stream->chunk, row, 1),
-        .seed = pg_text(stream->chunk, row, 2),
-        .event = pg_text(stream->chunk, row, 3),
+        .id = pg_int8(stream->chunk, row, 2),
+        .lane = pg_int8(stream->chunk, row, 3),
     };
+    for (size_t i = 0; i < BACKTEST_TEXT_COUNT; i++) {
+        ret_row->texts[i] = pg_text(stream->chunk, row, 4 + i);
+    }
     return ERR_NONE;
+}
+
+static void put_time(json_t *event, const char *key, struct bytes text)
+{
+    msec_t at;
+    if (clock_parse_iso(text, &at)) {
+        json_put_time(event, key, at);
+    }
+}
+
+json_t *backtest_row_event(const struct backtest_row *row)
+{
+    const struct bytes *texts = row->texts;
+    json_t *event, *conversation;
+    if (json_parse(texts[BACKTEST_DOC], &event, NULL) != ERR_NONE) {
+        return NULL;
+    }
+    json_put_int(event, "id", row->id);
+    json_put_int(event, "lane", row->lane);
+    json_put_bytes(event, "type", texts[BACKTEST_TYPE]);
+    json_put_bytes(event, "source", texts[BACKTEST_SOURCE]);
+    json_put_bytes(event, "key", texts[BACKTEST_KEY]);
+    put_time(event, "received_at", texts[BACKTEST_RECEIVED_AT]);
+    put_time(event, "occurred_at", texts[BACKTEST_OCCURRED_AT]);
+    if (texts[BACKTEST_CONVERSATION].len > 0 && json_parse(texts[BACKTEST_CONVERSATION], &conversation, NULL) == ERR_NONE) {
+        json_put(event, "conversation", conversation);
+    }
+    return event;
 }
 
 err_t backtest_store_close(struct backtest_stream *stream, struct error *reterr)

@@ -15,12 +15,28 @@ struct backtest_stream;
 err_t backtest_store_open(struct pg *pg, msec_t since, msec_t until, bool keep, struct backtest_stream **ret_stream,
                           int64_t *ret_count, struct error *reterr) MUST_CHECK;
 
+/* The texts of a row, borrowed until the next call. */
+enum backtest_text {
+    BACKTEST_SEED, /* JSON; with the first event of a contact that was known before, else empty */
+    BACKTEST_DOC,  /* JSON */
+    BACKTEST_TYPE,
+    BACKTEST_SOURCE,
+    BACKTEST_KEY,
+    BACKTEST_RECEIVED_AT,
+    BACKTEST_OCCURRED_AT,
+    BACKTEST_CONVERSATION, /* JSON: topic and reference of the conversation that the event names, else empty */
+    BACKTEST_TEXT_COUNT,
+};
+
 struct backtest_row {
     int64_t contact_id; /* 0: nobody known */
     int64_t group_id;   /* the same for all events of one contact, which follow each other */
-    struct bytes seed;  /* JSON, borrowed until the next call; with the first event of a contact that was known before */
-    struct bytes event; /* JSON, borrowed until the next call */
+    int64_t id;         /* of the event */
+    int64_t lane;
+    struct bytes texts[BACKTEST_TEXT_COUNT];
 };
+/* The event as rules see it; new reference. NULL when the document cannot be read. */
+json_t *backtest_row_event(const struct backtest_row *row);
 /* The next event; ERR_NOT_FOUND at the end. */
 err_t backtest_store_next(struct backtest_stream *stream, struct backtest_row *ret_row, struct error *reterr) MUST_CHECK;
 /* Commits. */
