@@ -18,6 +18,11 @@ void *memory_new(size_t size)
     return checked(calloc(1, size ? size : 1));
 }
 
+void *memory_block(size_t size)
+{
+    return checked(malloc(size ? size : 1));
+}
+
 void *memory_resize(void *ptr, size_t size)
 {
     return checked(realloc(ptr, size ? size : 1));

@@ -25,7 +25,7 @@ static void emit(struct scene *scene, const char *type, const json_t *outreach)
 {
     struct rows *rows = scene->desk->rows;
     json_t *extra = json_object();
-    json_put(extra, "outreach", json_deep_copy(outreach));
+    json_put(extra, "outreach", json_copy_containers(outreach));
     scene_emit(scene, type, rows_by_id(rows, ROWS_CONTACT, json_int(outreach, "contact_id", 0)),
                rows_by_id(rows, ROWS_CONVERSATION, json_int(outreach, "conversation_id", 0)), NULL, extra);
 }
@@ -259,9 +259,9 @@ err_t outreach_start(struct scene *scene, const json_t *effect, json_t *made, co
     json_put(row, "goals", goals_of(effect));
     json_put_str(row, "state", "active");
     json_put_int(row, "step", 0);
-    json_put(row, "steps", json_deep_copy(steps));
+    json_put(row, "steps", json_copy_containers(steps));
     const json_t *vars = json_object_at(effect, "vars");
-    json_put(row, "vars", vars ? json_deep_copy(vars) : json_object());
+    json_put(row, "vars", vars ? json_copy_containers(vars) : json_object());
     json_put_str(row, "rule", scene->rule);
     json_put_int(row, "event_id", scene->event_id);
     json_put_time(row, "started_at", scene->now);
@@ -380,7 +380,7 @@ static void escalate(struct scene *scene, json_t *outreach, json_t *message)
     json_array_append_new(tried, json_string(source));
     scene_act_as_desk(scene, "outreach", json_str(outreach, "rule"));
     /* The failure may be reported again: by the sender at once, by the provider later. */
-    json_t *columns = json_object(), *marked = json_deep_copy(content);
+    json_t *columns = json_object(), *marked = json_copy_containers(content);
     json_put_bool(marked, "escalated", true);
     json_put(columns, "content", marked);
     message_change(scene, message, columns);

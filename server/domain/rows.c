@@ -24,7 +24,7 @@ struct undo {
     enum undo_kind kind;
     enum rows_table table;
     json_t *row;    /* owned */
-    json_t *before; /* owned; deep copy, UNDO_EDIT only */
+    json_t *before; /* owned copy, UNDO_EDIT only */
     bool was_changed;
 };
 
@@ -238,7 +238,7 @@ void rows_edit(struct rows *rows, enum rows_table table, json_t *row)
             known = rows->undo[i].row == row && rows->undo[i].kind != UNDO_REMOVE;
         if (!known) {
             struct undo *u = undo_add(rows, UNDO_EDIT, table, row);
-            u->before = json_deep_copy(row);
+            u->before = json_copy_containers(row);
             u->was_changed = json_object_get(t->changed, key) != NULL;
         }
     }

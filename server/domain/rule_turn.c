@@ -272,7 +272,7 @@ static void run_rules_beside(struct turn_state *turn)
 static void run_agent_action(struct turn_state *turn)
 {
     struct scene *scene = turn->scene;
-    json_t *effects = json_deep_copy(json_array_at(scene->event, "effects"));
+    json_t *effects = json_copy_containers(json_array_at(scene->event, "effects"));
     replay_suppress(scene, scene->author, effects);
     struct error reason;
     err_t err = effects_apply(scene, effects, &reason);

@@ -150,7 +150,7 @@ err_t survey_ask(struct scene *scene, json_t *conversation, const char *name, js
 static void emit_answered(struct scene *scene, const json_t *survey, const json_t *conversation, int64_t previous)
 {
     json_t *extra = json_object();
-    json_put(extra, "survey", json_deep_copy(survey));
+    json_put(extra, "survey", json_copy_containers(survey));
     json_t *body = json_object();
     json_object_set(body, "score", json_object_get(survey, "score"));
     json_put_str(body, "comment", json_str(survey, "comment"));

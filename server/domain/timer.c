@@ -20,8 +20,8 @@ static json_t *arm(struct scene *scene, const json_t *owner, const json_t *old, 
     json_put_str(row, "rule_set", desk_rule_set_version(scene->desk));
     json_put_int(row, "cause_event", scene->event_id);
     json_put_int(row, "depth", wish->due - scene->now >= DEPTH_RESETS_AFTER_MS ? 0 : (int64_t)scene->depth + 1);
-    json_put(row, "data", wish->data ? json_deep_copy(wish->data) : json_object());
-    json_put(row, "unless", wish->unless ? json_deep_copy(wish->unless) : json_array());
+    json_put(row, "data", wish->data ? json_copy_containers(wish->data) : json_object());
+    json_put(row, "unless", wish->unless ? json_copy_containers(wish->unless) : json_array());
     json_put_time(row, "armed_at", scene->now);
     return row;
 }

@@ -9,14 +9,9 @@
 #include "base/text.h"
 #include "io/json_plain.h"
 
-static void *allocate(size_t size)
-{
-    return memory_resize(NULL, size);
-}
-
 void json_set_memory(void)
 {
-    json_set_alloc_funcs(allocate, free);
+    json_set_alloc_funcs(memory_block, free);
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
@@ -268,6 +263,25 @@ void json_free(json_t **json)
         json_decref(*json);
         *json = NULL;
     }
+}
+
+json_t *json_copy_containers(const json_t *json)
+{
+    json_t *value = (json_t *)(uintptr_t)json;
+    if (json_is_object(value)) {
+        json_t *copy = json_object();
+        for (void *at = json_object_iter(value); at; at = json_object_iter_next(value, at))
+            json_put_literal(copy, json_object_iter_key(at), json_object_iter_key_len(at),
+                             json_copy_containers(json_object_iter_value(at)));
+        return copy;
+    }
+    if (json_is_array(value)) {
+        json_t *copy = json_array();
+        for (size_t i = 0; i < json_array_size(value); i++)
+            json_array_append_new(copy, json_copy_containers(json_array_get(value, i)));
+        return copy;
+    }
+    return json_incref(value);
 }
 
 json_t *json_at(const json_t *json, const char *path)

@@ -35,6 +35,9 @@ void json_add_text(struct buf *out, struct bytes text); /* one JSON string; clea
 void json_add_without(struct buf *out, const json_t *object, const char *const *names);
 char *json_dump(const json_t *json);
 
+/* A copy whose objects and arrays are its own. Texts and numbers, which nobody changes in place, are shared. New reference. */
+json_t *json_copy_containers(const json_t *json);
+
 /* Borrowed value at a path of keys and array indexes ("entry.0.changes"), or NULL. */
 json_t *json_at(const json_t *json, const char *path);
 

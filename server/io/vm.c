@@ -92,9 +92,11 @@ static void *allocate(void *arg, void *ptr, size_t old_size, size_t size)
         }
     }
     vm->memory_bytes = vm->memory_bytes - old + size;
-    if (!ptr || !vm->wipes)
+    if (!ptr)
+        return memory_block(size);
+    if (!vm->wipes)
         return memory_resize(ptr, size);
-    void *moved = memory_resize(NULL, size);
+    void *moved = memory_block(size);
     memcpy(moved, ptr, old < size ? old : size);
     crypto_wipe(ptr, old);
     free(ptr);

@@ -27,32 +27,6 @@ static bool is_word(lua_State *L, int index)
     return lua_type(L, index) == LUA_TSTRING && lua_rawlen(L, index) > 0;
 }
 
-/* Leaves the first of the arguments from `first` on, words or lists of words, that is none on the stack. What is nil is
- * not there. `*ret_count`: how many words there are. */
-static bool find_wrong_word(lua_State *L, int first, int last, size_t *ret_count)
-{
-    *ret_count = 0;
-    for (int i = first; i <= last; i++) {
-        if (!push_list(L, i)) {
-            lua_pushvalue(L, i);
-            if (!lua_isnil(L, -1) && !is_word(L, -1)) {
-                return true;
-            }
-            *ret_count += !lua_isnil(L, -1);
-        } else {
-            for (lua_Integer n = 1; lua_rawgeti(L, -1, n) != LUA_TNIL; n++) {
-                if (!is_word(L, -1)) {
-                    return true;
-                }
-                lua_pop(L, 1);
-                ++*ret_count;
-            }
-        }
-        lua_settop(L, last);
-    }
-    return false;
-}
-
 /* Is the word on top of the stack in the text, or the whole of it? */
 static bool is_found(lua_State *L, struct bytes text, bool whole)
 {
@@ -69,39 +43,72 @@ static bool is_found(lua_State *L, struct bytes text, bool whole)
     return !skip && words_is(text, word);
 }
 
+struct search {
+    struct bytes text; /* NULL: there is none */
+    bool whole;
+    bool found; /* the word is at index 1 then */
+    size_t count;
+};
+
+/* Takes the word on top of the stack; false when it is none. All are looked at, also behind the one that is found. */
+static bool take_word(lua_State *L, struct search *search)
+{
+    if (!is_word(L, -1)) {
+        return false;
+    }
+    search->count++;
+    if (!search->found && search->text.ptr != NULL && is_found(L, search->text, search->whole)) {
+        lua_pushvalue(L, -1);
+        lua_replace(L, 1);
+        search->found = true;
+    }
+    return true;
+}
+
+/* The same for the argument at `index`, a word, a list of words, or nil, which is not there. What is no word is left on the
+ * stack. */
+static bool take_argument(lua_State *L, int index, struct search *search)
+{
+    if (!push_list(L, index)) {
+        lua_pushvalue(L, index);
+        return lua_isnil(L, -1) || take_word(L, search);
+    }
+    for (lua_Integer n = 1; lua_rawgeti(L, -1, n) != LUA_TNIL; n++) {
+        if (!take_word(L, search)) {
+            return false;
+        }
+        lua_pop(L, 1);
+    }
+    return true;
+}
+
 /* find_word(whole, text, …): the first of the words, given singly or in lists, that occurs in the text, or that is the
  * whole text; or nil. When something is no word, also true and that value; true and nil when there is no word. */
 int rule_host_find_word(lua_State *L)
 {
-    bool whole = lua_toboolean(L, 1) != 0;
     int last = lua_gettop(L);
-    size_t count;
-    bool is_wrong = find_wrong_word(L, 3, last, &count);
-    if (is_wrong || count == 0) {
-        lua_pushnil(L);
-        lua_pushboolean(L, 1);
-        lua_pushvalue(L, is_wrong ? -3 : -2); /* the value, or nil */
-        return 3;
+    struct search search = { .whole = lua_toboolean(L, 1) != 0 };
+    if (lua_isstring(L, 2)) {
+        search.text = text_at(L, 2);
     }
-    if (lua_isnil(L, 2)) {
-        return 0;
-    }
-    struct bytes text = text_at(L, 2);
     for (int i = 3; i <= last; i++) {
-        if (!push_list(L, i)) {
-            lua_pushvalue(L, i);
-            if (!lua_isnil(L, -1) && is_found(L, text, whole)) {
-                return 1;
-            }
-        } else {
-            for (lua_Integer n = 1; lua_rawgeti(L, -1, n) != LUA_TNIL; n++) {
-                if (is_found(L, text, whole)) {
-                    return 1;
-                }
-                lua_pop(L, 1);
-            }
+        if (!take_argument(L, i, &search)) {
+            lua_pushnil(L);
+            lua_pushboolean(L, 1);
+            lua_pushvalue(L, -3);
+            return 3;
         }
         lua_settop(L, last);
     }
-    return 0;
+    if (search.count == 0) {
+        lua_pushnil(L);
+        lua_pushboolean(L, 1);
+        lua_pushnil(L);
+        return 3;
+    }
+    if (!lua_isnil(L, 2)) {
+        luaL_checkstring(L, 2);
+    }
+    lua_settop(L, 1);
+    return search.found ? 1 : 0;
 }
