@@ -71,8 +71,7 @@ SELECT test.ask('a', $$SELECT engine_start_worker(4000, 'here')::text$$);
 SELECT test.ask('a', $$SELECT engine_note_in_flight(4000, (SELECT array_agg(position) FROM work WHERE event_id IN (12,
     14)))::text$$);
 SELECT test.same(engine_blame_crashed(), 0::bigint, 'a living worker is not blamed');
-SELECT test.close('a');
-SELECT pg_sleep(0.2);
+SELECT test.close('a'), test.until_unlocked(4204, worker_lock_key(4000)::oid);
 SELECT test.same(engine_blame_crashed(), 2::bigint, 'a dead one is');
 SELECT test.same((SELECT string_agg(event_id || ':' || attempts, ' ' ORDER BY position) FROM work WHERE suspect),
     '12:0 14:0', 'both are suspect, and neither is found guilty: they were not alone');
@@ -86,8 +85,7 @@ UPDATE work SET attempts = 2 WHERE suspect;
 SELECT test.open('a');
 SELECT test.ask('a', $$SELECT engine_note_in_flight(5000, (SELECT array_agg(position) FROM work
     WHERE event_id = 12))::text$$);
-SELECT test.close('a');
-SELECT pg_sleep(0.2);
+SELECT test.close('a'), test.until_unlocked(4204, worker_lock_key(5000)::oid);
 SELECT test.same(engine_blame_crashed(3), 1::bigint, 'the third death over it alone');
 SELECT test.holds((SELECT problem LIKE '%died%' FROM parked_event WHERE event_id = 12), 'parks it');
 

@@ -75,7 +75,7 @@ CREATE FUNCTION test.until_blocked(session text) RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    FOR i IN 1 .. 500 LOOP
+    FOR i IN 1 .. 3000 LOOP
         IF dblink_is_busy(session) = 0 THEN
             RAISE EXCEPTION 'session % did not wait', session;
         END IF;
@@ -87,6 +87,22 @@ BEGIN
         PERFORM pg_sleep(0.01);
     END LOOP;
     RAISE EXCEPTION 'session % never waited', session;
+END
+$$;
+-- Awaits that an advisory lock is free: the server notices a moment later that the session of its holder has ended.
+CREATE FUNCTION test.until_unlocked(class integer, key oid) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    FOR i IN 1 .. 3000 LOOP
+        PERFORM 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = class::oid AND objid = key
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    RAISE EXCEPTION 'the lock % % is still held', class, key;
 END
 $$;
 

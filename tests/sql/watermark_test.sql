@@ -75,7 +75,7 @@ SELECT test.until_blocked('reader');
 SELECT test.run('sender', 'COMMIT'), test.same(test.wait('reader'), '1', 'the answer first');
 
 SELECT test.run('reader', 'BEGIN'), test.ask('reader', $$SELECT apply_watermark('messenger', 'messenger:7', 'delivered',
-    clock_timestamp() + interval '1 second', now())::text$$);
+    clock_timestamp() + interval '20 seconds', now())::text$$);
 UPDATE delivery SET last_attempt_at = clock_timestamp() WHERE id = 92001;
 SELECT test.start('sender', test.answer(92001));
 SELECT test.until_blocked('sender');
