@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -339,6 +341,10 @@ static err_t listen_on(struct http_server *server, const char *address, bool alo
     freeaddrinfo(found);
     if (!listener)
         return fail(reterr, ERR_INVALID, "cannot listen on '%s': %s", address, strerror(reason));
+    /* An answer behind another record that is not yet acknowledged (a TLS session ticket, an earlier answer) must not wait for
+     * the client's delayed acknowledgement. What is accepted takes this on. */
+    int on = 1;
+    setsockopt(evconnlistener_get_fd(listener), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     struct evhttp_bound_socket *bound = evhttp_bind_listener(server->evhttp, listener);
     if (!bound)
         abort();
