@@ -252,6 +252,8 @@ static int line_of_section(const struct loading *loading, const char *name)
     return 1;
 }
 
+/* libpq keeps copies of what it reads, which nobody can wipe. So this is for who looks at the file and ends; a server tells
+ * when it connects. */
 static void check_database(struct loading *loading)
 {
     struct error e;
@@ -267,7 +269,6 @@ static void check_together(struct loading *loading)
     check_listen(loading, "admin", config->http.admin_listen);
     check_tls(loading);
     check_networks(loading);
-    check_database(loading);
     if (config->retention.months == 1 || config->retention.months == 2)
         loading_problem(
             loading, loading_line_of_key(loading, "months", 1),
@@ -319,7 +320,8 @@ static err_t join_problems(const json_t *problems, struct error *reterr)
     return err;
 }
 
-err_t config_read(const char *path, bool dev, json_t *problems, struct config **ret_config, struct error *reterr)
+static err_t read_config(const char *path, bool dev, bool with_database, json_t *problems, struct config **ret_config,
+                         struct error *reterr)
 {
     struct loading loading = { .problems = problems };
     buf_init_secret(&loading.text, VM_MAX_SOURCE_BYTES + 1);
@@ -339,6 +341,8 @@ err_t config_read(const char *path, bool dev, json_t *problems, struct config **
     size_t before = json_array_size(problems);
     run_file(&loading);
     check_together(&loading);
+    if (with_database)
+        check_database(&loading);
     free(loading.directory);
     buf_done(&loading.text);
     if (json_array_size(problems) > before) {
@@ -349,10 +353,15 @@ err_t config_read(const char *path, bool dev, json_t *problems, struct config **
     return ERR_NONE;
 }
 
+err_t config_read(const char *path, bool dev, json_t *problems, struct config **ret_config, struct error *reterr)
+{
+    return read_config(path, dev, true, problems, ret_config, reterr);
+}
+
 err_t config_load(const char *path, bool dev, struct config **ret_config, struct error *reterr)
 {
     json_t *problems = json_array();
-    err_t err = config_read(path, dev, problems, ret_config, reterr);
+    err_t err = read_config(path, dev, false, problems, ret_config, reterr);
     json_decref(problems);
     return err;
 }
