@@ -78,7 +78,7 @@ const struct setting settings[] = {
       "webhooks of one address that may fail verification in a minute, then it gets 429; 0: any number" },
 
     { "engine", "threads", CONFIG_COUNT, "1", 1, 64, FIELD(engine.threads),
-      "threads that run rules: while one waits for PostgreSQL, the other runs; more use more cores than two" },
+      "threads that run rules; another one joins when more events wait than one can take" },
     { "engine", "batch_events", CONFIG_COUNT, "256", 1, 1000, FIELD(engine.batch_events),
       "most events in one transaction; fewer when they take long" },
     { "engine", "attempts", CONFIG_UNSIGNED, "5", 1, 100, FIELD(engine.attempts),
