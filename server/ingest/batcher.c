@@ -38,6 +38,7 @@ struct batcher {
     struct queue waiting;
     struct queue alone; /* of batches that were refused: each goes in a batch of its own, before all others */
     struct queue in_flight;
+    struct queue stored; /* durable, to be told as soon as the next batch is on its way */
     struct queue over; /* done, with `over_error`; told by `soon` */
     struct error over_error;
     enum flight flight;
@@ -94,6 +95,12 @@ static void finish_all(struct queue *q, const struct error *e)
     struct entry *entry;
     while ((entry = queue_pop(q)))
         finish(entry, e);
+}
+
+static void finish_stored(struct batcher *b)
+{
+    struct error fine = { .code = ERR_NONE };
+    finish_all(&b->stored, &fine);
 }
 
 static void take_waiting_off(struct batcher *b, const struct entry *entry)
@@ -159,8 +166,9 @@ static void batch_done(const struct pg_result *result, const struct error *e, vo
     metric_add(b->commits, 1);
     metric_add(b->rows_stored, (double)b->in_flight.count);
     metric_add(b->events_stored, (double)new_events);
-    struct error fine = { .code = ERR_NONE };
-    finish_all(&b->in_flight, &fine);
+    struct entry *entry;
+    while ((entry = queue_pop(&b->in_flight)))
+        queue_push(&b->stored, entry); /* told by connection_ready(), which follows at once */
     if (new_events > 0 && b->settings.stored)
         b->settings.stored(b->settings.arg);
 }
@@ -274,7 +282,8 @@ static void connection_ready(void *arg)
     if (b->away)
         log_info("the database is back", "");
     b->away = false;
-    pump(b);
+    pump(b); /* before the answers to a hundred senders are written: PostgreSQL need not wait for that */
+    finish_stored(b);
 }
 
 /* What waits would wait for nothing it can count on: its senders have time-outs of seconds, and come again. */
@@ -301,6 +310,7 @@ struct batcher *batcher_new(struct loop *loop, struct pg_async *pg, const struct
     queue_init(&b->waiting);
     queue_init(&b->alone);
     queue_init(&b->in_flight);
+    queue_init(&b->stored);
     queue_init(&b->over);
     b->rows = memory_new(settings->batch_rows * sizeof(*b->rows));
     b->soon = loop_timer_new(loop, soon_fired, b);
@@ -321,6 +331,7 @@ void batcher_free(struct batcher *b)
         return;
     struct error e = { 0 };
     fail(&e, ERR_LOST, "the server stops");
+    finish_stored(b);
     finish_all(&b->in_flight, &e);
     finish_all(&b->alone, &e);
     finish_all(&b->over, &b->over_error);
