@@ -15,6 +15,7 @@ export async function conditions(options) {
   return {
     machine: `${availableParallelism()} cores (${cpu}), ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`,
     shared: 'the load generator, PostgreSQL and the server under test share these cores',
+    threads: `(a): ${availableParallelism()} threads, workers or connections on each side; all other rows: answerd's defaults`,
     postgresql: version.split(' on ')[0],
     settings,
     node: process.version,
@@ -26,6 +27,7 @@ export async function conditions(options) {
 
 export function printConditions(c) {
   console.log(`machine      ${c.machine}; ${c.shared}`)
+  console.log(`threads      ${c.threads}`)
   console.log(`PostgreSQL   ${c.postgresql}: ${Object.entries(c.settings).map(([name, value]) => `${name}=${value}`).join(' ')}`)
   console.log(`programs     ${c.answerd}, Node.js ${c.node}`)
   console.log(`load         ${c.connections} connections that are kept alive, one request on its way on each; ${c.rounds}`)

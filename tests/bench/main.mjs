@@ -3,16 +3,17 @@
 import { writeFileSync } from 'node:fs'
 import { conditions, printConditions } from './conditions.mjs'
 import { Report } from './report.mjs'
-import { countStatements, stopAll } from './system.mjs'
+import { countStatements, processorsDuring, sleep, stopAll } from './system.mjs'
 import { ingest } from './rows/ingest.mjs'
 import { engine } from './rows/engine.mjs'
 import { latency } from './rows/latency.mjs'
 import { deliver } from './rows/deliver.mjs'
 import { rules } from './rows/rules.mjs'
 import { cost } from './rows/cost.mjs'
+import { forgeries } from './rows/forgeries.mjs'
 import { strain } from './rows/strain.mjs'
 
-const rows = { ingest, engine, latency, rules, deliver, strain, cost }
+const rows = { ingest, engine, latency, rules, deliver, forgeries, strain, cost }
 
 function fail(message, hint) {
   console.error(`error: ${message}\nHINT: ${hint}`)
@@ -43,14 +44,16 @@ printConditions(measuredUnder)
 try {
   for (const name of options.rows) {
     process.stderr.write(`${name} …\n`)
-    await rows[name](report, options)
+    const { busy: others } = await processorsDuring(() => sleep(1000))
+    const { stolen: host } = await processorsDuring(() => rows[name](report, options))
+    report.taken[name] = { host, others }
   }
 } catch (error) {
   console.error(`error: ${error.message}`)
   process.exitCode = 1
 } finally {
   report.print()
-  if (options.json) writeFileSync(options.json, JSON.stringify({ conditions: measuredUnder, rows: report.rows }, null, 2) + '\n')
+  if (options.json) writeFileSync(options.json, JSON.stringify({ conditions: measuredUnder, rows: report.rows, taken: report.taken }, null, 2) + '\n')
   console.log(`(${Math.round((Date.now() - began) / 1000)} s)`)
   await stopAll()
 }

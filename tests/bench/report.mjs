@@ -13,8 +13,12 @@ export function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
+// Of the processors' time: above this the figures are those of a smaller machine.
+const mostForOthers = 0.05
+
 export class Report {
   rows = []
+  taken = {} // of the processors' time, by row: what the host took while it was measured, and what others did right before it
 
   // One line. `ratio` is of values measured in the same round; `target` is { least: N } or { most: N } for the ratio
   // when there is one, else for the value.
@@ -43,6 +47,18 @@ export class Report {
     const missed = this.rows.filter((row) => row.met === false).length
     const judged = this.rows.filter((row) => row.met !== undefined).length
     console.log(`\n${judged - missed} of ${judged} targets met${missed ? `, ${missed} missed` : ''}`)
+    this.printTaken()
+  }
+
+  // Who else had the processors, so that a reader knows what the figures are worth.
+  printTaken() {
+    if (Object.keys(this.taken).length === 0) return
+    const percent = (share) => `${show(share * 100)} %`
+    const list = (of) => Object.entries(this.taken).map(([name, taken]) => `${name} ${percent(taken[of])}`).join(', ')
+    console.log(`processors' time that the host took meanwhile: ${list('host')}`)
+    console.log(`processors' time that others used right before: ${list('others')}`)
+    const worthless = Object.keys(this.taken).filter((name) => Object.values(this.taken[name]).some((share) => share > mostForOthers))
+    if (worthless.length > 0) console.log(`WARNING: more than ${percent(mostForOthers)} of it was not for ${worthless.join(', ')}: measure again on a quiet machine`)
   }
 }
 

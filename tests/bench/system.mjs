@@ -95,7 +95,7 @@ export async function load(options) {
   nextContact += options.contacts ?? most
   const args = Object.entries(all).flatMap(([name, value]) => [`--${name}`, String(value)])
   const result = JSON.parse(await run(benchProgram('load'), args))
-  if (result.refused > 0) throw new Error(`${result.refused} webhooks were answered ${result.last_status}, not 200`)
+  if (result.unexpected > 0) throw new Error(`${result.unexpected} webhooks were answered ${result.last_unexpected}, not ${all.expect ?? 200}`)
   if (result.lost > 0) throw new Error(`${result.lost} connections broke`)
   return result
 }
@@ -234,6 +234,21 @@ export function cpuOfTree(parent) {
     }
   }
   return ticks / ticksPerSecond
+}
+
+// What all processors have done since the machine started. `stolen` is what the host gave to others meanwhile.
+function processorTime() {
+  const [user, nice, system, idle, iowait, irq, softirq, stolen] = readFileSync('/proc/stat', 'utf8').match(/^cpu .*$/m)[0].split(/\s+/).slice(1).map(Number)
+  return { busy: user + nice + system + irq + softirq, stolen, all: user + nice + system + idle + iowait + irq + softirq + stolen }
+}
+
+// Runs something and returns the shares of the processors' time that were busy, and that the host took, meanwhile.
+export async function processorsDuring(something) {
+  const before = processorTime()
+  await something()
+  const after = processorTime()
+  const share = (name) => (after[name] - before[name]) / Math.max(1, after.all - before.all)
+  return { busy: share('busy'), stolen: share('stolen') }
 }
 
 // Resident memory in MiB: now, and the most there was.

@@ -1,8 +1,11 @@
 /* Posts signed WhatsApp webhooks to a server and says, as one JSON object, how many were answered and how fast. On
  * request it plays the provider too, so that the time from a POST to the message it leads to has one clock.
  *
- * Without a rate each connection sends its next webhook when the last one is answered. With a rate the webhooks are due at fixed moments,
- * whatever the server does: a webhook that finds no free connection waits, and its latency counts from when it was due.
+ * Without a rate each connection sends its next webhook when the last one is answered. With a rate the webhooks are due
+ * at fixed moments, whatever the server does: a webhook that finds no free connection waits, and its latency counts
+ * from when it was due.
+ *
+ * With a secret that is not the server's all webhooks are forgeries, and 401 is the answer to expect.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -34,6 +37,7 @@ struct options {
     int provider;
     uint64_t deliveries; /* to wait for */
     double patience;     /* seconds that they may take */
+    int expected;        /* status of the answers */
 };
 
 struct load {
@@ -50,9 +54,9 @@ struct load {
     uint64_t sent;
     uint64_t answered;
     uint64_t counted;
-    uint64_t refused; /* answered otherwise than 200 */
-    uint64_t lost;    /* connections that broke */
-    int last_status;
+    uint64_t unexpected; /* answered otherwise */
+    uint64_t lost;       /* connections that broke */
+    int last_unexpected;
     struct histogram latency;
     int64_t *due_of_contact; /* of the last webhook of each customer; 0: none is waited for */
     uint64_t contact_count;
@@ -125,9 +129,9 @@ static void answer_came(struct load *l, struct connection *c, int status, int64_
 {
     l->answered++;
     l->last_answer_us = now;
-    if (status != 200) {
-        l->refused++;
-        l->last_status = status;
+    if (status != l->options.expected) {
+        l->unexpected++;
+        l->last_unexpected = status;
     } else if (now >= l->count_from_us && (l->options.requests > 0 || now <= l->count_until_us)) {
         l->counted++;
         histogram_add(&l->latency, now - c->began_us);
@@ -210,10 +214,10 @@ static void print(const struct load *l)
                                                                                       : l->count_until_us;
     double seconds = (double)(until - l->count_from_us) / 1e6;
     double delivery_seconds = (double)(l->last_delivery_us - l->first_delivery_us) / 1e6;
-    printf("{\"sent\": %llu, \"answered\": %llu, \"refused\": %llu, \"last_status\": %d, \"lost\": %llu, "
+    printf("{\"sent\": %llu, \"answered\": %llu, \"unexpected\": %llu, \"last_unexpected\": %d, \"lost\": %llu, "
            "\"counted\": %llu, \"seconds\": %.6f, \"per_second\": %.1f, \"body_bytes\": %zu, \"used_up\": %s",
-           (unsigned long long)l->sent, (unsigned long long)l->answered, (unsigned long long)l->refused, l->last_status,
-           (unsigned long long)l->lost, (unsigned long long)l->counted, seconds,
+           (unsigned long long)l->sent, (unsigned long long)l->answered, (unsigned long long)l->unexpected,
+           l->last_unexpected, (unsigned long long)l->lost, (unsigned long long)l->counted, seconds,
            seconds > 0 ? (double)l->counted / seconds : 0, l->traffic.body_length,
            l->options.requests == 0 && l->sent >= l->traffic.count ? "true" : "false");
     print_latency("latency", &l->latency);
@@ -226,9 +230,10 @@ static void print(const struct load *l)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: bench_load --port PORT --secret SECRET [--path PATH] [--connections N] [--idle N]\n"
-                    "         [--warmup S] [--seconds S | --requests N] [--rate N] [--first N] [--contacts N]\n"
-                    "         [--first-contact N] [--provider PORT [--deliveries N] [--patience S]]\n");
+    fprintf(stderr,
+            "usage: bench_load --port PORT --secret SECRET [--path PATH] [--connections N] [--idle N]\n"
+            "         [--warmup S] [--seconds S | --requests N] [--rate N] [--first N] [--contacts N]\n"
+            "         [--first-contact N] [--expect STATUS] [--provider PORT [--deliveries N] [--patience S]]\n");
     exit(2);
 }
 
@@ -253,9 +258,12 @@ static struct options read_options(int argc, char **argv)
         { "rate", required_argument, NULL, 'r' },       { "first", required_argument, NULL, 'f' },
         { "contacts", required_argument, NULL, 'k' },   { "first-contact", required_argument, NULL, 'K' },
         { "provider", required_argument, NULL, 'P' },   { "deliveries", required_argument, NULL, 'd' },
-        { "patience", required_argument, NULL, 'W' },   { NULL, 0, NULL, 0 },
+        { "patience", required_argument, NULL, 'W' },   { "expect", required_argument, NULL, 'e' },
+        { NULL, 0, NULL, 0 },
     };
-    struct options o = { .path = "/webhooks/whatsapp", .connections = 64, .seconds = 5, .patience = 10 };
+    struct options o = {
+        .path = "/webhooks/whatsapp", .connections = 64, .seconds = 5, .patience = 10, .expected = 200
+    };
     int name;
     while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (name) {
@@ -274,6 +282,7 @@ static struct options read_options(int argc, char **argv)
         case 'P': o.provider = (int)number(optarg); break;
         case 'd': o.deliveries = (uint64_t)number(optarg); break;
         case 'W': o.patience = number(optarg); break;
+        case 'e': o.expected = (int)number(optarg); break;
         default: usage();
         }
     }

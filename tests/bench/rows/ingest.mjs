@@ -1,10 +1,12 @@
 // (a) Verified, deduplicated, durable webhooks a second, and how long the sender waits.
 
 import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { Answerd, benchProgram, checkpoint, createDatabase, dropDatabase, freePort, load, project, query, reserveWebhooks, run, start, stop, until } from '../system.mjs'
 import { median, spread } from '../report.mjs'
 
-const ingestThreads = 2 // answerd's default; the bare handler and the ceiling have as many
+// All may use all cores: Fastify has a worker for each, answerd and the bare handler a thread, the ceiling a connection.
+const threads = availableParallelism()
 
 async function fastify(database, mode) {
   await createDatabase(database)
@@ -17,12 +19,12 @@ async function fastify(database, mode) {
 
 export async function ingest(report, options) {
   const { rounds, seconds, warmup, connections } = options
-  const server = await Answerd.prepare('bench_ingest')
+  const server = await Answerd.prepare('bench_ingest', { settings: `ingest { threads = ${threads} }` })
   await server.start('ingest')
   const single = await fastify('bench_fastify', [])
   const batched = await fastify('bench_fastify_batched', ['batched'])
   const bare = { port: await freePort() }
-  bare.child = start('bench_bare_http', benchProgram('bare_http'), [String(bare.port), String(ingestThreads)])
+  bare.child = start('bench_bare_http', benchProgram('bare_http'), [String(bare.port), String(threads)])
   const full = (port) => load({ port, connections, seconds, warmup })
 
   const turns = {
@@ -37,7 +39,7 @@ export async function ingest(report, options) {
     bare: () => full(bare.port),
     ceiling: async (round) => {
       const most = Math.ceil(seconds * 200000)
-      const args = [Math.round(round.answerd.batch), ingestThreads, seconds, reserveWebhooks(most)].map(String)
+      const args = [Math.round(round.answerd.batch), threads, seconds, reserveWebhooks(most)].map(String)
       return JSON.parse(await run(benchProgram('ceiling'), args, { PGDATABASE: server.database }))
     },
   }
