@@ -9,6 +9,8 @@
  * body, and a timestamp that is not signed proves nothing: both are refused as wrong settings.
  *
  * Each request becomes one event `webhook.SOURCE`. Its body is the JSON document, or an object with a form's fields.
+ * What is called a form and is a whole JSON document is JSON: `curl -d` and many a script call whatever they send a
+ * form.
  */
 #include "channel/event.h"
 #include "channel/kinds.h"
@@ -330,20 +332,42 @@ static json_t *parse_form(struct bytes body)
     return form;
 }
 
+/* The first two characters that are no white space; '\0' where the body ends before. */
+static void read_beginning(struct bytes body, char ret_beginning[2])
+{
+    unsigned found = 0;
+    ret_beginning[0] = ret_beginning[1] = '\0';
+    for (size_t i = 0; i < body.len && found < 2; i++) {
+        if (memchr(" \t\r\n", body.ptr[i], 4) == NULL) {
+            ret_beginning[found++] = body.ptr[i];
+        }
+    }
+}
+
+/* Forms have { and [ encoded. Where somebody forgot to, the body as a whole is still not JSON; but not even a careless
+ * form begins with {" : that is JSON, cut off or otherwise broken. New reference in `*ret_body`. */
+static err_t read_body(const struct webhook *w, json_t **ret_body, struct error *reterr)
+{
+    const char *content_type = webhook_header_value(w, "Content-Type");
+    bool is_form = content_type && strncasecmp(content_type, "application/x-www-form-urlencoded", 33) == 0;
+    char beginning[2];
+    read_beginning(w->body, beginning);
+    if (!is_form || beginning[0] == '{' || beginning[0] == '[') {
+        err_t err = json_parse(w->body, ret_body, reterr);
+        if (err == ERR_NONE || !is_form || (beginning[0] == '{' && beginning[1] == '"')) {
+            return err;
+        }
+    }
+    *ret_body = parse_form(w->body);
+    return *ret_body ? ERR_NONE : fail(reterr, ERR_INVALID, "the body is not a form, as its Content-Type says");
+}
+
 static err_t hmac_parse(const struct webhook *w, const json_t *settings, json_t *events, struct error *reterr)
 {
     json_t *body CLEANUP(json_free) = NULL;
-    const char *content_type = webhook_header_value(w, "Content-Type");
-    if (content_type && strncasecmp(content_type, "application/x-www-form-urlencoded", 33) == 0) {
-        body = parse_form(w->body);
-        if (body == NULL) {
-            return fail(reterr, ERR_INVALID, "the body is not a form, as its Content-Type says");
-        }
-    } else {
-        err_t err = json_parse(w->body, &body, reterr);
-        if (err != ERR_NONE) {
-            return err;
-        }
+    err_t err = read_body(w, &body, reterr);
+    if (err != ERR_NONE) {
+        return err;
     }
 
     const char *id_header = read_text(settings, "id_header");

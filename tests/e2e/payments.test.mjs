@@ -1,14 +1,33 @@
 // Failed payments of people who never wrote to us, and of which the provider tells more than once.
 
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { createHmac } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { stripe, telegram, whatsapp } from './support/providers.mjs'
 import { System } from './support/system.mjs'
 
 let system
 
+const billingSecret = 'a secret of billing'
+// What a billing system of the shop's own says, as an event of the customer.
+const billingRules = `
+rule {
+  name = "billing", on = "webhook.billing", doc = "What billing says becomes an event of the customer.",
+  when = function(e) return type(e.body.customer) == "table" end,
+  run  = function(e, fx) fx:emit("dunning", { type = e.body.type }, { contact = { email = e.body.customer.email } }) end,
+}
+rule {
+  name = "dunning", on = "custom.dunning", doc = "Tells colleagues.",
+  run = function(e, fx) fx:open_conversation { topic = "billing" }:note(e.body.type) end,
+}
+`
+
 before(async () => {
-  system = await System.start()
+  system = await System.start({
+    files: { 'billing.lua': billingRules },
+    config: `source "billing" { kind = "hmac", signing_secrets = "${billingSecret}" }`,
+  })
 })
 after(() => system?.stop())
 
@@ -102,4 +121,29 @@ test('a number typed into a checkout does not make two people one', async () => 
   assert.notEqual(await owner('telegram:777030'), await owner('whatsapp:' + number))
   assert.equal(await owner('phone:' + number), await owner('whatsapp:' + number))
   assert.equal(await owner('stripe:cus_typo'), await owner('telegram:777030'))
+})
+
+// What `curl -d` posts, it calls a form; a billing script in a shell does just that.
+test('JSON that curl posts as it does by default is JSON for the rules, and a form is a form', async () => {
+  const curl = (body, more = []) =>
+    spawnSync('curl', ['-sS', '-o', '/dev/null', '-w', '%{http_code}', '-d', body, '-H', `X-Signature: ${createHmac('sha256', billingSecret).update(body).digest('hex')}`,
+      ...more, `${system.url}/webhooks/billing`], { encoding: 'utf8' })
+  const event = '{"type":"dunning.failed","customer":{"email":"grace@example.com"},"link":"https://a.example/?x=1&y=2"}'
+  const form = 'type=dunning.failed&customer=grace%40example.com&{"note"}=x'
+  const broken = '{"type":"dunning.failed","customer":{"email":"gra'
+  for (const [body, more] of [[event], [form], [broken], ['[{"type":"a"}]'], ['{"type":"said.so"}', ['-H', 'Content-Type: application/json']]]) {
+    const sent = curl(body, more)
+    assert.equal(sent.stdout, '200', sent.stderr)
+  }
+  await done()
+  const bodies = (await system.rows(`SELECT doc -> 'body' AS body FROM event WHERE type = 'webhook.billing' ORDER BY id`)).map((row) => row.body)
+  assert.deepEqual(bodies, [JSON.parse(event), { type: 'dunning.failed', customer: 'grace@example.com', '{"note"}': 'x' }, [{ type: 'a' }], { type: 'said.so' }])
+  // The one that is cut off is kept as it came, and says why nothing became of it.
+  const [kept, ...others] = await system.rows(`SELECT problem, convert_from(body, 'UTF8') AS body FROM webhook WHERE source = 'billing' AND problem IS NOT NULL`)
+  assert.equal(others.length, 0)
+  assert.match(kept.problem, /^not JSON: the text ends too early/)
+  assert.equal(kept.body, broken)
+  // And a rule reads its fields.
+  const [{ text }] = await system.rows(`SELECT m.text FROM message m JOIN conversation c ON c.id = m.conversation_id JOIN identity i ON i.contact_id = c.contact_id WHERE i.identity = 'email:grace@example.com' AND m.direction = 'note'`)
+  assert.equal(text, 'dunning.failed')
 })

@@ -217,6 +217,56 @@ static void headers_name_the_event(void **state)
     }
 }
 
+/* curl -d, and many a script, calls JSON a form: what is JSON as a whole is JSON. */
+static void hmac_bodies_are_what_they_are(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *expected; /* NULL: it is neither */
+    } cases[] = {
+        { "{\"type\":\"invoice.failed\",\"id\":7}", "{\"type\":\"invoice.failed\",\"id\":7}" },
+        { " \r\n\t{ \"a\": \"x=1&y=%7B\" }\n", "{\"a\":\"x=1&y=%7B\"}" },
+        { "{}", "{}" },
+        { "[{\"id\":1},{\"id\":2}]", "[{\"id\":1},{\"id\":2}]" },
+        { "[]", "[]" },
+        /* A form's names may begin so, too. */
+        { "{=1", "{\"{\":\"1\"}" },
+        { "{id}=1&[]=2", "{\"{id}\":\"1\",\"[]\":\"2\"}" },
+        { "[0]=a&[1]=b", "{\"[0]\":\"a\",\"[1]\":\"b\"}" },
+        { "{}&a=1", "{\"{}\":\"\",\"a\":\"1\"}" },
+        /* Encoded braces are a form's, and so is what would be JSON without being a document. */
+        { "%7B%22a%22%3A1%7D", "{\"{\\\"a\\\":1}\":\"\"}" },
+        { "17", "{\"17\":\"\"}" },
+        { "true", "{\"true\":\"\"}" },
+        { "\"a\"", "{\"\\\"a\\\"\":\"\"}" },
+        { "payload={\"a\":1}", "{\"payload\":\"{\\\"a\\\":1}\"}" },
+        { "", "{}" },
+        { "{", "{\"{\":\"\"}" },
+        /* JSON that is cut off or broken is not taken for a form with a strange name. */
+        { "{\"type\":\"invoice.failed\",\"url\":\"https://a.example/?x=1&y", NULL },
+        { "{ \"a\": 1", NULL },
+        { "{\"a\":1}&b=2", NULL },
+        { "{\"a\":1}{\"a\":2}", NULL },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct webhook_header header = { "content-type", "application/x-www-form-urlencoded" };
+        struct webhook w = { .source = "s", .headers = &header, .header_count = 1, .body = bytes_of(cases[i].body),
+                             .now = TEST_NOW };
+        json_t *events = json_array();
+        struct error e = { 0 };
+        err_t err = channel_find("hmac")->parse(&w, NULL, events, &e);
+        if (cases[i].expected) {
+            assert_int_equal(err, ERR_NONE);
+            expect_at(events, "0.body", cases[i].expected);
+        } else {
+            assert_int_equal(err, ERR_INVALID);
+            assert_non_null(strstr(e.text, "not JSON"));
+            assert_int_equal(json_array_size(events), 0);
+        }
+        json_decref(events);
+    }
+}
+
 static void hmac_settings_name_the_parts(void **state)
 {
     (void)state;
@@ -385,6 +435,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_failed_payment_of_each),   cmocka_unit_test(other_things_of_each),
         cmocka_unit_test(headers_name_the_event),       cmocka_unit_test(hmac_settings_name_the_parts),
+        cmocka_unit_test(hmac_bodies_are_what_they_are),
         cmocka_unit_test(no_wrong_type_does_harm),      cmocka_unit_test(what_is_no_payload_is_refused),
         cmocka_unit_test(long_ids_stay_apart),
     };
