@@ -147,7 +147,9 @@ static void pass_number(struct rewriter *w)
     bool integer;
     size_t length = number_length(rest, &integer);
     if (length == 0) {
-        w->at++; /* not a number; the parser says so */
+        /* Not a number; the parser says so. All its digits at once: the next one would be looked at to the end again.
+         */
+        w->at += 1 + count_digits(rest, 1);
         return;
     }
     struct bytes number = { rest.ptr, length };

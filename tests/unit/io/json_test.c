@@ -131,6 +131,19 @@ static void test_time_is_linear(void **state)
     assert_int_equal(json_parse(buf_bytes(&digits), &json, NULL), ERR_NONE);
     assert_true(json_is_string(json));
     json_decref(json);
+
+    /* What begins like a number, is none, and would be one again behind its first digit. */
+    static const char *const starts[] = { "0", "", "", "-" }, *const ends[] = { "", ".", "1e", "-" };
+    for (size_t n = 0; n < ARRAY_LEN(starts); n++) {
+        buf_clear(&digits);
+        buf_add_text(&digits, starts[n]);
+        while (digits.len < 3000000)
+            buf_add_text(&digits, "1234567890");
+        buf_add_text(&digits, ends[n]);
+        int64_t started_us = clock_thread_us();
+        assert_int_equal(json_parse(buf_bytes(&digits), &json, NULL), ERR_INVALID);
+        assert_in_range(clock_thread_us() - started_us, 0, 5000000);
+    }
 }
 
 static void test_paths_and_reads(void **state)
