@@ -20,6 +20,10 @@
 #define MAX_KEY_SIZE 256
 #define SIGNED_FIELDS 8
 
+/* Items are read before they are proved, and a document takes up to a hundred times its size in memory. Adyen puts a
+ * few items of some kilobytes into one request. */
+#define LARGEST_ITEMS ((size_t)256 * 1024)
+
 /* The keys, decoded from hex into `storage`. ERR_DENIED when none is usable. */
 static err_t read_keys(const json_t *settings, struct buf *storage, struct secret_list *ret_keys, struct error *reterr)
 {
@@ -123,6 +127,10 @@ static err_t adyen_verify(const struct webhook *w, const json_t *settings, struc
         return signature_check_header(w, "HmacSignature", "", SIGNATURE_BASE64, &macs, reterr);
     }
 
+    if (w->body.len > LARGEST_ITEMS) {
+        return fail(reterr, ERR_DENIED, "the body is larger than %zu KiB and HmacSignature is missing",
+                    LARGEST_ITEMS / 1024);
+    }
     json_t *body CLEANUP(json_free) = NULL;
     if (json_parse(w->body, &body, NULL) != ERR_NONE) {
         return fail(reterr, ERR_DENIED, "the body is not JSON and HmacSignature is missing");
@@ -173,8 +181,7 @@ static void read_contact(json_t *event, const json_t *item)
     /* The merchant's own data comes as "metadata.KEY". */
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)extra, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)extra, key, value) {
         if (strncmp(key, "metadata.", 9) == 0) {
             json_t *pair = json_object();
             json_put(pair, key + 9, json_incref(value));

@@ -3,8 +3,7 @@
 #include "base/text.h"
 #include "channel/event.h"
 #include "channel/kinds.h"
-#include "channel/secrets.h"
-#include "io/crypto.h"
+#include "channel/signature.h"
 
 #include <stdio.h>
 
@@ -14,12 +13,11 @@
 static const char *const secret_settings[] = { "app_secret", "app_secrets", "secret", "secrets", NULL };
 
 struct signature_check {
-    const struct secret_list *secrets;
-    struct bytes body;
+    struct signature_macs macs;
     bool malformed;
 };
 
-static bool signature_matches(struct bytes value, void *arg)
+static bool value_matches(struct bytes value, void *arg)
 {
     struct signature_check *check = arg;
     struct bytes prefix = BYTES_LITERAL("sha256=");
@@ -32,14 +30,15 @@ static bool signature_matches(struct bytes value, void *arg)
         check->malformed = true;
         return false;
     }
-    for (size_t i = 0; i < check->secrets->count; i++) {
-        unsigned char mac[SHA256_SIZE];
-        crypto_hmac(HASH_SHA256, check->secrets->secrets[i], &check->body, 1, mac);
-        if (crypto_equal((struct bytes){ (const char *)mac, sizeof(mac) }, buf_bytes(&given))) {
-            return true;
-        }
-    }
-    return false;
+    return signature_matches(&check->macs, SIGNATURE_HEX,
+                             (struct bytes){ value.ptr + prefix.len, value.len - prefix.len });
+}
+
+static bool any_value_matches(const struct webhook *w, const struct secret_list *secrets, struct bytes body,
+                              struct signature_check *check)
+{
+    signature_compute(HASH_SHA256, secrets, &body, 1, &check->macs);
+    return header_any(w, "X-Hub-Signature-256", value_matches, check);
 }
 
 /* Length and value of the UTF-8 character at `text`, which is valid and not empty. */
@@ -55,6 +54,15 @@ static size_t decode_character(struct bytes text, uint32_t *ret_character)
     return length;
 }
 
+static void add_escape(struct buf *out, uint32_t unit)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char escape[] = {
+        '\\', 'u', digits[unit >> 12], digits[unit >> 8 & 15], digits[unit >> 4 & 15], digits[unit & 15]
+    };
+    buf_add(out, escape, sizeof(escape));
+}
+
 /* Meta signs the body with everything above '~' as \uXXXX. It also sends it like that; this is for bodies that a proxy
  * on the way has rewritten to UTF-8. */
 static void add_escaped(struct bytes body, struct buf *out)
@@ -65,10 +73,11 @@ static void add_escaped(struct bytes body, struct buf *out)
         if (character <= 0x7e) {
             buf_add_char(out, (char)character);
         } else if (character <= 0xffff) {
-            buf_addf(out, "\\u%04x", character);
+            add_escape(out, character);
         } else {
             character -= 0x10000;
-            buf_addf(out, "\\u%04x\\u%04x", 0xd800 | (character >> 10), 0xdc00 | (character & 0x3ff));
+            add_escape(out, 0xd800 | (character >> 10));
+            add_escape(out, 0xdc00 | (character & 0x3ff));
         }
         body.ptr += length;
         body.len -= length;
@@ -95,16 +104,15 @@ err_t meta_verify(const struct webhook *w, const json_t *settings, struct error 
     if (webhook_header_value(w, "X-Hub-Signature-256") == NULL) {
         return fail(reterr, ERR_DENIED, "the header X-Hub-Signature-256 is missing");
     }
-    struct signature_check check = { .secrets = &secrets, .body = w->body };
-    if (header_any(w, "X-Hub-Signature-256", signature_matches, &check)) {
+    struct signature_check check = { .malformed = false };
+    if (any_value_matches(w, &secrets, w->body, &check)) {
         return ERR_NONE;
     }
     if (!is_plain(w->body) && text_is_utf8(w->body)) {
         struct buf escaped CLEANUP(buf_done);
         buf_init(&escaped, w->body.len * 6);
         add_escaped(w->body, &escaped);
-        check.body = buf_bytes(&escaped);
-        if (header_any(w, "X-Hub-Signature-256", signature_matches, &check)) {
+        if (any_value_matches(w, &secrets, buf_bytes(&escaped), &check)) {
             return ERR_NONE;
         }
     }

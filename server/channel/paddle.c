@@ -20,6 +20,7 @@ struct paddle_check {
     struct bytes body;
     msec_t now;
     msec_t tolerance;
+    unsigned passes;
     bool seen;
     struct error why;
 };
@@ -39,6 +40,11 @@ static bool header_is_genuine(struct bytes header, void *arg)
     if (signature_check_time(timestamp, check->now, check->tolerance, -1, &check->why) != ERR_NONE) {
         return false;
     }
+    if (check->passes++ >= SIGNATURE_MAX_PASSES) {
+        (void)fail(&check->why, ERR_DENIED, "Paddle-Signature comes too often");
+        return false;
+    }
+
     struct bytes parts[] = { timestamp, BYTES_LITERAL(":"), check->body };
     struct signature_macs macs;
     signature_compute(HASH_SHA256, check->secrets, parts, ARRAY_LEN(parts), &macs);

@@ -17,14 +17,18 @@
 #define LARGEST_CERTIFICATE 16384
 #define LARGEST_SIGNATURE 1024
 
+/* Half a byte at a time: bit by bit, the largest bodies would cost a tenth of a second before anything is proved. */
 static uint32_t crc32_of(struct bytes data)
 {
+    static const uint32_t halves[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+    };
     uint32_t crc = 0xffffffff;
     for (size_t i = 0; i < data.len; i++) {
         crc ^= (unsigned char)data.ptr[i];
-        for (int bit = 0; bit < 8; bit++) {
-            crc = (crc >> 1) ^ (0xedb88320 & (0 - (crc & 1)));
-        }
+        crc = (crc >> 4) ^ halves[crc & 15];
+        crc = (crc >> 4) ^ halves[crc & 15];
     }
     return ~crc;
 }
@@ -108,12 +112,13 @@ static err_t paypal_verify(const struct webhook *w, const json_t *settings, stru
     if (!text_decode_base64(text_trim(bytes_of(signature)), &decoded) || decoded.overflowed || decoded.len == 0) {
         return fail(reterr, ERR_DENIED, "PAYPAL-TRANSMISSION-SIG is not base64");
     }
+    uint32_t checksum = crc32_of(w->body);
     for (size_t i = 0; i < ids.count; i++) {
         struct buf message CLEANUP(buf_done);
         buf_init(&message, 8192);
         buf_addf(&message, "%s|%s|", id, time);
         buf_add_bytes(&message, ids.secrets[i]);
-        buf_addf(&message, "|%" PRIu32, crc32_of(w->body));
+        buf_addf(&message, "|%" PRIu32, checksum);
         for (size_t k = 0; k < certificates.count && !message.overflowed; k++) {
             if (certificates.secrets[k].len <= LARGEST_CERTIFICATE &&
                 crypto_verify_rsa_sha256(certificates.secrets[k], buf_bytes(&message), buf_bytes(&decoded))) {

@@ -17,6 +17,7 @@ struct stripe_check {
     struct bytes body;
     msec_t now;
     msec_t tolerance;
+    unsigned passes;
     bool seen;
     struct error why; /* of the last value that failed */
 };
@@ -49,6 +50,10 @@ static bool header_is_genuine(struct bytes header, void *arg)
         return false;
     }
     if (signature_check_time(timestamp, check->now, check->tolerance, -1, &check->why) != ERR_NONE) {
+        return false;
+    }
+    if (check->passes++ >= SIGNATURE_MAX_PASSES) {
+        (void)fail(&check->why, ERR_DENIED, "Stripe-Signature comes too often");
         return false;
     }
 
