@@ -163,7 +163,7 @@ static bool end_of_value(struct http_guard *guard)
             return refuse(guard, 400, "exactly one Host is needed");
         return true;
     case EXPECT:
-        guard->bad_expectation = !text_equal_ignore_case(text_trim(kept(guard)), BYTES_LITERAL("100-continue"));
+        guard->bad_expectation |= !text_equal_ignore_case(text_trim(kept(guard)), BYTES_LITERAL("100-continue"));
         return true;
     case OTHER:
         break;

@@ -122,6 +122,8 @@ static const struct {
     { "a method in lower case", BYTES_LITERAL("post / HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\na"), 400, 0 },
     { "a long method", BYTES_LITERAL(HUNDRED " / HTTP/1.1\r\n" H "\r\n"), 501, 0 },
     { "TLS", BYTES_LITERAL("\x16\x03\x01\x02"), 400, 0 },
+    { "an unknown expectation before a known one",
+      BYTES_LITERAL("POST / HTTP/1.1\r\n" H "Content-Length: 0\r\nExpect: miracles\r\nExpect: 100-continue\r\n\r\n"), 417, 0 },
     { "an unknown expectation", BYTES_LITERAL("POST / HTTP/1.1\r\n" H "Content-Length: 0\r\nExpect: miracles\r\n\r\n"), 417, 0 },
     { "a long target", BYTES_LITERAL("GET /" HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED TEN " HTTP/1.1\r\n"), 414, 0 },
     { "a long value", BYTES_LITERAL("GET / HTTP/1.1\r\nX: " HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED "\r\n"), 431, 0 },
