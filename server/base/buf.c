@@ -52,21 +52,24 @@ static char *resized(const struct buf *b, size_t capacity)
     return moved;
 }
 
-/* Makes room for `more` bytes and the NUL; false (and overflowed) when that goes beyond the ceiling. */
-static bool make_room(struct buf *b, size_t more)
+static void grow(struct buf *b, size_t need)
 {
-    if (b->overflowed || more > b->max || b->len > b->max - more) {
-        b->overflowed = true;
-        return false;
-    }
-    size_t need = b->len + more + 1;
-    if (need <= b->capacity)
-        return true;
     size_t capacity = b->capacity < 64 ? 64 : b->capacity;
     while (capacity < need)
         capacity *= 2;
     b->ptr = resized(b, capacity);
     b->capacity = capacity;
+}
+
+/* Makes room for `more` bytes and the NUL; false (and overflowed) when that goes beyond the ceiling. */
+static inline bool make_room(struct buf *b, size_t more)
+{
+    if (b->overflowed || more > b->max || b->len > b->max - more) {
+        b->overflowed = true;
+        return false;
+    }
+    if (b->len + more >= b->capacity)
+        grow(b, b->len + more + 1);
     return true;
 }
 
@@ -92,7 +95,10 @@ void buf_add_text(struct buf *b, const char *text)
 
 void buf_add_char(struct buf *b, char c)
 {
-    buf_add(b, &c, 1);
+    if (!make_room(b, 1))
+        return;
+    b->ptr[b->len++] = c;
+    b->ptr[b->len] = '\0';
 }
 
 void buf_addf(struct buf *b, const char *format, ...)

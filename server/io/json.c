@@ -317,40 +317,44 @@ int64_t json_int_of(const json_t *value, int64_t fallback)
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
 
-static void add_string(struct buf *out, const char *text, size_t length)
+static void add_escape(struct buf *out, unsigned char c)
+{
+    switch (c) {
+    case '"':
+        buf_add_text(out, "\\\"");
+        break;
+    case '\\':
+        buf_add_text(out, "\\\\");
+        break;
+    case '\n':
+        buf_add_text(out, "\\n");
+        break;
+    case '\r':
+        buf_add_text(out, "\\r");
+        break;
+    case '\t':
+        buf_add_text(out, "\\t");
+        break;
+    case '\0':
+        buf_add_text(out, "\xef\xbf\xbd"); /* jsonb has no place for it */
+        break;
+    default:
+        buf_addf(out, "\\u%04x", c);
+    }
+}
+
+static void add_string(struct buf *out, struct bytes text)
 {
     buf_add_char(out, '"');
-    size_t plain_from = 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        buf_add(out, text + plain_from, i - plain_from);
-        plain_from = i + 1;
-        switch (c) {
-        case '"':
-            buf_add_text(out, "\\\"");
+    for (;;) {
+        size_t plain = json_plain_length(text);
+        buf_add(out, text.ptr, plain);
+        if (plain == text.len)
             break;
-        case '\\':
-            buf_add_text(out, "\\\\");
-            break;
-        case '\n':
-            buf_add_text(out, "\\n");
-            break;
-        case '\r':
-            buf_add_text(out, "\\r");
-            break;
-        case '\t':
-            buf_add_text(out, "\\t");
-            break;
-        case '\0':
-            buf_add_text(out, "\xef\xbf\xbd"); /* jsonb has no place for it */
-            break;
-        default:
-            buf_addf(out, "\\u%04x", c);
-        }
+        add_escape(out, (unsigned char)text.ptr[plain]);
+        text.ptr += plain + 1;
+        text.len -= plain + 1;
     }
-    buf_add(out, text + plain_from, length - plain_from);
     buf_add_char(out, '"');
 }
 
@@ -391,7 +395,7 @@ static void add_object(struct buf *out, const json_t *object, const char *const 
         if (later)
             buf_add_char(out, ',');
         later = true;
-        add_string(out, key, key_length);
+        add_string(out, (struct bytes){ key, key_length });
         buf_add_char(out, ':');
         add_value(out, value, depth + 1);
     }
@@ -418,7 +422,7 @@ static void add_value(struct buf *out, const json_t *json, unsigned depth)
         break;
     }
     case JSON_STRING:
-        add_string(out, json_string_value(json), json_string_length(json));
+        add_string(out, (struct bytes){ json_string_value(json), json_string_length(json) });
         break;
     case JSON_INTEGER:
         buf_addf(out, "%lld", (long long)json_integer_value(json));
@@ -449,13 +453,13 @@ void json_add(struct buf *out, const json_t *json)
 void json_add_text(struct buf *out, struct bytes text)
 {
     if (text_is_utf8(text)) {
-        add_string(out, text.ptr, text.len);
+        add_string(out, text);
         return;
     }
     struct buf cleaned CLEANUP(buf_done);
     buf_init(&cleaned, text.len * 3);
     text_add_clean(text, &cleaned);
-    add_string(out, cleaned.ptr, cleaned.len);
+    add_string(out, buf_bytes(&cleaned));
 }
 
 void json_add_without(struct buf *out, const json_t *object, const char *const *names)

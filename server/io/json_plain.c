@@ -1,6 +1,9 @@
 #include "io/json_plain.h"
 
+#include <endian.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Any integer with so many digits fits 64 bits. */
 #define MAX_DIGITS 18
@@ -13,6 +16,43 @@ struct reader {
 };
 
 static json_t *read_value(struct reader *r);
+
+/* --- text that stands as it is ---------------------------------------------------------------------------------- */
+
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* Marks bytes below a bound of at most 0x80 by their highest bit. The first mark is right, those above it need not be
+ * (Hacker's Delight, section 6-1). */
+static uint64_t mark_below(uint64_t bytes, unsigned char bound)
+{
+    return (bytes - EACH_BYTE(bound)) & ~bytes & EACH_BYTE(0x80);
+}
+
+static uint64_t mark_special(uint64_t bytes)
+{
+    return mark_below(bytes, 0x20) | mark_below(bytes ^ EACH_BYTE('"'), 1) | mark_below(bytes ^ EACH_BYTE('\\'), 1);
+}
+
+static bool is_special(char c)
+{
+    return (unsigned char)c < 0x20 || c == '"' || c == '\\';
+}
+
+size_t json_plain_length(struct bytes text)
+{
+    size_t length = 0;
+    for (uint64_t bytes; text.len - length >= sizeof(bytes); length += sizeof(bytes)) {
+        memcpy(&bytes, text.ptr + length, sizeof(bytes));
+        uint64_t marks = mark_special(le64toh(bytes));
+        if (marks != 0)
+            return length + (size_t)__builtin_ctzll(marks) / 8;
+    }
+    while (length < text.len && !is_special(text.ptr[length]))
+        length++;
+    return length;
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------- */
 
 static void skip_space(struct reader *r)
 {
@@ -96,12 +136,9 @@ static bool read_escape(struct reader *r)
     return true;
 }
 
-static const char *end_of_plain(const struct reader *r)
+static void pass_plain(struct reader *r)
 {
-    const char *at = r->at;
-    while (at < r->end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\')
-        at++;
-    return at;
+    r->at += json_plain_length((struct bytes){ r->at, (size_t)(r->end - r->at) });
 }
 
 /* From the opening quote to after the closing one. The result is valid until the next string is read. */
@@ -110,7 +147,7 @@ static bool read_string(struct reader *r, struct bytes *ret_text)
     if (r->at == r->end || *r->at != '"')
         return false;
     const char *from = ++r->at;
-    r->at = end_of_plain(r);
+    pass_plain(r);
     if (r->at < r->end && *r->at == '"') {
         *ret_text = (struct bytes){ from, (size_t)(r->at++ - from) };
         return true;
@@ -121,7 +158,7 @@ static bool read_string(struct reader *r, struct bytes *ret_text)
         if (!read_escape(r))
             return false;
         from = r->at;
-        r->at = end_of_plain(r);
+        pass_plain(r);
         buf_add(&r->unescaped, from, (size_t)(r->at - from));
     }
     *ret_text = buf_bytes(&r->unescaped);

@@ -9,4 +9,8 @@
  * valid UTF-8. New reference. */
 json_t *json_parse_plain(struct bytes text, unsigned max_depth);
 
+/* How many bytes at the front of `text` stand in a JSON string as they are: up to a quote, a backslash or a control
+ * character. */
+size_t json_plain_length(struct bytes text);
+
 #endif

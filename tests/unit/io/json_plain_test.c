@@ -105,12 +105,33 @@ static void test_what_wants_a_closer_look(void **state)
     assert_null(json_parse_plain((struct bytes){ NULL, 0 }, MAX_DEPTH));
 }
 
+/* Each byte at each place, among bytes that differ from the special ones by a bit. */
+static void test_what_stands_as_it_is(void **state)
+{
+    (void)state;
+    char text[21];
+    for (size_t length = 0; length < sizeof(text); length++) {
+        for (size_t place = 0; place < length; place++) {
+            for (int byte = 0; byte < 256; byte++) {
+                static const char around[] = " !#[]\x7f\x80\xff\xa2";
+                for (size_t i = 0; i < length; i++)
+                    text[i] = around[i % (sizeof(around) - 1)];
+                text[place] = (char)byte;
+                bool special = byte < 0x20 || byte == '"' || byte == '\\';
+                assert_int_equal(json_plain_length((struct bytes){ text, length }), special ? place : length);
+            }
+        }
+    }
+    assert_int_equal(json_plain_length((struct bytes){ NULL, 0 }), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain_documents),
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_what_wants_a_closer_look),
+        cmocka_unit_test(test_what_stands_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
