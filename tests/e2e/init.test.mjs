@@ -1,7 +1,7 @@
 // A folder to begin with: it is well from the first minute, says what the manual says, runs, and takes nobody's files.
 
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -40,6 +40,36 @@ test('the first rule is the one of the manual', () => {
     assert.ok(manual.includes('```lua\n' + readFileSync(join(shop, 'rules', name), 'utf8') + '```'), name)
   for (const name of ['inbox.lua', 'types/answerd.lua', '.luarc.json'])
     assert.equal(readFileSync(join(shop, 'rules', name), 'utf8'), readFileSync(join(project, 'rules', name), 'utf8'), name)
+})
+
+test('the tests of its rules hold beside rules of one\'s own', async () => {
+  const own = join(folder, 'own')
+  cpSync(shop, own, { recursive: true })
+  writeFileSync(join(own, 'rules/rating.lua'), `
+survey "rating" { question = "How did we do?", scale = 5, thanks = "Thanks!" }
+rule {
+  name = "rating-ask", doc = "Ask for a rating whenever a conversation is resolved.", on = "conversation.resolved",
+  run  = function(e, fx) e.conversation:survey("rating") end,
+}
+rule {
+  name = "greet", doc = "Says something to everybody who writes.", on = "message.received",
+  when = function(e) return e.conversation end,
+  run  = function(e, fx) e.conversation:send("We are here.") end,
+}
+`)
+  for (const [file, passed] of [['inbox_test', 5], ['optout_test', 1]]) {
+    const { code, stdout, stderr } = await run(['test', '--filter', file], { cwd: own, env: nothingSet })
+    assert.equal(code, 0, stdout + stderr)
+    assert.match(stdout, new RegExp(`^${passed} passed, 0 failed`, 'm'))
+  }
+  // They are still tests of those rules.
+  const inbox = readFileSync(join(own, 'rules/inbox.lua'), 'utf8')
+  for (const [right, wrong, failing] of [['if c.is_new then', 'if true then', 1], ['"24h"', '"1h"', 1], ['"inbox_acknowledgement"', '"opted_in"', 5]]) {
+    writeFileSync(join(own, 'rules/inbox.lua'), inbox.replace(right, wrong))
+    const { code, stdout } = await run(['test', '--filter', 'inbox_test'], { cwd: own, env: nothingSet })
+    assert.equal(code, 1, wrong)
+    assert.match(stdout, new RegExp(`^${5 - failing} passed, ${failing} failed`, 'm'), wrong)
+  }
 })
 
 test('the webhook of the folder is answered by a running server', async () => {
