@@ -1,4 +1,4 @@
--- Other rules may write as well, before or after: the tests count the acknowledgements, and leave all other messages alone.
+-- Other rules may write as well, before or after: these tests count the acknowledgements and leave the rest alone.
 local acknowledgement = { template = "inbox_acknowledgement" }
 
 test("opens a conversation and acknowledges the first message", function(t)

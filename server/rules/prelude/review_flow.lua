@@ -113,9 +113,17 @@ local function find_body(source, name, owner, libraries)
     if body then
         return body, source
     end
-    local library = libraries[functions.required(source.tokens, owner or name) or ""]
-    body = library and functions.exported(library.tokens, owner and name)
+    local required, member = functions.required(source.tokens, owner or name)
+    local library = not (owner and member) and libraries[required or ""]
+    body = library and functions.exported(library.tokens, owner and name or member)
     return body, library
+end
+
+-- The same for `require("LIBRARY").MEMBER(…)`, which begins at token `at`.
+local function find_required(list, at, libraries)
+    local required, member = functions.required_at(list, at)
+    local library = libraries[required or ""]
+    return library and functions.exported(library.tokens, member), library
 end
 
 -- The function of the same file or of a library that is called at token `at`, with what its parameters stand for; or nil.
@@ -128,7 +136,12 @@ local function called_function(at, arguments, scope)
         or scope.depth == max_calls_deep then
         return nil
     end
-    local body, source = find_body(scope.source, list[at].text, owner, scope.libraries)
+    local body, source
+    if is(list[at], "require") and not owner then
+        body, source = find_required(list, at, scope.libraries)
+    else
+        body, source = find_body(scope.source, list[at].text, owner, scope.libraries)
+    end
     if not body then
         return nil
     end
@@ -189,7 +202,8 @@ local function add_certain(scope, made)
             end
         elseif depth == 0 and is_name and not is(list[at - 1], "function") then
             local first = is(list[at - 1], ".") and at - 2 or at
-            local arguments = first >= from and is_always_made(list, first, from) and tokens.arguments(list, at)
+            local callee = first == at and select(3, functions.required_at(list, at)) or at -- its last token
+            local arguments = first >= from and is_always_made(list, first, from) and tokens.arguments(list, callee)
             local called = arguments and called_function(at, with_literals(list, arguments, scope.literals), scope)
             may_fail = called and add_certain(called, made) or may_fail
         end

@@ -63,24 +63,23 @@ local function is_parameter(list, at)
     return is(list[position], "function")
 end
 
--- The function that `NAME(…)` runs, or `TABLE.NAME(…)` with `owner`; nil when the name may stand for more than one thing.
-function source_functions.named(list, name, owner)
+-- Where it is written what `NAME`, or `OWNER.NAME`, stands for: the token behind its '=', or the word "function"; nil when it
+-- may stand for more than one thing.
+local function made_once(list, name, owner)
     local found, count = nil, 0
     for at, token in ipairs(list) do
-        local before, after = list[at - 1], list[at + 1]
-        local is_meant = token.kind == "name" and token.text == name
-        if owner then
-            is_meant = is_meant and is(before, ".") and is(list[at - 2], owner) and not is(list[at - 3], ".")
-            before = list[at - 3]
-        else
-            is_meant = is_meant and not is(before, ".") and not is(before, ":")
-        end
+        local first = owner and at - 2 or at
+        local before, after = list[first - 1], list[at + 1]
+        local is_meant = token.kind == "name" and token.text == name and not is(before, ".") and not is(before, ":")
+            and (not owner or is(list[at - 1], ".") and is(list[first], owner))
         if is_meant then
             if is(before, "function") and is(after, "(") then
-                found, count = source_functions.read(list, owner and at - 3 or at - 1), count + 1
+                found, count = first - 1, count + 1
             elseif is(after, "=") and (owner or not (is(before, "{") or is(before, ",")) or is_declared_in(list, at - 1)) then
-                found, count = source_functions.read(list, at + 2), count + 1
-            elseif not is(after, "(") and not owner and (is_declared_in(list, at - 1) or is_parameter(list, at - 1)) then
+                -- Of `local a, b = f, g` one would have to count.
+                found, count = not is(before, ",") and at + 2 or nil, count + 1
+            elseif not owner and not (is(after, "(") or is(after, ".") or is(after, ":"))
+                and (is_declared_in(list, at - 1) or is_parameter(list, at - 1)) then
                 count = count + 1 -- of a list of variables, of a loop, or of another function
             end
         end
@@ -88,35 +87,41 @@ function source_functions.named(list, name, owner)
     return count == 1 and found or nil
 end
 
--- Is the variable `name` made once, and stands for the same thing everywhere? Then the token behind its '='.
-local function made_once(list, name)
-    local found, count = nil, 0
-    for at, token in ipairs(list) do
-        local before, after = list[at - 1], list[at + 1]
-        if token.kind == "name" and token.text == name and not is(before, ".") and not is(before, ":") then
-            if is(after, "=") and not is(before, "{") and (not is(before, ",") or is_declared_in(list, at - 1)) then
-                found, count = at + 2, count + 1
-            elseif not is(after, "(") and not is(after, ".") and not is(after, ":")
-                and (is_declared_in(list, at - 1) or is_parameter(list, at - 1)) then
-                count = count + 1
-            end
-        end
-    end
-    return count == 1 and found or nil
+-- The function that `NAME(…)` runs, or `OWNER.NAME(…)`; nil when the name may stand for more than one thing.
+function source_functions.named(list, name, owner)
+    local at = made_once(list, name, owner)
+    return at and source_functions.read(list, at) or nil
 end
 
--- The name of the library that `local NAME = require "…"` reads; nil when NAME is something else, or something else, too.
+-- What `require "LIBRARY"` or `require("LIBRARY").MEMBER`, written at token `at`, stands for: the two names, of which the
+-- second may be nil, and its last token; nil when something else is written there.
+function source_functions.required_at(list, at)
+    local last = is(list[at + 1], "(") and at + 3 or at + 1
+    local argument = list[is(list[at + 1], "(") and at + 2 or at + 1]
+    if not is(list[at], "require") or not argument or argument.kind ~= "text"
+        or last == at + 3 and not is(list[last], ")") then
+        return nil
+    elseif is(list[last + 1], ".") then
+        return argument.text, list[last + 2].text, last + 2
+    end
+    return argument.text, nil, last
+end
+
+-- The library, and perhaps its member, that `local NAME = require "…"` reads; nil when NAME is something else, or something
+-- else, too.
 function source_functions.required(list, name)
     local at = made_once(list, name)
-    if not at or not is(list[at], "require") then
+    local library, member, last
+    if at then
+        library, member, last = source_functions.required_at(list, at)
+    end
+    local behind = last and list[last + 1]
+    local goes_on = behind and (behind.kind == "text" or behind.kind == "sign" and behind.text ~= ";" or is(behind, "and")
+        or is(behind, "or"))
+    if goes_on then
         return nil
     end
-    local argument = is(list[at + 1], "(") and list[at + 2] or list[at + 1]
-    local behind = is(list[at + 1], "(") and list[at + 4] or list[at + 2]
-    if not argument or argument.kind ~= "text" or is(behind, ".") or is(behind, "[") or is(behind, "(") then
-        return nil
-    end
-    return argument.text
+    return library, member
 end
 
 local function field_function(list, at, member)

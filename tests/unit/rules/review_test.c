@@ -335,6 +335,7 @@ static void functions_that_may_do_nothing_are_no_alarm(void **state)
     CHECK_EACH(cases);
 }
 
+#define LIBRARY "local mail = {}\nfunction mail.again(fx)\nfx:emit('x', {}) end\nreturn mail"
 #define WITH_LIBRARY(library, head, code)                                                                              \
     { { "a.lua", head "\n" RULE("a", "'custom.x'", code) }, { "lib/mail.lua", library } }
 
@@ -366,6 +367,22 @@ static void functions_of_libraries_are_followed(void **state)
         { WITH_LIBRARY("local mail = {}\nfunction mail.done(fx) fx:stop() end\nreturn mail",
                        "local mail = require 'mail'\n" RULE("b", "'custom.x'", ""), "mail.done(fx)"),
           "rules/a.lua:2", "warning", "rule 'b' never runs", NULL },
+        /* Written inline, and by a name of its own. */
+        { WITH_LIBRARY(LIBRARY, "", "require('mail').again(fx)"), "rules/lib/mail.lua:3", "warning",
+          "rule 'a' makes the event that it listens to", "'when'" },
+        { WITH_LIBRARY(LIBRARY, "", "require 'mail'.again(fx)"), "rules/lib/mail.lua:3", "warning",
+          "rule 'a' makes the event", NULL },
+        { WITH_LIBRARY(LIBRARY, "", "local done = require('mail').again(fx) return done"), "rules/lib/mail.lua:3", "warning",
+          "rule 'a' makes the event", NULL },
+        { WITH_LIBRARY("return function(fx) fx:emit('x', {}) end", "", "require('mail')(fx)"), "rules/lib/mail.lua:1",
+          "warning", "rule 'a' makes the event", NULL },
+        { WITH_LIBRARY("return function(fx) fx:emit('x', {}) end", "", "require 'mail' (fx)"), "rules/lib/mail.lua:1",
+          "warning", "rule 'a' makes the event", NULL },
+        { WITH_LIBRARY("return { again = function(fx, name) fx:emit(name, {}) end }",
+                       "local function go(fx) require('mail').again(fx, 'x') end", "go(fx)"),
+          "rules/lib/mail.lua:1", "warning", "rule 'a' makes the event", NULL },
+        { WITH_LIBRARY(LIBRARY, "local again = require('mail').again", "again(fx)"), "rules/lib/mail.lua:3", "warning",
+          "rule 'a' makes the event", NULL },
         /* Certain is only what happens each time, in the library as elsewhere. */
         { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) if now() > 0 then fx:emit('x', {}) end end\nreturn mail",
                        "local mail = require 'mail'", "mail.again(fx)"),
@@ -393,6 +410,24 @@ static void functions_of_libraries_are_followed(void **state)
         { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) fx:emit('x', {}) end\nreturn mail",
                        "local mail = require 'mail'\nlocal function go(mail, fx) mail.again(fx) end",
                        "log(mail ~= nil) go({ again = log }, fx)"),
+          NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "", "if e.body.n then require('mail').again(fx) end"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "", "local _ = e.body.n and require('mail').again(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "", "local again = require('mail').again log(again ~= nil)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "", "log(require('mail') ~= nil) require(e.body.name).again(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "", "require('mail' .. e.body.n).again(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "", "require('mail').other.again(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "", "require('mail').other(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "local mail = require 'mail'", "log(mail ~= nil) e.body.require('mail').again(fx)"), NULL, NULL,
+          NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "local again = now() > 0 and require('mail').again", "again(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "local again = require('mail').again or log", "again(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "local again = require('mail').again\nagain = log", "again(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "local again = require('mail').again", "again.again(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "local other, mail = require 'mail', { again = log }", "log(other ~= nil) mail.again(fx)"), NULL,
+          NULL, NULL, NULL },
+        { WITH_LIBRARY("return { need = function(n) if not n then error('enough') end end }", "",
+                       "require('mail').need(e.body.n) fx:emit('x', {})"),
           NULL, NULL, NULL, NULL },
         { WITH_LIBRARY("local mail = {}\nfunction mail.loop(fx) mail.loop(fx) end\nreturn mail", "local mail = require 'mail'",
                        "mail.loop(fx)"),
