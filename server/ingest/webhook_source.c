@@ -144,20 +144,21 @@ static void lower_name(const char *name, char ret_name[static MAX_NAME])
     ret_name[length] = '\0';
 }
 
-/* The place of the first header from `from` on that is kept and has this name; the count when there is none. */
-static size_t find_header(const struct webhook_source *source, const struct webhook *w, const char *name, size_t from)
+/* The place of the first header in `from` … `to` - 1 that is kept and has this name; `to` when there is none. */
+static size_t find_header(const struct webhook_source *source, const struct webhook *w, const char *name, size_t from,
+                          size_t to)
 {
-    for (size_t i = from; i < w->header_count; i++)
+    for (size_t i = from; i < to; i++)
         if (strcasecmp(w->headers[i].name, name) == 0 && !holds_secret(source, w->headers[i].value))
             return i;
-    return w->header_count;
+    return to;
 }
 
 /* One that comes several times becomes one, as RFC 9110 has it. */
 static void add_header(const struct webhook_source *source, const struct webhook *w, size_t place, const char *name,
                        struct buf *out)
 {
-    size_t next = find_header(source, w, w->headers[place].name, place + 1);
+    size_t next = find_header(source, w, w->headers[place].name, place + 1, w->header_count);
     json_add_text(out, bytes_of(name));
     buf_add_char(out, ':');
     if (next == w->header_count) {
@@ -167,7 +168,7 @@ static void add_header(const struct webhook_source *source, const struct webhook
     struct buf joined CLEANUP(buf_done);
     buf_init(&joined, MAX_JOINED);
     buf_add_text(&joined, w->headers[place].value);
-    for (; next < w->header_count; next = find_header(source, w, w->headers[place].name, next + 1))
+    for (; next < w->header_count; next = find_header(source, w, w->headers[place].name, next + 1, w->header_count))
         buf_addf(&joined, ", %s", w->headers[next].value);
     json_add_text(out, buf_bytes(&joined));
 }
@@ -180,7 +181,7 @@ void webhook_source_add_headers(const struct webhook_source *source, const struc
         char name[MAX_NAME];
         lower_name(w->headers[i].name, name);
         if (is_secret_name(name) || holds_secret(source, w->headers[i].value) ||
-            find_header(source, w, w->headers[i].name, 0) < i)
+            find_header(source, w, w->headers[i].name, 0, i) < i)
             continue;
         if (later)
             buf_add_char(out, ',');

@@ -2,6 +2,8 @@
 #ifndef IO_HTTP_INTERNAL_H
 #define IO_HTTP_INTERNAL_H
 
+#include <time.h>
+
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -60,6 +62,8 @@ struct http_server {
     size_t receiving_bytes;      /* in the input of all connections */
     struct connection **buckets; /* by bufferevent */
     size_t bucket_count;         /* a power of two */
+    time_t date_at;              /* the second that `date` says */
+    char date[32];
     bool draining;
     void (*drained)(void *arg);
     void *drained_arg;

@@ -208,6 +208,19 @@ const char *http_reason_phrase(int status)
     }
 }
 
+/* The text for the Date header, made once a second and not for each answer. */
+static const char *date_of_now(struct http_server *server)
+{
+    time_t now = (time_t)(clock_now() / 1000);
+    if (now != server->date_at) {
+        struct tm utc;
+        gmtime_r(&now, &utc);
+        evutil_date_rfc1123(server->date, sizeof(server->date), &utc);
+        server->date_at = now;
+    }
+    return server->date;
+}
+
 void http_answer(struct http_request *request, int status, const char *content_type, struct bytes body,
                  const char *const *headers)
 {
@@ -231,6 +244,7 @@ void http_answer(struct http_request *request, int status, const char *content_t
         evhttp_add_header(output, headers[i], headers[i + 1]);
     if ((server->draining || http_refusal_follows(c)) && !evhttp_find_header(output, "Connection"))
         evhttp_add_header(output, "Connection", "close");
+    evhttp_add_header(output, "Date", date_of_now(server));
     struct evbuffer *content = evbuffer_new();
     if (!content || evbuffer_add(content, body.ptr, body.len) != 0)
         abort();

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/macros.h"
 
 static void test_plain_requests(void **state)
@@ -23,6 +25,24 @@ static void test_plain_requests(void **state)
     send_text(fd, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); /* on the same connection */
     assert_true(read_answers(fd, 1, answer, sizeof(answer)));
     assert_non_null(strstr(answer, "GET / q=- body=0"));
+    close(fd);
+}
+
+/* An answer says once when it was made. */
+static void test_date(void **state)
+{
+    (void)state;
+    char answer[8192];
+    int fd = open_client();
+    msec_t before = clock_now();
+    send_text(fd, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(read_answers(fd, 1, answer, sizeof(answer)));
+    const char *date = strstr(answer, "\r\nDate: ");
+    assert_non_null(date);
+    struct tm said = { 0 };
+    assert_non_null(strptime(date + 8, "%a, %d %b %Y %H:%M:%S GMT\r\n", &said));
+    assert_in_range(timegm(&said), before / 1000, clock_now() / 1000);
+    assert_null(strstr(date + 8, "\r\nDate: "));
     close(fd);
 }
 
@@ -250,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_plain_requests),
+        CASE(test_date),
         CASE(test_methods_reach_the_handler),
         CASE(test_hostile_requests),
         CASE(test_hostile_second_requests),
