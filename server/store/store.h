@@ -132,7 +132,7 @@ void engine_store_rollback(struct pg *pg);
 err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, unsigned max_attempts,
                         msec_t retry_after_ms, bool *ret_parked, struct error *reterr) MUST_CHECK;
 /* Turns due timers into events with work, as server/domain/README.md says under "Timers"; returns how many, and when
- * the next one is due (0: none). Crons: rule_store.h. */
+ * the next one is due (0: none within a minute). Crons: rule_store.h. */
 err_t engine_store_fire_timers(struct pg *pg, size_t limit, int64_t *ret_fired, msec_t *ret_next_due,
                                struct error *reterr) MUST_CHECK;
 /* A worker is registered while the connection lives that started it. What it says to have in flight (nothing, with

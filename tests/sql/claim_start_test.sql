@@ -51,16 +51,6 @@ UPDATE work SET retry_at = NULL;
 SELECT test.same(test.handle(), 'waits', 'its time has come');
 
 -- What a claim costs while somebody holds an old snapshot: with what was handled before, and without.
-CREATE FUNCTION test.claim_buffers(OUT buffers bigint)
-LANGUAGE plpgsql
-AS $$
-DECLARE
-    plan json;
-BEGIN
-    EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT claim_positions(100, 0)' INTO plan;
-    buffers := (plan #>> '{0,Plan,Shared Hit Blocks}')::bigint + (plan #>> '{0,Plan,Shared Read Blocks}')::bigint;
-END
-$$;
 INSERT INTO work (event_id, event_received_at, lane) SELECT n, now(), n % 5000 FROM generate_series(1, 50000) AS n;
 SELECT test.run('slow', 'BEGIN ISOLATION LEVEL REPEATABLE READ');
 SELECT test.ask('slow', 'SELECT count(*)::text FROM work');
@@ -71,10 +61,10 @@ SELECT test.event('j', 1);
 SELECT test.same(test.handle(), 'j', 'beyond the dead, again');
 SELECT test.event('k', 1);
 CREATE TABLE cost (remembered bigint, from_first bigint);
-INSERT INTO cost SELECT test.claim_buffers();
+INSERT INTO cost SELECT test.pages('SELECT claim_positions(100, 0)');
 BEGIN;
 SET LOCAL answerd.work_start = '0';
-UPDATE cost SET from_first = test.claim_buffers();
+UPDATE cost SET from_first = test.pages('SELECT claim_positions(100, 0)');
 COMMIT;
 SELECT 'measured: a claim beside 50000 dead rows reads ' || remembered || ' pages, from the first position '
        || from_first FROM cost;

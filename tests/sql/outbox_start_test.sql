@@ -150,16 +150,6 @@ SELECT test.same(test.leave(), '1021', 'from an older version');
 SELECT test.outcome(1021);
 
 -- The cost beside 300,000 dead rows: of a source with many recipients, and of an endpoint with one line.
-CREATE FUNCTION test.pages(query text) RETURNS integer
-LANGUAGE plpgsql
-AS $$
-DECLARE
-    plan json;
-BEGIN
-    EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' || query INTO plan;
-    RETURN (plan #>> '{0,Plan,Shared Hit Blocks}')::integer + (plan #>> '{0,Plan,Shared Read Blocks}')::integer;
-END
-$$;
 CREATE FUNCTION test.call(number integer) RETURNS void
 LANGUAGE sql
 AS $$

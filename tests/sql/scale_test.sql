@@ -1,15 +1,5 @@
 -- A long queue: what a claim reads does not grow with it. Counted in pages, which is the same on every machine.
 
-CREATE FUNCTION test.pages(query text) RETURNS integer
-LANGUAGE plpgsql
-AS $$
-DECLARE
-    plan json;
-BEGIN
-    EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' || query INTO plan;
-    RETURN (plan #>> '{0,Plan,Shared Hit Blocks}')::integer + (plan #>> '{0,Plan,Shared Read Blocks}')::integer;
-END
-$$;
 CREATE FUNCTION test.rows_of_length(n integer) RETURNS void
 LANGUAGE sql
 AS $$

@@ -37,6 +37,18 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
+-- How many pages the query reads, whether they are in memory or not: the same on every machine.
+CREATE FUNCTION test.pages(query text) RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' || query INTO plan;
+    RETURN (plan #>> '{0,Plan,Shared Hit Blocks}')::integer + (plan #>> '{0,Plan,Shared Read Blocks}')::integer;
+END
+$$;
+
 -- Other sessions, by name. Statements run to their end, or are started with test.start() and awaited with test.wait().
 CREATE FUNCTION test.open(session text) RETURNS void
 LANGUAGE sql

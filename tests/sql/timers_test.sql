@@ -11,9 +11,16 @@ INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id, survey_i
 INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id, survey_id) VALUES (4, 'survey.expired',
     '2099-01-01 11:00Z', 7, 100, 200, 401);
 
+-- As if they had been written before they were due.
+UPDATE timer SET counts_from = due_at;
+
 SELECT test.same((SELECT fired || ' ' || (next_due < now()) FROM fire_timers(1)), '1 true',
     'the longest due first, and more at once');
-SELECT test.same((SELECT fired || ' ' || extract(year FROM next_due) FROM fire_timers(10)), '2 2099', 'the rest');
+INSERT INTO timer (id, name, due_at, lane) VALUES (5, 'soon', now() + interval '59 seconds', 8);
+SELECT test.same((SELECT fired || ' ' || (next_due = (SELECT due_at FROM timer WHERE id = 5)) FROM fire_timers(10)), '2 true',
+    'the rest, and when the next one is due');
+DELETE FROM timer WHERE id = 5;
+SELECT test.same((SELECT fired || ' ' || coalesce(next_due::text, 'none') FROM fire_timers(10)), '0 none', 'none within a minute');
 SELECT test.same((SELECT string_agg(e.type || ' ' || e.key, ', ' ORDER BY w.position) FROM work AS w
     JOIN event AS e ON e.id = w.event_id),
     'outreach.step timer:2:2026-01-01T09:00:00.000Z, timer.follow-up timer:1:2026-01-01T10:00:00.500Z, '
@@ -68,3 +75,51 @@ BEGIN;
 SELECT test.same((SELECT w #>> '{event,happened}' FROM engine_claim(10), json_array_elements(work) AS w),
     '["message.edited", "payment.succeeded"]', 'what happened since it fired');
 ROLLBACK;
+
+-- Where the look for due timers begins: beyond what is over, and never beyond a timer that is still to come.
+CREATE FUNCTION pg_temp.arm(id bigint, due_at timestamptz DEFAULT now()) RETURNS void
+LANGUAGE sql AS $$ INSERT INTO timer (id, name, due_at, lane) VALUES (id, 't', due_at, 1) $$;
+CREATE FUNCTION pg_temp.fire() RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    before constant bigint := coalesce((SELECT max(position) FROM work), 0);
+    how_many constant bigint := (SELECT fired FROM fire_timers(100));
+    which text;
+BEGIN
+    SELECT string_agg(e.doc #>> '{timer,id}', ' ' ORDER BY w.position) INTO which
+      FROM work AS w JOIN event AS e ON e.id = w.event_id WHERE w.position > before;
+    RETURN coalesce(which, '') || CASE WHEN how_many = coalesce(cardinality(string_to_array(which, ' ')), 0) THEN '' ELSE ' ?' END;
+END
+$$;
+DELETE FROM timer;
+SELECT pg_temp.arm(2001);
+SELECT test.same(pg_temp.fire(), '2001', 'the first');
+SELECT pg_temp.arm(2002);
+SELECT test.same(pg_temp.fire(), '2002', 'the second');
+SELECT test.holds(isfinite(session_moment('answerd.timer_start')), 'the session begins where timers can still be');
+SELECT test.run('a', 'BEGIN');
+SELECT test.ask('a', $$INSERT INTO timer (id, name, due_at, lane) VALUES (2003, 't', now(), 1), (2004, 't', '2020-01-01', 1)
+    RETURNING id::text$$);
+SELECT pg_temp.arm(2005);
+SELECT test.same(pg_temp.fire(), '2005', 'others go on');
+SELECT pg_temp.arm(2006);
+SELECT test.same(pg_temp.fire(), '2006', 'and on');
+SELECT pg_temp.arm(2007);
+SELECT test.same(pg_temp.fire(), '2007', 'and on');
+SELECT test.run('a', 'COMMIT');
+SELECT test.same(pg_temp.fire(), '2004 2003', 'who took long to commit is not passed over, whenever it was due');
+SELECT pg_temp.arm(2008, '2020-01-01'), pg_temp.arm(2009, now() + interval '1 hour');
+SELECT test.same(pg_temp.fire(), '2008', 'due before the session began');
+SELECT pg_temp.arm(2010), pg_temp.fire();
+UPDATE timer SET due_at = '2020-01-01' WHERE id = 2009;
+SELECT test.same(pg_temp.fire(), '2009', 'moved to a time that was long ago');
+SELECT pg_temp.arm(2011);
+UPDATE timer SET counts_from = '2020-01-01';
+SELECT test.same(pg_temp.fire(), '', 'as if it had been written while the clock was wrong');
+SELECT set_config('answerd.timer_looked_at', (now() - interval '61 seconds')::text, false);
+SELECT test.same(pg_temp.fire(), '2011', 'found a minute later');
+SELECT pg_temp.arm(2012, '2020-01-01');
+UPDATE timer SET counts_from = NULL;
+SELECT set_config('answerd.timer_looked_at', '', false);
+SELECT test.same(pg_temp.fire(), '2012', 'from before the column was there');
