@@ -100,3 +100,14 @@ SELECT test.same((SELECT string_agg(event_id::text, ' ' ORDER BY position) FROM 
     AND event_id < 1000), '901 902', 'in order');
 SELECT test.same(append_internal_events('[{"id": 904, "type": "custom.x", "key": "x1", "lane": 4, "source": "api"}]'),
     0, 'also later');
+SELECT test.same(append_internal_events('[{"id": 905, "type": "custom.x", "key": "x2", "lane": 4, "source": "api"},
+    {"id": 906, "type": "custom.x", "key": "x1", "lane": 4, "source": "api"},
+    {"id": 907, "type": "custom.y", "key": "internal:907", "lane": 4},
+    {"id": 908, "type": "custom.x", "key": "x3", "lane": 5, "source": "api"},
+    {"id": 909, "type": "custom.x", "key": "x2", "lane": 4, "source": "api"},
+    {"id": 910, "type": "custom.x", "key": "x2", "lane": 4, "source": "crm"},
+    {"id": 911, "type": "custom.y", "lane": 4}]'), 5, 'several keys at once: those that are known, and doubles, are left out');
+SELECT test.same((SELECT string_agg(event_id::text, ' ' ORDER BY position) FROM work WHERE event_id BETWEEN 905 AND 999),
+    '905 907 908 910 911', 'all others are stored, in order');
+SELECT test.same(append_internal_events('[{"id": 912, "type": "custom.x", "key": "x3", "lane": 4, "source": "api"},
+    {"id": 913, "type": "custom.x", "key": "x2", "lane": 4, "source": "crm"}]'), 0, 'and known from now on');
