@@ -131,6 +131,16 @@ export class Faults {
     await sleep(fault.for)
     unlinkSync(this.ballast)
     this.ballast = null
+    await this.#bringDatabaseBack()
+  }
+
+  // A recovery that finds no room ends PostgreSQL, for good: whoever made room starts it again.
+  async #bringDatabaseBack() {
+    for (let attempt = 0; attempt < 100 && !this.databaseIsOut; attempt++) {
+      await this.#startDatabase()
+      if (await this.pool.query('SELECT 1').then(() => true, () => false)) return
+      await sleep(100)
+    }
   }
 
   async heal() {
