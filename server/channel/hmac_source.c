@@ -338,8 +338,9 @@ static void read_beginning(struct bytes body, char ret_beginning[2])
     unsigned found = 0;
     ret_beginning[0] = ret_beginning[1] = '\0';
     for (size_t i = 0; i < body.len && found < 2; i++) {
-        if (memchr(" \t\r\n", body.ptr[i], 4) == NULL) {
-            ret_beginning[found++] = body.ptr[i];
+        char c = body.ptr[i];
+        if (c != ' ' && c != '\t' && c != '\r' && c != '\n') {
+            ret_beginning[found++] = c;
         }
     }
 }
