@@ -221,6 +221,13 @@ static const char *date_of_now(struct http_server *server)
     return server->date;
 }
 
+static void add_length(struct evkeyvalq *headers, size_t length)
+{
+    char text[32];
+    (void)snprintf(text, sizeof(text), "%zu", length);
+    evhttp_add_header(headers, "Content-Length", text);
+}
+
 void http_answer(struct http_request *request, int status, const char *content_type, struct bytes body,
                  const char *const *headers)
 {
@@ -246,7 +253,11 @@ void http_answer(struct http_request *request, int status, const char *content_t
         evhttp_add_header(output, "Connection", "close");
     evhttp_add_header(output, "Date", date_of_now(server));
     struct evbuffer *content = evbuffer_new();
-    if (!content || evbuffer_add(content, body.ptr, body.len) != 0)
+    if (!content)
+        abort();
+    if (evhttp_request_get_command(evhttp) == EVHTTP_REQ_HEAD)
+        add_length(output, body.len); /* evhttp would send the body too, and the client read it as the next answer */
+    else if (evbuffer_add(content, body.ptr, body.len) != 0)
         abort();
     evhttp_request_set_on_complete_cb(evhttp, answer_sent, server);
     evhttp_send_reply(evhttp, status, http_reason_phrase(status), content);

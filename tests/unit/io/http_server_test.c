@@ -46,6 +46,22 @@ static void test_date(void **state)
     close(fd);
 }
 
+/* HEAD tells how long the answer to a GET would be, and nothing comes behind the headers. */
+static void test_head(void **state)
+{
+    (void)state;
+    char answer[8192];
+    int fd = open_client();
+    send_text(fd, "HEAD /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert_true(read_until_closed(fd, answer, sizeof(answer)));
+    assert_non_null(strstr(answer, "HTTP/1.1 200 OK\r\n"));
+    char length[64];
+    snprintf(length, sizeof(length), "\r\nContent-Length: %zu\r\n", strlen("HEAD /a q=- body=0"));
+    assert_non_null(strstr(answer, length));
+    assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+    close(fd);
+}
+
 static void test_methods_reach_the_handler(void **state)
 {
     (void)state;
@@ -271,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_plain_requests),
         CASE(test_date),
+        CASE(test_head),
         CASE(test_methods_reach_the_handler),
         CASE(test_hostile_requests),
         CASE(test_hostile_second_requests),
