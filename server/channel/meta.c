@@ -17,21 +17,33 @@ struct signature_check {
     bool malformed;
 };
 
-static bool value_matches(struct bytes value, void *arg)
+static bool candidate_matches(struct bytes candidate, struct signature_check *check)
 {
-    struct signature_check *check = arg;
     struct bytes prefix = BYTES_LITERAL("sha256=");
     struct buf given CLEANUP(buf_done);
     buf_init(&given, HASH_MAX_SIZE);
 
-    if (value.len < prefix.len || !text_equal_ignore_case((struct bytes){ value.ptr, prefix.len }, prefix) ||
-        !text_decode_hex((struct bytes){ value.ptr + prefix.len, value.len - prefix.len }, &given) ||
-        given.overflowed || given.len != SHA256_SIZE) {
+    if (candidate.len < prefix.len || !text_equal_ignore_case((struct bytes){ candidate.ptr, prefix.len }, prefix)) {
         check->malformed = true;
         return false;
     }
-    return signature_matches(&check->macs, SIGNATURE_HEX,
-                             (struct bytes){ value.ptr + prefix.len, value.len - prefix.len });
+    struct bytes digits = { candidate.ptr + prefix.len, candidate.len - prefix.len };
+    if (!text_decode_hex(digits, &given) || given.overflowed || given.len != SHA256_SIZE) {
+        check->malformed = true;
+        return false;
+    }
+    return signature_matches(&check->macs, SIGNATURE_HEX, digits);
+}
+
+/* Proxies join a header that comes twice with a comma. */
+static bool value_matches(struct bytes value, void *arg)
+{
+    do {
+        if (candidate_matches(text_trim(text_next_field(&value, ',')), arg)) {
+            return true;
+        }
+    } while (value.len > 0);
+    return false;
 }
 
 static bool any_value_matches(const struct webhook *w, const struct secret_list *secrets, struct bytes body,
