@@ -194,16 +194,31 @@ static void read_contact(json_t *event, const json_t *item)
     customer_add_phone(event, json_str(extra, "telephoneNumber"));
 }
 
+/* docs.adyen.com/development-resources/currency-codes: "differs from standard" */
+static const struct {
+    const char *currency;
+    unsigned decimals;
+} counted_otherwise[] = { { "clp", 2 }, { "cve", 0 }, { "idr", 0 }, { "isk", 2 } };
+
+static void put_amount(json_t *payment, const json_t *amount)
+{
+    payment_put_amount(payment, json_object_get(amount, "value"), json_str(amount, "currency"));
+    for (size_t i = 0; i < ARRAY_LEN(counted_otherwise); i++) {
+        if (strcmp(json_str_or(payment, "currency", ""), counted_otherwise[i].currency) == 0) {
+            payment_recount(payment, counted_otherwise[i].decimals);
+        }
+    }
+}
+
 static void read_payment(json_t *event, const json_t *item)
 {
     json_t *payment = payment_of(event);
     const json_t *extra = json_object_at(item, "additionalData");
-    const json_t *amount = json_object_at(item, "amount");
     const char *original = json_str(item, "originalReference");
     bool modifies = original && *original;
     payment_put_id(payment, "id", json_object_get(item, modifies ? "originalReference" : "pspReference"));
     payment_put_id(payment, "modification", modifies ? json_object_get(item, "pspReference") : NULL);
-    payment_put_amount(payment, json_object_get(amount, "value"), json_str(amount, "currency"));
+    put_amount(payment, json_object_at(item, "amount"));
     if (strcmp(json_str_or(event, "type", ""), "payment.succeeded") != 0) {
         /* "Refused", or "53790:1111:03/2030" and so on, which is no reason */
         json_put_str(payment, "reason", json_str(item, "reason"));

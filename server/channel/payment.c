@@ -45,9 +45,9 @@ static bool is_one_of(const char *currency, const char *const *list)
 
 unsigned money_decimals(const char *currency)
 {
-    /* docs.stripe.com/currencies; ISO 4217 adds ISK and IQD, LYD */
-    static const char *const none[] = { "bif", "clp", "djf", "gnf", "isk", "jpy", "kmf", "krw", "mga",
-                                        "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf", NULL };
+    /* ISO 4217, and Telegram's stars; money() of the rules has the same lists */
+    static const char *const none[] = { "bif", "clp", "djf", "gnf", "isk", "jpy", "kmf", "krw", "mga", "pyg",
+                                        "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf", "xtr", NULL };
     static const char *const three[] = { "bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd", NULL };
     if (currency && is_one_of(currency, none)) {
         return 0;
@@ -114,6 +114,22 @@ void payment_put_amount(json_t *object, const json_t *amount, const char *curren
     put_currency(object, currency);
 }
 
+void payment_recount(json_t *object, unsigned decimals)
+{
+    unsigned ours = money_decimals(json_str(object, "currency"));
+    int64_t amount = json_int(object, "amount", 0);
+    for (; decimals > ours && amount % 10 == 0; decimals--) {
+        amount /= 10;
+    }
+    bool fits = decimals <= ours;
+    for (; fits && decimals < ours; decimals++) {
+        fits = !__builtin_mul_overflow(amount, 10, &amount);
+    }
+    if (fits && json_object_get(object, "amount")) {
+        json_put_int(object, "amount", amount);
+    }
+}
+
 void payment_put_decimal(json_t *object, const json_t *amount, const char *currency)
 {
     struct buf text CLEANUP(buf_done);
@@ -162,8 +178,7 @@ void payment_put_metadata(json_t *object, const json_t *metadata)
     json_t *known = part_of(object, "metadata");
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)metadata, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)metadata, key, value) {
         if (json_object_get(known, key) == NULL) {
             json_put(known, key, json_incref(value));
         }

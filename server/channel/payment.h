@@ -39,6 +39,10 @@ void payment_put_amount(json_t *object, const json_t *amount, const char *curren
 /* `amount` is a decimal text or number of the currency's main unit. */
 void payment_put_decimal(json_t *object, const json_t *amount, const char *currency);
 
+/* The amount is there as a provider counts it that gives the currency so many decimals; afterwards it is in ours. What
+ * is no whole number of ours was not counted like that, and stays. */
+void payment_recount(json_t *object, unsigned decimals);
+
 /* A text, an integer, or an object with an `id`, as a text; other values set nothing. */
 void payment_put_id(json_t *object, const char *key, const json_t *id);
 
@@ -71,8 +75,9 @@ struct payment_parser {
     void (*read_contact)(json_t *event, const json_t *object);
 };
 
-/* Reads the body of a webhook and what it calls its type, in its field `type_field`; `vendor` is for the error, which is
- * ERR_INVALID when the body is no JSON or has no type. The caller owns `*ret_body`; `*ret_provider_type` points into it. */
+/* Reads the body of a webhook and what it calls its type, in its field `type_field`; `vendor` is for the error, which
+ * is ERR_INVALID when the body is no JSON or has no type. The caller owns `*ret_body`; `*ret_provider_type` points into
+ * it. */
 err_t payment_read_body(const struct webhook *w, const char *vendor, const char *type_field, json_t **ret_body,
                         const char **ret_provider_type, struct error *reterr) MUST_CHECK;
 

@@ -98,6 +98,16 @@ void stripe_read_contact(json_t *event, const json_t *object)
     }
 }
 
+/* Stripe goes on counting the hundredths of two currencies that have none any more, as its page on currencies says. */
+static void put_amount(json_t *part, const json_t *amount, const char *currency)
+{
+    payment_put_amount(part, amount, currency);
+    const char *code = json_str_or(part, "currency", "");
+    if (strcmp(code, "isk") == 0 || strcmp(code, "ugx") == 0) {
+        payment_recount(part, 2);
+    }
+}
+
 static bool event_is(const json_t *event, const char *type)
 {
     return strcmp(json_str_or(event, "type", ""), type) == 0;
@@ -153,7 +163,7 @@ void stripe_read_invoice(json_t *event, const json_t *invoice, const json_t *pre
 
     bool paid = event_is(event, "payment.succeeded");
     const json_t *amount = json_object_get(invoice, paid ? "amount_paid" : "amount_due");
-    payment_put_amount(payment, amount ? amount : json_object_get(invoice, "total"), json_str(invoice, "currency"));
+    put_amount(payment, amount ? amount : json_object_get(invoice, "total"), json_str(invoice, "currency"));
     if (!paid) {
         put_invoice_error(payment, invoice);
     }
@@ -217,7 +227,7 @@ void stripe_read_payment_intent(json_t *event, const json_t *intent, const json_
     payment_put_id(payment, "id", json_object_get(intent, "id"));
     const json_t *received = json_object_get(intent, "amount_received");
     bool paid = event_is(event, "payment.succeeded") && json_integer_value(received) > 0;
-    payment_put_amount(payment, paid ? received : json_object_get(intent, "amount"), json_str(intent, "currency"));
+    put_amount(payment, paid ? received : json_object_get(intent, "amount"), json_str(intent, "currency"));
     if (!event_is(event, "payment.succeeded")) {
         put_error(payment, json_object_at(intent, "last_payment_error"));
     }
@@ -245,7 +255,7 @@ void stripe_read_charge(json_t *event, const json_t *charge, const json_t *previ
     payment_put_id(payment, "id", json_object_get(charge, "id"));
     bool refunded = event_is(event, "payment.refunded");
     const json_t *amount = json_object_get(charge, refunded ? "amount_refunded" : "amount");
-    payment_put_amount(payment, amount, json_str(charge, "currency"));
+    put_amount(payment, amount, json_str(charge, "currency"));
     if (refunded) {
         json_put_str(payment, "reason", TEXT_AT(charge, "refunds.data.0.reason"));
     } else {
@@ -279,7 +289,7 @@ void stripe_read_dispute(json_t *event, const json_t *dispute, const json_t *pre
     payment_put_id(payment, "id", charge ? charge : json_object_get(dispute, "payment_intent"));
     payment_put_id(payment, "dispute", json_object_get(dispute, "id"));
     payment_put_id(payment, "intent", json_object_get(dispute, "payment_intent"));
-    payment_put_amount(payment, json_object_get(dispute, "amount"), json_str(dispute, "currency"));
+    put_amount(payment, json_object_get(dispute, "amount"), json_str(dispute, "currency"));
     json_put_str(payment, "reason", TEXT_AT(dispute, "reason"));
     json_put_str(payment, "status", TEXT_AT(dispute, "status"));
     json_put_time(payment, "due_at", event_time_s(json_object_at(dispute, "evidence_details"), "due_by"));
@@ -298,7 +308,7 @@ void stripe_read_session_failure(json_t *event, const json_t *session, const jso
     const char *intent = ID_AT(session, "payment_intent");
     json_put_str(payment, "id", intent);
     json_put_str(payment, "session", TEXT_AT(session, "id"));
-    payment_put_amount(payment, json_object_get(session, "amount_total"), json_str(session, "currency"));
+    put_amount(payment, json_object_get(session, "amount_total"), json_str(session, "currency"));
     json_put_str(payment, "url", TEXT_AT(session, "after_expiration.recovery.url", "url"));
     json_put_str(payment, "invoice", ID_AT(session, "invoice"));
     json_put_str(payment, "subscription", ID_AT(session, "subscription"));
@@ -314,7 +324,7 @@ void stripe_read_session(json_t *event, const json_t *session, const json_t *pre
     stripe_read_contact(event, session);
     json_t *order = order_of(event);
     payment_put_id(order, "id", json_object_get(session, "id"));
-    payment_put_amount(order, json_object_get(session, "amount_total"), json_str(session, "currency"));
+    put_amount(order, json_object_get(session, "amount_total"), json_str(session, "currency"));
     put_customer(order, session);
     json_put_str(order, "reference", TEXT_AT(session, "client_reference_id"));
     json_put_str(order, "payment_status", TEXT_AT(session, "payment_status"));

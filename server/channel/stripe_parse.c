@@ -64,9 +64,12 @@ err_t stripe_parse(const struct webhook *w, const json_t *settings, json_t *even
     const json_t *object = json_object_at(data, "object");
     const json_t *previous = json_object_at(data, "previous_attributes");
 
+    const char *account = json_str(envelope, "account"); /* the connected one, where there is one */
+
     if (object && is_settled_session(provider_type, object)) {
         json_t *event = event_append(events, w, "stripe", "order.completed", key.ptr, at);
         json_put_str(event, "provider_type", provider_type);
+        json_put_str(event, "account", account);
         stripe_read_session(event, object, previous);
         return ERR_NONE;
     }
@@ -77,6 +80,7 @@ err_t stripe_parse(const struct webhook *w, const json_t *settings, json_t *even
         }
         json_t *event = event_append(events, w, "stripe", types[i].type, key.ptr, at);
         json_put_str(event, "provider_type", provider_type);
+        json_put_str(event, "account", account);
         types[i].read(event, object, previous);
         if (types[i].secondary) {
             json_put_bool(payment_of(event), "secondary", true);
@@ -85,6 +89,7 @@ err_t stripe_parse(const struct webhook *w, const json_t *settings, json_t *even
     }
 
     json_t *event = event_add_unknown(events, w, "stripe", provider_type, key.ptr, at, envelope);
+    json_put_str(event, "account", account);
     if (object) {
         stripe_read_contact(event, object);
     }

@@ -8,9 +8,9 @@ local values = {}
 
 -- Money ---------------------------------------------------------------------------------------------------------------
 
--- Digits after the point that differ from two. Amounts are in the currency's smallest unit, as Stripe counts it.
+-- Digits after the point that differ from two: ISO 4217 and Telegram's stars, the same as in channel/payment.c.
 local digits = {}
-for code in string.gmatch("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF", "%a+") do
+for code in string.gmatch("BIF CLP DJF GNF ISK JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF XTR", "%a+") do
     digits[code] = 0
 end
 for code in string.gmatch("BHD IQD JOD KWD LYD OMR TND", "%a+") do

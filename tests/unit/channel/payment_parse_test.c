@@ -108,6 +108,12 @@ static void the_failed_payment_of_each(void **state)
           { "1.type", "payment.refunded" }, { "1.payment.id", "P1" }, { "1.payment.modification", "P2" },
           { "2.type", "webhook.adyen" }, { "2.provider_type", "REPORT_AVAILABLE" },
           { "2.body.NotificationRequestItem.pspReference", "P3" }, { "3.type", "webhook.adyen" }, { "3.body", "7" });
+    CHECK("adyen",
+          "{\"notificationItems\":[{\"NotificationRequestItem\":{\"eventCode\":\"AUTHORISATION\",\"success\":true,"
+          "\"pspReference\":\"P1\",\"amount\":{\"value\":279000,\"currency\":\"ISK\"}}},{\"NotificationRequestItem\":"
+          "{\"eventCode\":\"AUTHORISATION\",\"success\":\"true\",\"pspReference\":\"P2\","
+          "\"amount\":{\"value\":15000,\"currency\":\"IDR\"}}}]}",
+          { "0.payment.amount", "2790" }, { "0.payment.currency", "isk" }, { "1.payment.amount", "1500000" });
     CHECK("paypal", PAYPAL, { "0.type", "payment.failed" }, { "0.payment.amount", "1990" }, { "0.payment.attempt", "2" },
           { "0.payment.reason", "payment_denied" }, { "0.payment.subscription", "I-1" }, { "0.payment.reference", "I-1" },
           { "0.payment.next_attempt", "2025-11-28T07:00:00.000Z" }, { "0.contact.name", "Ada L" },

@@ -14,6 +14,8 @@ static void decimal_texts_become_minor_units(void **state)
         { "1000.00", "jpy", 1000 },  { "1.234", "KWD", 1234 },       { "1", "bhd", 1000 },
         { "8.20", "usd", 820 },      { "1.1", "usd", 110 },          { "2.51", NULL, 251 },
         { "4503599627370497.27", "usd", 450359962737049727 },        { " 5.00 ", "usd", 500 },
+        { "500", "isk", 500 },       { "500.00", "UGX", 500 },      { "1.5", "iqd", 1500 },
+        { "1.5", "lyd", 1500 },      { "50", "xtr", 50 },
         { "12.300000", "usd", 1230 }, { "007.10", "usd", 710 },      { ".50", "usd", 50 },
     };
     for (size_t i = 0; i < ARRAY_LEN(right); i++) {
@@ -36,6 +38,32 @@ static void decimal_texts_become_minor_units(void **state)
             fail_msg("%s is no amount of %s", wrong[i].text, wrong[i].currency);
         }
         assert_int_equal(amount, 77);
+    }
+}
+
+static void amounts_that_are_counted_otherwise(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *object;
+        unsigned decimals;
+        const char *amount;
+    } cases[] = {
+        { "{\"amount\":50000,\"currency\":\"isk\"}", 2, "500" },
+        { "{\"amount\":-50000,\"currency\":\"isk\"}", 2, "-500" },
+        { "{\"amount\":0,\"currency\":\"isk\"}", 2, "0" },
+        { "{\"amount\":50050,\"currency\":\"isk\"}", 2, "50050" },
+        { "{\"amount\":500,\"currency\":\"idr\"}", 0, "50000" },
+        { "{\"amount\":9223372036854775807,\"currency\":\"idr\"}", 0, "9223372036854775807" },
+        { "{\"amount\":500,\"currency\":\"usd\"}", 2, "500" },
+        { "{\"currency\":\"isk\"}", 2, "-" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        json_t *object = NULL;
+        assert_int_equal(json_parse(bytes_of(cases[i].object), &object, NULL), ERR_NONE);
+        payment_recount(object, cases[i].decimals);
+        expect_at(object, "amount", cases[i].amount);
+        json_decref(object);
     }
 }
 
@@ -166,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decimal_texts_become_minor_units),
+        cmocka_unit_test(amounts_that_are_counted_otherwise),
         cmocka_unit_test(addresses_are_normalised_or_dropped),
         cmocka_unit_test(metadata_names_handles),
         cmocka_unit_test(names_stay_as_first_given),

@@ -67,6 +67,13 @@ static void an_invoice_of_any_version(void **state)
           { "type", "payment.succeeded" }, { "payment.amount", "1900" }, { "payment.secondary", "-" });
     CHECK(EVENT("invoice.payment_succeeded", "{\"id\":\"in_1\",\"object\":\"invoice\",\"amount_paid\":1900}"),
           { "type", "payment.succeeded" }, { "payment.secondary", "true" }, { "payment.invoice", "in_1" });
+    /* smallest units, and two currencies whose hundredths Stripe goes on counting */
+    CHECK(EVENT("invoice.payment_failed", "{\"id\":\"in_1\",\"amount_due\":1500,\"currency\":\"kwd\"}"),
+          { "payment.amount", "1500" });
+    CHECK(EVENT("invoice.payment_failed", "{\"id\":\"in_1\",\"amount_due\":50000,\"currency\":\"isk\"}"),
+          { "payment.amount", "500" }, { "payment.currency", "isk" });
+    CHECK(EVENT("charge.refunded", "{\"id\":\"ch_1\",\"amount_refunded\":500,\"currency\":\"UGX\"}"),
+          { "payment.amount", "5" }, { "payment.currency", "ugx" });
     /* an upcoming invoice has no id */
     CHECK(EVENT("invoice.upcoming", "{\"object\":\"invoice\",\"customer\":\"cus_1\",\"amount_due\":1}"),
           { "type", "webhook.stripe" }, { "provider_type", "invoice.upcoming" }, { "key", "evt_1" },
@@ -136,6 +143,19 @@ static void checkouts(void **state)
     CHECK(EVENT("checkout.session.expired", SESSION("unpaid")), { "type", "webhook.stripe" });
 }
 
+/* Of Connect: on whose account it happened. */
+static void connected_accounts(void **state)
+{
+    (void)state;
+#define CONNECTED(type, object)                                                                                        \
+    "{\"id\":\"evt_1\",\"account\":\"acct_7\",\"type\":\"" type "\",\"data\":{\"object\":" object "}}"
+    CHECK(CONNECTED("invoice.paid", "{\"id\":\"in_1\"}"), { "type", "payment.succeeded" }, { "account", "acct_7" });
+    CHECK(CONNECTED("checkout.session.completed", SESSION("paid")), { "type", "order.completed" },
+          { "account", "acct_7" });
+    CHECK(CONNECTED("account.updated", "{\"id\":\"acct_7\"}"), { "type", "webhook.stripe" }, { "account", "acct_7" });
+    CHECK(EVENT("invoice.paid", "{\"id\":\"in_1\"}"), { "account", "-" });
+}
+
 static void subscriptions(void **state)
 {
     (void)state;
@@ -190,6 +210,7 @@ int main(void)
         cmocka_unit_test(an_invoice_of_any_version),
         cmocka_unit_test(the_levels_below_an_invoice_are_secondary),
         cmocka_unit_test(checkouts),
+        cmocka_unit_test(connected_accounts),
         cmocka_unit_test(subscriptions),
         cmocka_unit_test(what_is_not_known_is_kept),
     };
