@@ -57,7 +57,7 @@ rule {
   run  = function(e, fx) e.conversation:send("We are here.") end,
 }
 `)
-  for (const [file, passed] of [['inbox_test', 5], ['optout_test', 1]]) {
+  for (const [file, passed] of [['inbox_test', 5], ['optout_test', 1], ['refund_test', 2]]) {
     const { code, stdout, stderr } = await run(['test', '--filter', file], { cwd: own, env: nothingSet })
     assert.equal(code, 0, stdout + stderr)
     assert.match(stdout, new RegExp(`^${passed} passed, 0 failed`, 'm'))
