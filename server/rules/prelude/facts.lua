@@ -199,7 +199,7 @@ local event_methods = {}
 
 -- What the provider sent: a table when it is JSON, else the text; nil when it is not kept.
 function event_methods.raw(e)
-    return host.raw(e.id)
+    return (host.raw(e.id))
 end
 
 local function missing_field(key)

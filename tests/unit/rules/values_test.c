@@ -38,6 +38,8 @@ static void money(void **state)
         { "money(1500, 'kwd')", "1.500 KWD" },
         { "money(-1900, 'usd')", "-$19.00" },
         { "money(0, 'clp')", "0 CLP" },
+        { "money(500, 'isk'), money(500, 'ugx'), money(50, 'xtr')", "500 ISK\t500 UGX\t50 XTR" },
+        { "money(1500, 'iqd'), money(1500, 'lyd')", "1.500 IQD\t1.500 LYD" },
         { "money(1900.0, 'usd')", "$19.00" },
         { "money(19.5, 'usd')", "rules/a.lua:3: money: the amount is a whole number" },
         { "money(nil, 'usd')", "not nothing" },
@@ -77,6 +79,14 @@ static void words(void **state)
         { "has('x')", "no word to look for" },
         { "has(5, 'x')", "is a text, not a number" },
     };
+    check_values("", values, sizeof(values) / sizeof(values[0]));
+}
+
+/* As an argument, nothing and nil are not the same. */
+static void what_was_not_kept(void **state)
+{
+    (void)state;
+    static const struct value values[] = { { "type(e:raw())", "nil" }, { "select('#', e:raw())", "1" } };
     check_values("", values, sizeof(values) / sizeof(values[0]));
 }
 
@@ -153,6 +163,7 @@ int main(void)
         cmocka_unit_test(money),
         cmocka_unit_test(times),
         cmocka_unit_test(words),
+        cmocka_unit_test(what_was_not_kept),
         cmocka_unit_test(calendars),
         cmocka_unit_test(calendars_over_a_change_of_clocks),
         cmocka_unit_test(chance),
