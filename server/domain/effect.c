@@ -281,6 +281,7 @@ static err_t apply_webhook(struct turn *turn, struct error *reterr)
     json_t *request = json_object();
     json_put_str(request, "url", json_str(endpoint, "url"));
     json_put_str(request, "type", json_str_or(turn->effect, "type", scene->type));
+    json_put_time(request, "at", json_time(scene->event, "occurred_at", scene->now));
     json_t *body = json_object_get(turn->effect, "body");
     json_put(request, "body", body ? json_deep_copy(body) : json_object());
     json_t *delivery = json_object();

@@ -109,6 +109,10 @@ test('an outgoing webhook is signed so that the Standard Webhooks library accept
   await system.untilSql('the webhook to be delivered', `SELECT 1 FROM delivery WHERE kind = 'webhook' AND state = 'sent'`, [], 60000)
   assert.ok(received.length >= 2)
   assert.equal(new Set(received.map((request) => request.headers['webhook-id'])).size, 1, 'the id stays the same over the attempts')
+  assert.equal(new Set(received.map((request) => String(request.body))).size, 1, 'and so does the body')
+  assert.ok(new Set(received.map((request) => request.headers['webhook-timestamp'])).size > 1, 'the time is that of the attempt')
+  const happened = await system.value(`SELECT occurred_at FROM event_log JOIN delivery d USING (event_id) WHERE d.kind = 'webhook'`)
+  assert.equal(JSON.parse(received[0].body).timestamp, happened.toISOString())
   for (const request of received) {
     const body = new Webhook(endpointSecret).verify(request.body, request.headers)
     assert.equal(body.data.said, 'tell')

@@ -543,7 +543,9 @@ function fx:webhook(endpoint, body, options)
         fault("webhook: the body is a table, not %s", type_word(body))
     end
     append(run, {
-        ["do"] = "webhook", endpoint = endpoint, type = given.type or effects.event.type,
+        ["do"] = "webhook", endpoint = endpoint,
+        -- The types of Standard Webhooks have no '-', names of timers and sources may.
+        type = given.type or (string.gsub(effects.event.type, "-", "_")),
         body = plain(body, "webhook: the body") or {},
     })
 end
