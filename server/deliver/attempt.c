@@ -191,9 +191,10 @@ static void attempt_ended(const struct http_exchange *exchange, void *arg)
     struct attempt *attempt = arg;
     bool is_webhook = attempt->kind == NULL;
     struct send_result result;
-    bool gone = false;
+    enum endpoint_state endpoint = ENDPOINT_ANSWERS;
+    msec_t pause_ms = 0;
     if (is_webhook) {
-        webhook_call_classify(exchange, &result, &gone);
+        endpoint = webhook_call_classify(exchange, &result, &pause_ms);
     } else {
         classify_message(attempt, exchange, &result);
     }
@@ -209,7 +210,10 @@ static void attempt_ended(const struct http_exchange *exchange, void *arg)
     if (result.verdict == SEND_CHANNEL_DOWN) {
         add_alert(attempt, "channel_down", &result);
     }
-    if (gone) {
+    if (endpoint == ENDPOINT_BUSY) {
+        json_put_int(outcome, "pause_source_ms", pause_ms);
+    }
+    if (endpoint == ENDPOINT_GONE) {
         json_put_bool(outcome, "disable_endpoint", true);
         add_alert(attempt, "endpoint_gone", &result);
     }
@@ -312,13 +316,23 @@ void attempt_start(struct attempt_context *context, json_t *delivery)
     }
 }
 
-size_t attempt_count_to(const struct attempt_context *context, const char *source)
+static size_t count_where(const struct attempt_context *context, const char *field, const char *name)
 {
     size_t count = 0;
     for (const struct attempt *attempt = context->first; attempt != NULL; attempt = attempt->next) {
-        count += strcmp(json_str_or(attempt->delivery, "source", ""), source) == 0;
+        count += strcmp(json_str_or(attempt->delivery, field, ""), name) == 0;
     }
     return count;
+}
+
+size_t attempt_count_to(const struct attempt_context *context, const char *source)
+{
+    return count_where(context, "source", source);
+}
+
+size_t attempt_count_to_endpoint(const struct attempt_context *context, const char *endpoint)
+{
+    return count_where(context, "endpoint", endpoint);
 }
 
 void attempt_drop_all(struct attempt_context *context)

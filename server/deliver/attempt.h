@@ -26,6 +26,7 @@ void attempt_hand_back(struct attempt_context *context, json_t *delivery);
 
 /* How many calls to a source are in flight. */
 size_t attempt_count_to(const struct attempt_context *context, const char *source);
+size_t attempt_count_to_endpoint(const struct attempt_context *context, const char *endpoint);
 
 /* Forgets the calls in flight, after their HTTP client was freed. */
 void attempt_drop_all(struct attempt_context *context);

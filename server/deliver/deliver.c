@@ -19,6 +19,7 @@
 #define CONNECT_RETRY_MS 200
 #define CONNECT_RETRY_MAX_MS 2000
 #define CLAIM_MOST 64
+#define MOST_TO_ENDPOINT 8 /* calls at once, of one sender; receivers are rarely built for more */
 #define SETTLE_CHECK_MS 1000
 #define RECORD_RETRY_MS 500
 #define HEALTHY_WITHIN_MS 30000
@@ -72,7 +73,7 @@ static json_t *collect_paces(const struct config *config)
 }
 
 /* One slow source must not take all the room, and what is claimed must leave at once: a claim that waits here would
- * count as unknown when we die. Endpoints need no bound, they get one call at a time. */
+ * count as unknown when we die. */
 static void note_rooms(struct deliver *deliver)
 {
     size_t most = (deliver->settings.config->deliver.max_in_flight + 1) / 2;
@@ -82,6 +83,28 @@ static void note_rooms(struct deliver *deliver)
         size_t busy = attempt_count_to(&deliver->attempts, source);
         json_put_int(pace, "room", busy < most ? (int64_t)(most - busy) : 0);
     }
+}
+
+/* The paces, and those of the endpoints of the rules in force, under the names that pauses have, too. New reference. */
+static json_t *paces_of_all(struct deliver *deliver)
+{
+    note_rooms(deliver);
+    json_t *paces = json_copy(deliver->paces);
+    if (deliver->rules == NULL) {
+        return paces;
+    }
+    size_t most = deliver->settings.config->deliver.max_in_flight / 2;
+    most = most < 1 ? 1 : most < MOST_TO_ENDPOINT ? most : MOST_TO_ENDPOINT;
+    const char *endpoint;
+    json_t *declared;
+    json_object_foreach (rule_set_declarations(deliver->rules, "endpoint"), endpoint, declared) {
+        size_t busy = attempt_count_to_endpoint(&deliver->attempts, endpoint);
+        struct buf name CLEANUP(buf_done);
+        buf_init(&name, 256);
+        buf_addf(&name, "endpoint %s", endpoint);
+        json_put(paces, name.ptr, json_pack("{s:I}", "room", (json_int_t)(busy < most ? most - busy : 0)));
+    }
+    return paces;
 }
 
 static void deliver_disconnect(struct deliver *deliver)
@@ -286,9 +309,9 @@ static void deliver_claim(struct deliver *deliver)
     struct error error;
     deliver->look = false;
     deliver->next_look = clock_steady() + config->deliver.poll_ms;
-    note_rooms(deliver);
-    if (deliver_store_claim(deliver->pg, deliver->sender, limit, config->deliver.timeout_ms + LEASE_MARGIN_MS,
-                            deliver->paces, &claimed, &next_due, &error) != ERR_NONE) {
+    json_t *paces CLEANUP(json_free) = paces_of_all(deliver);
+    if (deliver_store_claim(deliver->pg, deliver->sender, limit, config->deliver.timeout_ms + LEASE_MARGIN_MS, paces,
+                            &claimed, &next_due, &error) != ERR_NONE) {
         if (error.code != ERR_CONFLICT) {
             deliver_database_trouble(deliver, "claiming", &error);
         }

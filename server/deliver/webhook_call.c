@@ -12,6 +12,9 @@
 #define MAX_BODY_BYTES ((size_t)256 * 1024)
 #define MAX_SECRET_BYTES 512
 
+#define PAUSE_MS ((msec_t)5000)
+#define LONGEST_PAUSE_MS ((msec_t)5 * 60 * 1000)
+
 /* Secrets are shown as whsec_ and base64; what is not base64 is taken as it stands. */
 static bool secret_key(const char *secret, struct buf *out)
 {
@@ -121,22 +124,35 @@ err_t webhook_call_render(int64_t delivery_id, const json_t *request, const json
     return ERR_NONE;
 }
 
-void webhook_call_classify(const struct http_exchange *exchange, struct send_result *result, bool *ret_gone)
+static msec_t pause_of(msec_t asked)
+{
+    return asked < PAUSE_MS ? PAUSE_MS : asked < LONGEST_PAUSE_MS ? asked : LONGEST_PAUSE_MS;
+}
+
+enum endpoint_state webhook_call_classify(const struct http_exchange *exchange, struct send_result *result,
+                                          msec_t *ret_pause_ms)
 {
     *result = (struct send_result){ .verdict = SEND_RETRY, .retry_after_ms = exchange->retry_after_ms };
-    *ret_gone = false;
+    *ret_pause_ms = 0;
     if (exchange->outcome != HTTP_ANSWERED) {
         snprintf(result->reason, sizeof(result->reason), "%s", exchange->error);
-        return;
+        *ret_pause_ms = pause_of(-1);
+        return ENDPOINT_BUSY;
     }
-    snprintf(result->code, sizeof(result->code), "%d", exchange->status);
-    if (exchange->status >= 200 && exchange->status < 300) {
+    int status = exchange->status;
+    snprintf(result->code, sizeof(result->code), "%d", status);
+    if (status >= 200 && status < 300) {
         result->verdict = SEND_ACCEPTED;
-        return;
+        return ENDPOINT_ANSWERS;
     }
-    if (exchange->status == 410) {
+    snprintf(result->reason, sizeof(result->reason), "the endpoint answered %d", status);
+    if (status == 410) {
         result->verdict = SEND_REFUSED;
-        *ret_gone = true;
+        return ENDPOINT_GONE;
     }
-    snprintf(result->reason, sizeof(result->reason), "the endpoint answered %d", exchange->status);
+    if (status == 429 || (status >= 502 && status <= 504)) {
+        *ret_pause_ms = pause_of(exchange->retry_after_ms);
+        return ENDPOINT_BUSY;
+    }
+    return ENDPOINT_ANSWERS;
 }

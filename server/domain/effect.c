@@ -299,8 +299,10 @@ static err_t apply_webhook(struct turn *turn, struct error *reterr)
     json_put_str(delivery, "state", "queued");
     json_put_int(delivery, "attempts", 0);
     json_put_time(delivery, "due_at", scene->now);
+    /* What is about one contact arrives in order; nobody else waits for what the receiver does not take. */
     char recipient[256];
-    snprintf(recipient, sizeof(recipient), "endpoint %s", name);
+    snprintf(recipient, sizeof(recipient), "endpoint %s %s %lld", name, scene->contact ? "contact" : "event",
+             (long long)(scene->contact ? row_id(scene->contact) : scene->event_id));
     json_put_str(delivery, "recipient", recipient);
     desk_log_add(scene->desk, LOG_DELIVERIES, delivery);
     json_put_int(turn->made, "delivery", id);

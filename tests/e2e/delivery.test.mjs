@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { after, before, test } from 'node:test'
 import { Webhook } from 'standardwebhooks'
 import { telegram, whatsapp } from './support/providers.mjs'
-import { System } from './support/system.mjs'
+import { System, until } from './support/system.mjs'
 
 const endpointSecret = 'whsec_' + Buffer.from('the secret of our outgoing endpoint').toString('base64')
 let system
@@ -19,8 +19,9 @@ before(async () => {
     let body = ''
     request.on('data', (data) => (body += data))
     request.on('end', () => {
-      received.push({ headers: request.headers, body, status: receiverStatus })
-      response.writeHead(receiverStatus).end()
+      const status = JSON.parse(body).data.said === 'tell: poison' ? 400 : receiverStatus
+      received.push({ headers: request.headers, body, status })
+      response.writeHead(status).end()
     })
   })
   receiver.listen(0, '127.0.0.1')
@@ -35,7 +36,7 @@ rule {
   run = function(e, fx)
     local conversation = fx:open_conversation { topic = "support" }
     conversation:send { text = "echo " .. (e.message.text or "") }
-    if e.message.text == "tell" then fx:webhook("crm", { said = e.message.text }) end
+    if is(e.message.text:sub(1, 4), "tell") then fx:webhook("crm", { said = e.message.text }) end
     if e.message.text == "later" then conversation:after("1s", "late") end
   end,
 }
@@ -117,4 +118,16 @@ test('an outgoing webhook is signed so that the Standard Webhooks library accept
     const body = new Webhook(endpointSecret).verify(request.body, request.headers)
     assert.equal(body.data.said, 'tell')
   }
+})
+
+test('what an endpoint refuses of one customer holds up nobody else, and their own only', async () => {
+  await say('15557000007', 'tell: poison')
+  await system.untilSql('a refusal', `SELECT 1 FROM attempt WHERE error_code = '400'`)
+  await say('15557000007', 'tell: behind it')
+  await say('15557000008', 'tell: another')
+  const said = () => received.filter((request) => request.status === 200).map((request) => JSON.parse(request.body).data.said)
+  await until('the other customer to be told of', () => said().includes('tell: another'))
+  await system.untilSql('all work to be done', 'SELECT NOT EXISTS (SELECT FROM work)')
+  assert.equal(await system.value(`SELECT count(*)::int FROM delivery_log WHERE kind = 'webhook' AND state <> 'sent'`), 2)
+  assert.ok(!said().includes('tell: behind it'))
 })

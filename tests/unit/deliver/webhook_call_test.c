@@ -90,26 +90,35 @@ static void refuses_what_it_cannot_sign(void **state)
     outgoing_request_done(&call);
 }
 
-static void expect(struct http_exchange exchange, enum send_verdict verdict, bool gone)
+static void expect(struct http_exchange exchange, enum send_verdict verdict, enum endpoint_state state, msec_t pause_ms)
 {
     struct send_result result;
-    bool is_gone = !gone;
-    webhook_call_classify(&exchange, &result, &is_gone);
+    msec_t pause = -1;
+    assert_int_equal(webhook_call_classify(&exchange, &result, &pause), state);
     assert_int_equal(result.verdict, verdict);
-    assert_int_equal(is_gone, gone);
+    assert_int_equal(pause, pause_ms);
 }
+#define ANSWER(code, asked_ms)                                                                                         \
+    (struct http_exchange){ .outcome = HTTP_ANSWERED, .status = (code), .retry_after_ms = (asked_ms) }
 
 static void classifies_answers(void **state)
 {
     (void)state;
-    expect((struct http_exchange){ .outcome = HTTP_ANSWERED, .status = 204 }, SEND_ACCEPTED, false);
-    expect((struct http_exchange){ .outcome = HTTP_ANSWERED, .status = 302 }, SEND_RETRY, false);
-    expect((struct http_exchange){ .outcome = HTTP_ANSWERED, .status = 400 }, SEND_RETRY, false);
-    expect((struct http_exchange){ .outcome = HTTP_ANSWERED, .status = 410 }, SEND_REFUSED, true);
-    expect((struct http_exchange){ .outcome = HTTP_ANSWERED, .status = 503 }, SEND_RETRY, false);
+    expect(ANSWER(204, -1), SEND_ACCEPTED, ENDPOINT_ANSWERS, 0);
+    expect(ANSWER(302, -1), SEND_RETRY, ENDPOINT_ANSWERS, 0);
+    expect(ANSWER(400, -1), SEND_RETRY, ENDPOINT_ANSWERS, 0);
+    expect(ANSWER(500, -1), SEND_RETRY, ENDPOINT_ANSWERS, 0); /* of this one: others may be taken */
+    expect(ANSWER(410, -1), SEND_REFUSED, ENDPOINT_GONE, 0);
+    static const int busy[] = { 429, 502, 503, 504 };
+    for (size_t i = 0; i < ARRAY_LEN(busy); i++) {
+        expect(ANSWER(busy[i], -1), SEND_RETRY, ENDPOINT_BUSY, 5000);
+    }
+    expect(ANSWER(429, 1000), SEND_RETRY, ENDPOINT_BUSY, 5000);
+    expect(ANSWER(429, 90000), SEND_RETRY, ENDPOINT_BUSY, 90000);
+    expect(ANSWER(503, 86400000), SEND_RETRY, ENDPOINT_BUSY, 300000);
     /* The receiver knows the id: a second delivery does no harm. */
-    expect((struct http_exchange){ .outcome = HTTP_UNKNOWN }, SEND_RETRY, false);
-    expect((struct http_exchange){ .outcome = HTTP_NOT_SENT }, SEND_RETRY, false);
+    expect((struct http_exchange){ .outcome = HTTP_UNKNOWN }, SEND_RETRY, ENDPOINT_BUSY, 5000);
+    expect((struct http_exchange){ .outcome = HTTP_NOT_SENT }, SEND_RETRY, ENDPOINT_BUSY, 5000);
 }
 
 int main(void)

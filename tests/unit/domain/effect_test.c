@@ -151,11 +151,39 @@ static void webhooks_name_their_endpoint_and_no_secret(void **state)
                    "'contact':{'identities':['stripe:1']}}");
     /* `at` is when it happened: the body is the same at each attempt. */
     expect_changes(s, "deliveries",
-                   "{'kind':'webhook','endpoint':'crm','recipient':'endpoint crm','rule':'tell',"
+                   "{'kind':'webhook','endpoint':'crm','rule':'tell',"
                    "'request':{'url':'https://crm.example/hook','type':'payment.failed','at':'2026-01-04T08:00:00.000Z',"
                    "'body':{'a':1}}}",
                    1);
     assert_null(json_object_get(json_object_at(json_array_get(s->sent, 0), "request"), "secrets"));
+}
+
+/* In order for one contact; nobody waits for what the receiver does not take of another. */
+static void webhooks_wait_for_those_of_their_contact_only(void **state)
+{
+    struct stage *s = *state;
+    stage_declare(s, "endpoint", "crm", "{'url':'https://crm.example/hook','secrets':['whsec_x'],'timeout_ms':5000}");
+    static const char *const types[] = { "payment.failed", "payment.succeeded", "webhook.desk" };
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        stage_rule(s, types[i], types[i], "[{'do':'webhook','endpoint':'crm'}]");
+    }
+    static const char *const events[] = {
+        "{'type':'payment.failed','source':'stripe','contact':{'identities':['stripe:1']}}",
+        "{'type':'payment.failed','source':'stripe','contact':{'identities':['stripe:2']}}",
+        "{'type':'payment.succeeded','source':'stripe','contact':{'identities':['stripe:1']}}",
+        "{'type':'webhook.desk','source':'desk'}",
+        "{'type':'webhook.desk','source':'desk'}",
+    };
+    char lines[ARRAY_LEN(events)][64];
+    for (size_t i = 0; i < ARRAY_LEN(events); i++) {
+        stage_event(s, events[i]);
+        size_t last = json_array_size(s->sent) - 1;
+        snprintf(lines[i], sizeof(lines[i]), "%s", json_str_or(json_array_get(s->sent, last), "recipient", ""));
+        assert_int_equal(strncmp(lines[i], "endpoint crm ", 13), 0);
+        for (size_t before = 0; before < i; before++) {
+            assert_int_equal(strcmp(lines[i], lines[before]) == 0, i == 2 && before == 0);
+        }
+    }
 }
 
 static void an_identity_of_somebody_else_is_refused(void **state)
@@ -176,6 +204,7 @@ int main(void)
         T(rules_that_call_each_other_stop_at_a_depth),
         T(events_for_others_go_to_their_turn),
         T(webhooks_name_their_endpoint_and_no_secret),
+        T(webhooks_wait_for_those_of_their_contact_only),
         T(an_identity_of_somebody_else_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
