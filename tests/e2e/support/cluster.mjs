@@ -151,7 +151,8 @@ export class Cluster {
       await this.thaw().catch(() => {})
       await this.stop('immediate').catch(() => this.kill())
     }
-    if (this.mount) await command('umount', [this.mount])
+    // A process that was killed may still be on its way out.
+    if (this.mount) await until('the file system to be free', async () => (await command('umount', [this.mount])) !== undefined)
     rmSync(this.folder, { recursive: true, force: true })
   }
 }
