@@ -89,6 +89,17 @@ SELECT test.close('a'), test.until_unlocked(4204, worker_lock_key(5000)::oid);
 SELECT test.same(engine_blame_crashed(3), 1::bigint, 'the third death over it alone');
 SELECT test.holds((SELECT problem LIKE '%died%' FROM parked_event WHERE event_id = 12), 'parks it');
 
+-- Suspects that wait in their lane, however many, delay no other suspect.
+TRUNCATE work;
+INSERT INTO work (event_id, event_received_at, lane, suspect)
+SELECT e.id, e.received_at, 3, true FROM event AS e, generate_series(1, 40) WHERE e.id = 11;
+SELECT engine_fail((SELECT min(position) FROM work), 'no luck', 5, interval '1 hour');
+SELECT test.event('another suspect', 4), test.event('behind it', 4);
+UPDATE work SET suspect = true WHERE position = (SELECT min(position) FROM work WHERE lane = 4);
+BEGIN;
+SELECT test.same(test.claim(10), 'another suspect', 'its lane does not wait for theirs');
+ROLLBACK;
+
 -- One lane with a long queue leaves room for others, and a blocked one takes none.
 TRUNCATE work;
 INSERT INTO work (event_id, event_received_at, lane) SELECT e.id, e.received_at, 3 FROM event AS e, generate_series(1,
