@@ -137,10 +137,9 @@ ${this.options.config ?? ''}
     node.admin = admin
     this.nodes.push(node)
     if (!ready) return node
-    await until('answerd to be ready', async () => {
-      if (node.exitCode !== null || node.signalCode !== null) throw new Error(`answerd ended: ${node.log}`)
-      return (await fetch(`${admin}/readyz`)).ok
-    }, 60000)
+    const ended = () => node.exitCode !== null || node.signalCode !== null
+    await until('answerd to be ready', async () => ended() || (await fetch(`${admin}/readyz`)).ok, 60000)
+    if (ended()) throw new Error(`answerd ended: ${node.log}`)
     return node
   }
 
