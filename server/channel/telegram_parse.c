@@ -66,11 +66,7 @@ static void put_person(json_t *event, const json_t *user)
     }
     event_identify(event, "telegram:", id.ptr);
     json_t *contact = event_contact(event);
-    const char *first = json_str_or(user, "first_name", "");
-    const char *last = json_str_or(user, "last_name", "");
-    if (*first || *last) {
-        json_put(contact, "name", json_sprintf("%s%s%s", first, *first && *last ? " " : "", last));
-    }
+    customer_set_names(event, json_str(user, "first_name"), json_str(user, "last_name"));
     json_put_str(contact, "username", json_str(user, "username"));
     json_put_str(contact, "language", json_str(user, "language_code"));
     json_put_str(contact, "recipient", id.ptr);

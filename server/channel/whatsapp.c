@@ -6,6 +6,7 @@
  */
 #include "channel/whatsapp.h"
 
+#include "channel/customer.h"
 #include "channel/kinds.h"
 #include "channel/message.h"
 
@@ -106,7 +107,7 @@ void whatsapp_put_contact(json_t *event, const struct whatsapp_change *change, c
 
     json_t *contact = event_contact(event);
     const json_t *profile = json_object_at(card, "profile");
-    json_put_str(contact, "name", json_str(profile, "name"));
+    customer_set_name(event, json_str(profile, "name"));
     const char *username = json_str(profile, "username");
     json_put_str(contact, "username", username && *username == '@' ? username + 1 : username);
     json_put_str(contact, "parent_user_id",

@@ -1,5 +1,5 @@
-/* `answerd health`: asks a running server on this machine whether it is ready. Containers call it as their health check,
- * because their image holds no other HTTP client. */
+/* `answerd health`: asks a running server on this machine whether it is ready. Containers call it as their health
+ * check, because their image holds no other HTTP client. */
 #include "commands/commands.h"
 
 #include "io/http_client.h"
@@ -71,6 +71,13 @@ static int run_health(const struct command *command, int argc, char **argv)
         http_client_wait(client, HEALTH_TIMEOUT_MS);
     }
     http_client_free(client);
+    if (answer.status == 0) {
+        fprintf(stderr,
+                "answerd health: %s does not answer: %s\n"
+                "HINT: is `answerd serve` running there, with this configuration?\n",
+                url, answer.text);
+        return EXIT_WRONG;
+    }
     printf("%s%s", answer.text, answer.text[0] && answer.text[strlen(answer.text) - 1] == '\n' ? "" : "\n");
     return answer.status == 200 ? EXIT_OK : EXIT_WRONG;
 }

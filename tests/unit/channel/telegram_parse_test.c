@@ -36,6 +36,9 @@ static void reads_messages(void **state)
           { "message.kind", "text" }, { "message.text", "hi" }, { "message.reply_to", "4" }, { "message.chat", "-" },
           { "contact", "{\"identities\":[\"telegram:4711\"],\"name\":\"Ada "
                        "L\",\"username\":\"ada\",\"language\":\"en\",\"recipient\":\"4711\"}" });
+    CHECK(UPDATE("message", "{\"message_id\":5,\"date\":1795420700,\"text\":\"hi\",\"chat\":" PRIVATE
+                            ",\"from\":{\"id\":4711,\"is_bot\":false,\"first_name\":\" \",\"last_name\":\"\"}}"),
+          { "contact.identities", "[\"telegram:4711\"]" }, { "contact.name", "-" }); /* so that e.contact.name or … */
     CHECK(MESSAGE("\"text\":\"/start@my_bot abc-1\""), { "message.command", "start" },
           { "message.command_arguments", "abc-1" });
     CHECK(MESSAGE("\"text\":\"/\""), { "message.command", "-" });

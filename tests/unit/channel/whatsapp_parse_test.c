@@ -46,6 +46,9 @@ static void reads_each_kind_of_message(void **state)
           { "message.text", "hi" }, { "message.reply_to", "wamid.Q" },
           { "contact.identities", "[\"whatsapp:US.134a\",\"whatsapp:15550100\",\"phone:15550100\"]" },
           { "contact.name", "Ada" }, { "contact.username", "ada" }, { "contact.recipient", "15550100" });
+    CHECK(ENVELOPE("\"contacts\":[{\"profile\":{\"name\":\" \"},\"wa_id\":\"15550100\"}],\"messages\":[{\"from\":"
+                   "\"15550100\",\"id\":\"wamid.A\",\"type\":\"text\",\"text\":{\"body\":\"hi\"}}]"),
+          { "contact.recipient", "15550100" }, { "contact.name", "-" }); /* a name of blanks is none */
     CHECK(
         FROM_ADA("\"type\":\"image\",\"image\":{\"id\":\"9\",\"mime_type\":\"image/"
                  "jpeg\",\"sha256\":\"aa=\",\"caption\":\"look\",\"url\":\"https://x/y\"}"),
