@@ -1,5 +1,6 @@
 /* `answerd check`: every problem of configuration and rules, before they run. */
 #include "base/text.h"
+#include "commands/certificate_check.h"
 #include "commands/commands.h"
 #include "commands/rule_check.h"
 #include "commands/source_check.h"
@@ -95,6 +96,7 @@ static void check_all(struct report *report, const char *path, const char *rules
             check_rules(report, rules, NULL);
         return;
     }
+    certificates_check(config, report->problems);
     sources_check(config, report->problems);
     check_rules(report, rules ? rules : config->rules.directory, config);
     config_free(config);
@@ -194,7 +196,8 @@ const struct command command_check = {
         "1 when there is an error; warnings alone are fine without --strict. Rules are read, not run: fields that\n"
         "events of their types do not have, options that effects do not have, rules that never run or run\n"
         "themselves without end, and what nobody uses. With --json each problem has file, path (for an editor),\n"
-        "line, severity, text and hint. Needs no database; secrets must be where the configuration takes them from.",
+        "line, severity, text and hint. Needs no database; secrets and certificates must be where the configuration\n"
+        "takes them from.",
     .options = options_table,
     .run = run,
 };

@@ -1,4 +1,5 @@
 /* `answerd serve`: the server. */
+#include "commands/certificate_check.h"
 #include "commands/commands.h"
 #include "commands/serve_process.h"
 #include "commands/serve_rules.h"
@@ -252,6 +253,24 @@ static int serve(const struct config *config, struct serve_roles roles, struct r
     return exit_code;
 }
 
+/* Prints what is wrong with them, as problems of the configuration. */
+static bool certificates_are_usable(const struct config *config)
+{
+    json_t *problems CLEANUP(json_free) = json_array();
+    if (certificates_check(config, problems)) {
+        return true;
+    }
+    struct buf text CLEANUP(buf_done);
+    buf_init(&text, (size_t)64 * 1024);
+    size_t index;
+    json_t *problem;
+    json_array_foreach (problems, index, problem) {
+        config_add_problem_text(&text, problem);
+    }
+    fputs(text.ptr, stderr);
+    return false;
+}
+
 static int run_serve(const struct command *command, int argc, char **argv)
 {
     const char *config_path = NULL;
@@ -282,6 +301,10 @@ static int run_serve(const struct command *command, int argc, char **argv)
     }
     crypto_start();
     http_client_start();
+    if (roles.ingest && !certificates_are_usable(config)) {
+        config_free(config);
+        return EXIT_CONFIGURATION;
+    }
     struct rule_sources *sources = NULL;
     struct error error;
     err_t err = rule_sources_read(config->rules.directory, false, &sources, &error);

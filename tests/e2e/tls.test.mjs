@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import tls from 'node:tls'
 import { support } from './support/providers.mjs'
-import { System, until } from './support/system.mjs'
+import { System, run, until } from './support/system.mjs'
 
 let folder
 let system
@@ -182,4 +182,18 @@ test('behind a proxy: only what a trusted one says counts', async () => {
 
 test('a configuration that refuses everything is refused', async () => {
   await assert.rejects(System.start({ rules: null, httpSettings: 'require_https = true' }), /require_https would refuse everything/)
+})
+
+test('certificates that cannot be used are found before anything starts, by check as well as by serve', async () => {
+  const config = join(folder, 'wrong.lua')
+  const http = `http {\n  listen = "127.0.0.1:1", admin = "127.0.0.1:1",\n  tls = {\n    certificate = { "one.pem", "two.pem", "none.pem" },\n    key = { "one.key", "one.key", "two.key" },\n  },\n}\n`
+  writeFileSync(config, http)
+  for (const args of [['check', '--config', config], ['serve', '--config', config]]) {
+    const { code, stdout, stderr } = await run(args)
+    const told = (stdout + stderr).match(/^.*wrong\.lua:4: error: .*$/gm)
+    assert.equal(told?.length, 2, stdout + stderr)
+    assert.match(told[0], /one\.key.*two\.pem|two\.pem.*one\.key|one\.key/)
+    assert.match(told[1], /none\.pem/)
+    assert.equal(code, args[0] === 'check' ? 1 : 3)
+  }
 })
