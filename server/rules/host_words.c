@@ -22,42 +22,55 @@ static bool push_list(lua_State *L, int index)
     return true;
 }
 
-static bool is_word(lua_State *L, int index)
-{
-    return lua_type(L, index) == LUA_TSTRING && lua_rawlen(L, index) > 0;
-}
-
-/* Is the word on top of the stack in the text, or the whole of it? */
-static bool is_found(lua_State *L, struct bytes text, bool whole)
-{
-    struct bytes word = text_at(L, -1);
-    if (!whole) {
-        /* The phrase may have to be compared at each word of the text. */
-        size_t read = text.len < WORDS_MAX_TEXT ? text.len : WORDS_MAX_TEXT;
-        vm_charge(L, (text.len + word.len) / 2 + 10 + read * word.len / 64);
-        return words_has(text, word);
-    }
-    /* Texts of different sizes by far are never the same. */
-    bool skip = text.len > 8 * word.len + 64;
-    vm_charge(L, skip ? 1 : (text.len < word.len ? text.len : word.len) / 2 + 2);
-    return !skip && words_is(text, word);
-}
+/* Work is charged for in portions of this size: most words take next to none. */
+#define UNITS_AT_ONCE 64
 
 struct search {
     struct bytes text; /* NULL: there is none */
     bool whole;
     bool found; /* the word is at index 1 then */
     size_t count;
+    uint64_t units; /* of work that is still to be charged for */
 };
+
+static void charge(lua_State *L, struct search *search, size_t units)
+{
+    search->units += units;
+    if (search->units >= UNITS_AT_ONCE) {
+        vm_charge(L, search->units);
+        search->units = 0;
+    }
+}
+
+/* Is the word in the text, or the whole of it? */
+static bool is_found(lua_State *L, struct search *search, struct bytes word)
+{
+    struct bytes text = search->text;
+    if (!search->whole) {
+        /* The phrase may have to be compared at each word of the text. */
+        size_t read = text.len < WORDS_MAX_TEXT ? text.len : WORDS_MAX_TEXT;
+        charge(L, search, (text.len + word.len) / 2 + 10 + read * word.len / 64);
+        return words_has(text, word);
+    }
+    /* Texts of different sizes by far are never the same. */
+    bool skip = text.len > 8 * word.len + 64;
+    charge(L, search, skip ? 1 : (text.len < word.len ? text.len : word.len) / 2 + 2);
+    return !skip && words_is(text, word);
+}
 
 /* Takes the word on top of the stack; false when it is none. All are looked at, also behind the one that is found. */
 static bool take_word(lua_State *L, struct search *search)
 {
-    if (!is_word(L, -1)) {
+    struct bytes word;
+    if (lua_type(L, -1) != LUA_TSTRING) {
+        return false;
+    }
+    word.ptr = lua_tolstring(L, -1, &word.len);
+    if (word.len == 0) {
         return false;
     }
     search->count++;
-    if (!search->found && search->text.ptr != NULL && is_found(L, search->text, search->whole)) {
+    if (!search->found && search->text.ptr != NULL && is_found(L, search, word)) {
         lua_pushvalue(L, -1);
         lua_replace(L, 1);
         search->found = true;
@@ -109,6 +122,7 @@ int rule_host_find_word(lua_State *L)
     if (!lua_isnil(L, 2)) {
         luaL_checkstring(L, 2);
     }
+    vm_charge(L, search.units);
     lua_settop(L, 1);
     return search.found ? 1 : 0;
 }

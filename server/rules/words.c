@@ -133,8 +133,18 @@ bool words_has(struct bytes text, struct bytes phrase)
     return false;
 }
 
+/* Most phrases that a text is compared with can be told apart by their first letter. */
+static bool begin_differently(struct bytes left, struct bytes right)
+{
+    unsigned char a = left.len > 0 ? (unsigned char)left.ptr[0] : 0, b = right.len > 0 ? (unsigned char)right.ptr[0] : 0;
+    return a < 0x80 && b < 0x80 && ascii_words[a] != 0 && ascii_words[b] != 0 && ascii_words[a] != ascii_words[b];
+}
+
 bool words_is(struct bytes text, struct bytes phrase)
 {
+    if (begin_differently(text, phrase)) {
+        return false;
+    }
     struct reader left = read_words(text), right = read_words(phrase);
     uint32_t c = next_of_words(&left);
     bool any = c != 0;
