@@ -195,26 +195,56 @@ static err_t take_array(struct taker *t, int table, lua_Integer length, const st
     return ERR_NONE;
 }
 
-static err_t take_text(struct taker *t, const char *ptr, size_t length, const struct place *place, struct buf *clean)
+/* What the text is as it can be stored: `*ret_text` is the text itself, or in `space`, which the caller ends. */
+static err_t take_text(struct taker *t, struct bytes text, const struct place *place, struct buf *space,
+                       struct bytes *ret_text)
 {
-    if (length > t->bytes_left) {
+    if (text.len > t->bytes_left) {
         char problem[80];
         snprintf(problem, sizeof(problem), "there is too much text; at most %zu bytes in all", t->max_bytes);
         return refuse(t, ERR_TOO_BIG, place, problem);
     }
-    t->bytes_left -= length;
-    buf_init_secret(clean, length * 3 + 1); /* settings come this way, too */
-    text_add_clean((struct bytes){ ptr, length }, clean);
+    t->bytes_left -= text.len;
+    if (text.len == 0 || (text_is_utf8(text) && !memchr(text.ptr, '\0', text.len))) {
+        *ret_text = text;
+        return ERR_NONE;
+    }
+    buf_init_secret(space, text.len * 3 + 1); /* settings come this way, too */
+    text_add_clean(text, space);
+    *ret_text = buf_bytes(space);
     return ERR_NONE;
 }
 
+/* The members of one table, on their way into an object. */
+struct member {
+    struct bytes name; /* Lua's own text, which the table holds, or in `space` */
+    struct buf space;
+    json_t *value;
+};
+
+struct members {
+    struct member *items;
+    size_t count;
+    size_t capacity;
+};
+
+static void members_done(struct members *members)
+{
+    for (size_t i = 0; i < members->count; i++) {
+        buf_done(&members->items[i].space);
+        json_decref(members->items[i].value);
+    }
+    free(members->items);
+}
+
 /* The key and the value are the two values on top of the stack; they stay. */
-static err_t take_member(struct taker *t, json_t *object, const struct place *place, int depth)
+static err_t take_member(struct taker *t, struct members *members, const struct place *place, int depth)
 {
     int top = lua_gettop(t->L);
     struct place here = { .parent = place };
     char number[32];
-    if (lua_type(t->L, top - 1) == LUA_TSTRING) {
+    bool is_text = lua_type(t->L, top - 1) == LUA_TSTRING;
+    if (is_text) {
         here.key = lua_tolstring(t->L, top - 1, &here.key_length);
     } else if (lua_isinteger(t->L, top - 1)) {
         here.key = number;
@@ -222,43 +252,47 @@ static err_t take_member(struct taker *t, json_t *object, const struct place *pl
     } else {
         return refuse(t, ERR_INVALID, place, "keys must be texts");
     }
-    json_t *value = NULL;
-    err_t err = take_value(t, top, &here, depth + 1, &value);
+    struct member member = { .value = NULL };
+    err_t err = take_value(t, top, &here, depth + 1, &member.value);
     if (err)
         return err;
-    struct buf key = { .ptr = NULL };
-    err = take_text(t, here.key, here.key_length, &here, &key);
+    err = take_text(t, (struct bytes){ here.key, here.key_length }, &here, &member.space, &member.name);
     if (err) {
-        json_decref(value);
+        json_decref(member.value);
         return err;
     }
-    json_object_set_new(object, key.len ? key.ptr : "", value);
-    buf_done(&key);
+    if (!is_text) {
+        buf_init(&member.space, sizeof(number));
+        buf_add_bytes(&member.space, member.name);
+        member.name = buf_bytes(&member.space);
+    }
+    if (members->count == members->capacity) {
+        members->capacity = members->capacity ? members->capacity * 2 : 16;
+        members->items = memory_resize(members->items, members->capacity * sizeof(*members->items));
+    }
+    members->items[members->count++] = member;
     return ERR_NONE;
 }
 
-/* Members come in Lua's order, which differs between runs; documents must not. */
-static int compare_names(const void *a, const void *b)
+static int compare_names(const void *left, const void *right)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    const struct bytes a = ((const struct member *)left)->name, b = ((const struct member *)right)->name;
+    int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-static json_t *in_order(json_t *object)
+/* Members come in Lua's order, which differs between runs; documents must not. */
+static json_t *in_order(struct members *members)
 {
-    size_t count = json_object_size(object);
-    if (count < 2)
-        return object;
-    const char **names = memory_new(count * sizeof(*names));
-    size_t n = 0;
-    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at))
-        names[n++] = json_object_iter_key(at);
-    qsort(names, n, sizeof(*names), compare_names);
-    json_t *sorted = json_object();
-    for (size_t i = 0; i < n; i++)
-        json_object_set(sorted, names[i], json_object_get(object, names[i]));
-    free(names);
-    json_decref(object);
-    return sorted;
+    json_t *object = json_object();
+    if (members->count > 1)
+        qsort(members->items, members->count, sizeof(*members->items), compare_names);
+    for (size_t i = 0; i < members->count; i++) {
+        struct member *member = &members->items[i];
+        json_put_literal(object, member->name.ptr, member->name.len, member->value);
+        member->value = NULL;
+    }
+    return object;
 }
 
 static err_t take_table(struct taker *t, int index, const struct place *place, int depth, json_t **ret_json)
@@ -282,14 +316,13 @@ static err_t take_table(struct taker *t, int index, const struct place *place, i
         lua_settop(L, top);
         return err;
     }
-    json_t *object = json_object();
+    struct members members = { .items = NULL };
     for (lua_pushnil(L); !err && lua_next(L, table); lua_settop(L, lua_gettop(L) - 1))
-        err = take_member(t, object, place, depth);
+        err = take_member(t, &members, place, depth);
+    if (!err)
+        *ret_json = in_order(&members);
+    members_done(&members);
     lua_settop(L, top);
-    if (err)
-        json_decref(object);
-    else
-        *ret_json = in_order(object);
     return err;
 }
 
@@ -323,14 +356,14 @@ static err_t take_value(struct taker *t, int index, const struct place *place, i
     case LUA_TNUMBER:
         return take_number(t, index, place, ret_json);
     case LUA_TSTRING: {
-        struct buf clean;
-        size_t length;
-        const char *text = lua_tolstring(t->L, index, &length);
-        err_t err = take_text(t, text, length, place, &clean);
+        struct buf space = { .ptr = NULL };
+        struct bytes text;
+        text.ptr = lua_tolstring(t->L, index, &text.len);
+        err_t err = take_text(t, text, place, &space, &text);
         if (err)
             return err;
-        *ret_json = json_stringn(clean.len ? clean.ptr : "", clean.len);
-        buf_done(&clean);
+        *ret_json = json_stringn_nocheck(text.ptr, text.len);
+        buf_done(&space);
         return ERR_NONE;
     }
     case LUA_TTABLE:
