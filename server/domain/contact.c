@@ -67,7 +67,7 @@ static bool is_attested(const json_t *identities, const char *provider, const ch
     if (!number || strcmp(provider, "whatsapp") != 0)
         return false;
     char twin[300];
-    snprintf(twin, sizeof(twin), "whatsapp:%s", number);
+    text_append(twin, sizeof(twin), text_append(twin, sizeof(twin), 0, "whatsapp:"), number);
     return json_list_has(identities, twin);
 }
 
@@ -199,7 +199,13 @@ static bool makes_contacts(const char *type)
     return strcmp(type, "message.status") != 0 && strcmp(type, "template.status") != 0;
 }
 
-void contact_find_or_make(struct scene *scene)
+/* Our own events name a contact that we know, but for custom ones: a rule or the API says whom those are about. */
+static bool tells_of_known(const json_t *event, const char *type)
+{
+    return strncmp(type, "custom.", 7) != 0 && strcmp(json_str_or(event, "source", ""), "answerd") == 0;
+}
+
+static void find_or_make(struct scene *scene)
 {
     struct desk *desk = scene->desk;
     const json_t *who = json_object_at(scene->event, "contact");
@@ -223,10 +229,7 @@ void contact_find_or_make(struct scene *scene)
     scene->contact = contact;
     if (contact) {
         take_over_false_claims(scene, identities);
-        /* Our own events name a contact that we know, but for custom ones: a rule or the API says whom those are about.
-         */
-        bool is_internal = !is_new && strncmp(scene->type, "custom.", 7) != 0 &&
-                           strcmp(json_str_or(scene->event, "source", ""), "answerd") == 0;
+        bool is_internal = !is_new && tells_of_known(scene->event, scene->type);
         size_t index;
         json_t *entry;
         json_array_foreach(identities, index, entry)
@@ -252,6 +255,67 @@ void contact_find_or_make(struct scene *scene)
             scene_emit(scene, "contact.created", contact, NULL, NULL, NULL);
     }
     json_decref(identities);
+}
+
+/* --- the same sender once more ------------------------------------------------------------------------------------ */
+
+void contact_forget_sender(struct known_sender *known)
+{
+    json_decref(known->event);
+    *known = (struct known_sender){ .event = NULL };
+}
+
+/* Is what is found decided by the event's contact alone? Statuses are about their message, and some events name nobody but
+ * their conversation. */
+static bool names_sender(const struct scene *scene)
+{
+    return makes_contacts(scene->type) && json_object_at(scene->event, "contact") &&
+           (json_int(scene->event, "contact_id", 0) > 0 || !json_object_get(scene->event, "conversation_id"));
+}
+
+static bool same_text(const json_t *a, const json_t *b, const char *key)
+{
+    return strcmp(json_str_or(a, key, ""), json_str_or(b, key, "")) == 0;
+}
+
+static bool is_known(const struct scene *scene)
+{
+    const struct known_sender *known = &scene->desk->known_sender;
+    const struct rows *rows = scene->desk->rows;
+    const json_t *event = scene->event, *other = known->event;
+    return other && known->contacts == rows_version(rows, ROWS_CONTACT) &&
+           known->identities == rows_version(rows, ROWS_IDENTITY) && names_sender(scene) &&
+           json_int(event, "contact_id", 0) == json_int(other, "contact_id", 0) && same_text(event, other, "source") &&
+           same_text(event, other, "provider") &&
+           tells_of_known(event, scene->type) == tells_of_known(other, json_str_or(other, "type", "")) &&
+           json_equal(json_object_at(event, "contact"), json_object_at(other, "contact"));
+}
+
+static void keep_sender(const struct scene *scene)
+{
+    struct known_sender *known = &scene->desk->known_sender;
+    contact_forget_sender(known);
+    if (!scene->contact || !names_sender(scene))
+        return;
+    known->event = json_incref((json_t *)(uintptr_t)scene->event);
+    known->contact = scene->contact;
+    known->contacts = rows_version(scene->desk->rows, ROWS_CONTACT);
+    known->identities = rows_version(scene->desk->rows, ROWS_IDENTITY);
+}
+
+/* Most events are from whom the event before was from. Looking once more would find the same and change as little, when all
+ * that one looks at is the same and nothing of it was changed then. */
+void contact_find_or_make(struct scene *scene)
+{
+    const struct rows *rows = scene->desk->rows;
+    if (is_known(scene)) {
+        scene->contact = scene->desk->known_sender.contact;
+        return;
+    }
+    const uint64_t contacts = rows_version(rows, ROWS_CONTACT), identities = rows_version(rows, ROWS_IDENTITY);
+    find_or_make(scene);
+    if (contacts == rows_version(rows, ROWS_CONTACT) && identities == rows_version(rows, ROWS_IDENTITY))
+        keep_sender(scene);
 }
 
 bool contact_refuses(const json_t *contact, const char *topic)

@@ -41,6 +41,7 @@ void desk_free(struct desk *desk)
         json_decref(desk->logs[i]);
     json_decref(desk->happened);
     facts_forget(&desk->contact_facts);
+    contact_forget_sender(&desk->known_sender);
     free(desk);
 }
 

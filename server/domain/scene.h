@@ -28,6 +28,14 @@ struct contact_facts {
     uint64_t addresses;
 };
 
+/* See contact_find_or_make(). */
+struct known_sender {
+    json_t *event;   /* owned; NULL: none */
+    json_t *contact; /* the row that was found for it */
+    uint64_t contacts; /* the versions of the tables that it was found in */
+    uint64_t identities;
+};
+
 struct desk {
     struct desk_settings settings;
     struct rule_set *rules;
@@ -36,6 +44,7 @@ struct desk {
     json_t *happened; /* array: {type, contact_id, conversation_id?} of each event that was handled */
     size_t marks[LOG_COUNT]; /* how long each was when the running rule's effects began */
     struct contact_facts contact_facts;
+    struct known_sender known_sender;
 };
 
 /* Everything about the event at hand. Rows are borrowed from the desk. */

@@ -25,6 +25,40 @@ static void a_first_message_makes_a_contact_with_an_address(void **state)
     expect_changes(s, "handlings", "{'rule_set':'test'}", 2);
 }
 
+/* In one batch, where the desk remembers whom the event before was from. */
+static void a_sender_is_looked_for_again_when_anything_is_different(void **state)
+{
+    struct stage *s = *state;
+#define FROM(identities) "'contact':{'identities':[" identities "],'recipient':'1'}"
+#define SAYS(text) "'message':{'kind':'text','text':'" text "'}}"
+    static const char *const events[] = {
+        "{'type':'message.received'," FROM("'whatsapp:US.1'") "," SAYS("one"),
+        "{'type':'message.received'," FROM("'whatsapp:US.2'") "," SAYS("two"),
+        "{'type':'message.received'," FROM("'whatsapp:US.2'") "," SAYS("two again"),
+        "{'type':'message.received'," FROM("'whatsapp:US.2'") "," SAYS("and again"),
+        "{'type':'message.received'," FROM("'whatsapp:US.3'") "," SAYS("three"),
+        "{'type':'message.received'," FROM("'whatsapp:US.3'") "," SAYS("three again"),
+        "{'type':'message.received','source':'telegram'," FROM("'whatsapp:US.3'") "," SAYS("from elsewhere"),
+        "{'type':'message.received'," FROM("'whatsapp:US.2'") "," SAYS("two before"),
+        "{'type':'message.received'," FROM("'whatsapp:US.2','whatsapp:US.1'") "," SAYS("one and two"),
+        "{'type':'message.received'," FROM("'whatsapp:US.2'") "," SAYS("two after"),
+    };
+    stage_batch(s, events, sizeof(events) / sizeof(events[0]));
+    expect_rows(s, ROWS_CONTACT, "{}", 3);
+    const int64_t one = json_int(find_row(s, ROWS_MESSAGE, "{'text':'one'}"), "contact_id", 0);
+    static const char *const of_one[] = { "two", "two again", "and again", "two before", "one and two", "two after" };
+    for (size_t i = 0; i < sizeof(of_one) / sizeof(of_one[0]); i++) {
+        char wanted[64];
+        snprintf(wanted, sizeof(wanted), "{'text':'%s'}", of_one[i]);
+        assert_int_equal(json_int(find_row(s, ROWS_MESSAGE, wanted), "contact_id", 0), one);
+    }
+    const json_t *last = json_array_get(json_array_at(s->changes, "handlings"), sizeof(events) / sizeof(events[0]) - 1);
+    assert_int_equal(json_int(last, "contact_id", 0), one); /* not who they were before the two were one */
+    const int64_t three = json_int(find_row(s, ROWS_MESSAGE, "{'text':'three'}"), "contact_id", 0);
+    assert_int_not_equal(three, one);
+    assert_int_equal(json_int(find_row(s, ROWS_MESSAGE, "{'text':'three again'}"), "contact_id", 0), three);
+}
+
 /* A row: who is known, who the event names, and how many contacts there are then. */
 static void people_are_found_by_any_handle(void **state)
 {
@@ -288,6 +322,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_first_message_makes_a_contact_with_an_address),
+        T(a_sender_is_looked_for_again_when_anything_is_different),
         T(people_are_found_by_any_handle),
         T(a_phone_number_finds_a_whatsapp_user_known_without_one),
         T(a_typed_number_does_not_make_two_people_one),
