@@ -61,6 +61,14 @@ struct bytes text_trim(struct bytes text)
     return text;
 }
 
+size_t text_append(char *space, size_t size, size_t length, const char *text)
+{
+    size_t more = strnlen(text, size - 1 - length);
+    memcpy(space + length, text, more);
+    space[length + more] = '\0';
+    return length + more;
+}
+
 struct bytes text_next_field(struct bytes *rest, char separator)
 {
     struct bytes field = *rest;

@@ -27,6 +27,10 @@ void text_encode_percent(struct bytes text, struct buf *out); /* everything but 
 bool text_equal_ignore_case(struct bytes a, struct bytes b); /* ASCII */
 struct bytes text_trim(struct bytes text);                   /* spaces and tabs at both ends */
 
+/* Writes `text` at `length` of a NUL-terminated text in `space`, cut to what fits, and returns the length then: for texts that
+ * are put together so often that snprintf() would be felt. */
+size_t text_append(char *space, size_t size, size_t length, const char *text);
+
 /* Cuts `*rest` at the first `separator`: returns what is before it, leaves what is after it. */
 struct bytes text_next_field(struct bytes *rest, char separator);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "domain/identity.h"
 
 #define CLOCKS_DIFFER_MS ((msec_t)60 * 1000)
@@ -10,7 +11,9 @@
 static json_t *find_address(const struct desk *desk, const char *source, const char *identity)
 {
     char key[512];
-    snprintf(key, sizeof(key), "%s %s", source, identity);
+    size_t length = text_append(key, sizeof(key), 0, source);
+    length = text_append(key, sizeof(key), length, " ");
+    text_append(key, sizeof(key), length, identity);
     return rows_by_key(desk->rows, ROWS_ADDRESS, key);
 }
 

@@ -137,28 +137,31 @@ int64_t row_id(const json_t *row)
     return json_int(row, "id", 0);
 }
 
+static void set_author(struct scene *scene, const char *kind, const char *name)
+{
+    size_t length = text_append(scene->author, sizeof(scene->author), 0, kind);
+    text_append(scene->author, sizeof(scene->author), length, name);
+}
+
 void scene_act_as_rule(struct scene *scene, const char *rule)
 {
     scene->rule = rule;
     scene->is_agent = false;
-    snprintf(scene->author, sizeof(scene->author), "rule:%s", rule);
+    set_author(scene, "rule:", rule);
 }
 
 void scene_act_as_agent(struct scene *scene, const char *agent)
 {
     scene->rule = NULL;
     scene->is_agent = true;
-    snprintf(scene->author, sizeof(scene->author), "agent:%s", agent);
+    set_author(scene, "agent:", agent);
 }
 
 void scene_act_as_desk(struct scene *scene, const char *what, const char *rule)
 {
     scene->rule = rule;
     scene->is_agent = false;
-    if (rule)
-        snprintf(scene->author, sizeof(scene->author), "rule:%s", rule);
-    else
-        snprintf(scene->author, sizeof(scene->author), "%s", what);
+    set_author(scene, rule ? "rule:" : "", rule ? rule : what);
 }
 
 void scene_note_built_in(struct scene *scene, const char *name, json_t *what)

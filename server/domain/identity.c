@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "domain/message.h"
 #include "domain/settlement.h"
 #include "domain/timer.h"
@@ -57,7 +58,9 @@ json_t *identity_find(const struct desk *desk, const char *identity)
     if (!number || !is_digits(number))
         return NULL;
     char twin[IDENTITY_MAX];
-    snprintf(twin, sizeof(twin), "%s:%s", other, number);
+    size_t length = text_append(twin, sizeof(twin), 0, other);
+    length = text_append(twin, sizeof(twin), length, ":");
+    text_append(twin, sizeof(twin), length, number);
     return find_exact(desk, twin);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "domain/ledger.h"
 #include "domain/memory_store_world.h"
 
@@ -48,7 +49,9 @@ static void index_message(struct memory_store *store, json_t *row)
     char key[512];
     if (!source || !id)
         return;
-    snprintf(key, sizeof(key), "%s %s", source, id);
+    size_t length = text_append(key, sizeof(key), 0, source);
+    length = text_append(key, sizeof(key), length, " ");
+    text_append(key, sizeof(key), length, id);
     json_t *known = json_object_get(store->by_provider_id, key);
     if (!known || known == row) {
         json_object_set(store->by_provider_id, key, row);

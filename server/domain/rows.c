@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 #define KEY_MAX 512
 #define ID_KEY_BYTES 12
@@ -13,6 +14,8 @@ struct table {
     json_t *by_contact; /* object: contact id -> array of rows */
     int64_t contact_id; /* the one that was asked for last, most often the only one */
     json_t *of_contact; /* its array, borrowed; NULL: look */
+    int64_t found_id;   /* the row that was asked for last by its id */
+    json_t *found;      /* borrowed; NULL: look */
     uint64_t version;
     json_t *changed;    /* object: key -> row, in the order of the first change */
     json_t *fresh;      /* object: key -> true, inserted since the last take */
@@ -56,23 +59,14 @@ static const char *id_key(int64_t id, char *space)
     return space;
 }
 
-/* Writes the text at `length` of a key, cut to what fits, and returns the length then. */
-static size_t add_text(char *space, size_t length, const char *text)
-{
-    size_t more = strnlen(text, KEY_MAX - 1 - length);
-    memcpy(space + length, text, more);
-    space[length + more] = '\0';
-    return length + more;
-}
-
 static const char *row_key(enum rows_table table, const json_t *row, char *space)
 {
     if (table == ROWS_IDENTITY) {
-        add_text(space, 0, json_str_or(row, "identity", ""));
+        text_append(space, KEY_MAX, 0, json_str_or(row, "identity", ""));
     } else if (table == ROWS_ADDRESS) {
-        size_t length = add_text(space, 0, json_str_or(row, "source", ""));
-        length = add_text(space, length, " ");
-        add_text(space, length, json_str_or(row, "identity", ""));
+        size_t length = text_append(space, KEY_MAX, 0, json_str_or(row, "source", ""));
+        length = text_append(space, KEY_MAX, length, " ");
+        text_append(space, KEY_MAX, length, json_str_or(row, "identity", ""));
     } else {
         id_key(json_int(row, "id", 0), space);
     }
@@ -128,7 +122,7 @@ void rows_clear(struct rows *rows)
     for (int i = 0; i < ROWS_TABLE_COUNT; i++) {
         struct table *t = &rows->tables[i];
         json_t *const objects[] = { t->by_key, t->by_contact, t->changed, t->fresh };
-        t->of_contact = NULL;
+        t->of_contact = t->found = NULL;
         t->version++;
         for (size_t n = 0; n < sizeof(objects) / sizeof(objects[0]); n++)
             if (json_object_size(objects[n]) > 0)
@@ -184,6 +178,7 @@ static void add_row(struct rows *rows, enum rows_table table, const char *key, j
 {
     struct table *t = &rows->tables[table];
     t->version++;
+    t->found = NULL;
     json_object_set(t->by_key, key, row);
     index_add(t, row_contact(table, row), row);
 }
@@ -257,6 +252,7 @@ void rows_remove(struct rows *rows, enum rows_table table, json_t *row)
     index_remove(t, row_contact(table, row), row);
     json_object_del(t->changed, key);
     json_object_del(t->by_key, key);
+    t->found = NULL;
     json_decref(row);
 }
 
@@ -278,9 +274,13 @@ json_t *rows_by_key(const struct rows *rows, enum rows_table table, const char *
 
 json_t *rows_by_id(const struct rows *rows, enum rows_table table, int64_t id)
 {
-    char space[ID_KEY_BYTES];
-    const char *key = id_key(id, space);
-    return json_object_get(rows->tables[table].by_key, key);
+    struct table *t = (struct table *)(uintptr_t)&rows->tables[table]; /* it remembers, no more */
+    if (!t->found || t->found_id != id) {
+        char space[ID_KEY_BYTES];
+        t->found = json_object_get(t->by_key, id_key(id, space));
+        t->found_id = id;
+    }
+    return t->found;
 }
 
 json_t *rows_of_contact(const struct rows *rows, enum rows_table table, int64_t contact_id)
@@ -344,6 +344,7 @@ void rows_rollback(struct rows *rows)
             index_remove(t, row_contact(u->table, u->row), u->row);
             json_object_del(t->by_key, key);
             json_object_del(t->fresh, key);
+            t->found = NULL;
             break;
         case UNDO_REMOVE:
             add_row(rows, u->table, key, u->row);

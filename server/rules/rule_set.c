@@ -474,16 +474,25 @@ const struct rule_info *rule_set_rule(const struct rule_set *set, size_t index)
     return &set->rules[index].info;
 }
 
+static bool matches(const char *pattern, const char *event_type)
+{
+    for (char before = '\0';; before = *pattern++, event_type++) {
+        if (pattern[0] == '*' && pattern[1] == '\0' && before == '.') {
+            return true;
+        }
+        if (*pattern != *event_type) {
+            return false;
+        }
+        if (*pattern == '\0') {
+            return true;
+        }
+    }
+}
+
 bool rule_matches(const struct rule_info *rule, const char *event_type)
 {
     for (size_t i = 0; rule->on[i] != NULL; i++) {
-        const char *pattern = rule->on[i];
-        size_t length = strlen(pattern);
-        if (length > 1 && strcmp(pattern + length - 2, ".*") == 0) {
-            if (strncmp(event_type, pattern, length - 1) == 0) {
-                return true;
-            }
-        } else if (strcmp(event_type, pattern) == 0) {
+        if (matches(rule->on[i], event_type)) {
             return true;
         }
     }

@@ -93,6 +93,12 @@ static void test_small_helpers(void **state)
     assert_false(text_equal_ignore_case(BYTES_LITERAL("["), BYTES_LITERAL("{")));
     assert_true(bytes_equal(text_trim(BYTES_LITERAL(" \t a b \t")), BYTES_LITERAL("a b")));
     assert_int_equal(text_trim(BYTES_LITERAL("  ")).len, 0);
+    char space[8];
+    assert_int_equal(text_append(space, sizeof(space), 0, "abc"), 3);
+    assert_int_equal(text_append(space, sizeof(space), 3, "def"), 6);
+    assert_int_equal(text_append(space, sizeof(space), 6, "ghi"), 7);
+    assert_int_equal(text_append(space, sizeof(space), 7, "j"), 7);
+    assert_string_equal(space, "abcdefg");
     struct bytes rest = BYTES_LITERAL("a,,b,");
     assert_true(bytes_equal(text_next_field(&rest, ','), BYTES_LITERAL("a")));
     assert_int_equal(text_next_field(&rest, ',').len, 0);
