@@ -6,29 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 
 #include "base/macros.h"
 
+#define MAX_BLOCK_SIZE 128
+
 /* Fetching takes locks inside OpenSSL, so that it is done once. What was fetched may be used by all threads; the
  * contexts made from it may not, and are made for each call. */
 static const struct {
     const char *name;
     size_t size;
+    size_t block_size;
 } kinds[] = {
-    [HASH_SHA1] = { "SHA1", 20 },
-    [HASH_SHA256] = { "SHA256", SHA256_SIZE },
-    [HASH_SHA512] = { "SHA512", 64 },
+    [HASH_SHA1] = { "SHA1", 20, 64 },
+    [HASH_SHA256] = { "SHA256", SHA256_SIZE, 64 },
+    [HASH_SHA512] = { "SHA512", 64, MAX_BLOCK_SIZE },
 };
 static EVP_MD *digests[ARRAY_LEN(kinds)];
-static EVP_MAC *hmac;
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 
 static void fetch(void)
@@ -37,8 +37,6 @@ static void fetch(void)
         digests[i] = EVP_MD_fetch(NULL, kinds[i].name, NULL);
         assert(digests[i]);
     }
-    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    assert(hmac);
 }
 
 void crypto_start(void)
@@ -58,34 +56,55 @@ static void must(int ok)
         abort();
 }
 
-void crypto_hash(enum hash_kind kind, const struct bytes *parts, size_t count, unsigned char *ret_digest)
+/* The digest of `first` and then the parts; the context may be used again. */
+static void digest(EVP_MD_CTX *context, enum hash_kind kind, struct bytes first, const struct bytes *parts,
+                   size_t count, unsigned char *ret_digest)
 {
-    crypto_start();
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    must(context && EVP_DigestInit_ex2(context, digests[kind], NULL));
+    must(EVP_DigestInit_ex2(context, digests[kind], NULL));
+    must(EVP_DigestUpdate(context, first.ptr, first.len));
     for (size_t i = 0; i < count; i++)
         must(EVP_DigestUpdate(context, parts[i].ptr, parts[i].len));
     must(EVP_DigestFinal_ex(context, ret_digest, NULL));
+}
+
+static EVP_MD_CTX *new_context(void)
+{
+    crypto_start();
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    must(context != NULL);
+    return context;
+}
+
+void crypto_hash(enum hash_kind kind, const struct bytes *parts, size_t count, unsigned char *ret_digest)
+{
+    EVP_MD_CTX *context = new_context();
+    digest(context, kind, BYTES_LITERAL(""), parts, count, ret_digest);
     EVP_MD_CTX_free(context);
 }
 
+/* RFC 2104 in its own words: H(K xor opad, H(K xor ipad, text)). EVP_MAC would look its digest up by name for each key,
+ * which costs as much as to hash a webhook. */
 void crypto_hmac(enum hash_kind kind, struct bytes key, const struct bytes *parts, size_t count, unsigned char *ret_mac)
 {
-    crypto_start();
-    EVP_MAC_CTX *context = EVP_MAC_CTX_new(hmac);
-    char name[16];
-    strncpy(name, kinds[kind].name, sizeof(name) - 1);
-    name[sizeof(name) - 1] = '\0';
-    OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
-                            OSSL_PARAM_construct_end() };
-    /* A NULL key would mean "the key of the last time", and not an empty one. */
-    const unsigned char *key_bytes = (const unsigned char *)(key.len > 0 ? key.ptr : "");
-    must(context && EVP_MAC_init(context, key_bytes, key.len, params));
-    for (size_t i = 0; i < count; i++)
-        must(EVP_MAC_update(context, (const unsigned char *)parts[i].ptr, parts[i].len));
-    size_t length;
-    must(EVP_MAC_final(context, ret_mac, &length, kinds[kind].size));
-    EVP_MAC_CTX_free(context);
+    EVP_MD_CTX *context = new_context();
+    unsigned char inner_key[MAX_BLOCK_SIZE] = { 0 };
+    unsigned char outer_key[MAX_BLOCK_SIZE];
+    unsigned char inner[HASH_MAX_SIZE];
+    size_t block = kinds[kind].block_size;
+    if (key.len > block)
+        digest(context, kind, key, NULL, 0, inner_key);
+    else if (key.len > 0)
+        memcpy(inner_key, key.ptr, key.len);
+    for (size_t i = 0; i < block; i++) {
+        outer_key[i] = inner_key[i] ^ 0x5c;
+        inner_key[i] ^= 0x36;
+    }
+    digest(context, kind, (struct bytes){ (const char *)inner_key, block }, parts, count, inner);
+    const struct bytes inner_part = { (const char *)inner, kinds[kind].size };
+    digest(context, kind, (struct bytes){ (const char *)outer_key, block }, &inner_part, 1, ret_mac);
+    EVP_MD_CTX_free(context);
+    OPENSSL_cleanse(inner_key, sizeof(inner_key));
+    OPENSSL_cleanse(outer_key, sizeof(outer_key));
 }
 
 bool crypto_equal(struct bytes a, struct bytes b)

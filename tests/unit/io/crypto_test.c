@@ -3,6 +3,8 @@
 
 #include "support.h"
 
+#include <openssl/evp.h>
+
 #include "base/macros.h"
 #include "base/text.h"
 
@@ -42,6 +44,50 @@ static void test_macs(void **state)
               "caeab1a34d4a6b4b636e070a38bce737");
     crypto_hmac(HASH_SHA256, BYTES_LITERAL(""), NULL, 0, mac);
     check_hex(mac, 32, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+}
+
+static void test_macs_of_long_keys(void **state)
+{
+    (void)state;
+    char key[131];
+    memset(key, 0xaa, sizeof(key));
+    unsigned char mac[HASH_MAX_SIZE];
+    const struct bytes text = BYTES_LITERAL("Test Using Larger Than Block-Size Key - Hash Key First");
+    crypto_hmac(HASH_SHA1, (struct bytes){ key, 80 }, &text, 1, mac);
+    check_hex(mac, 20, "aa4ae5e15272d00e95705637ce8a3b55ed402112");
+    crypto_hmac(HASH_SHA256, (struct bytes){ key, 131 }, &text, 1, mac);
+    check_hex(mac, 32, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    crypto_hmac(HASH_SHA512, (struct bytes){ key, 131 }, &text, 1, mac);
+    check_hex(mac, 64,
+              "80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f3526b56d037e05f2598bd0fd2215d6a1e52"
+              "95e64f73f63f0aec8b915a985d786598");
+}
+
+/* OpenSSL has one of its own, which is slow to be set up. Keys shorter than a block, as long as one, and longer. */
+static void test_macs_are_those_of_the_library(void **state)
+{
+    (void)state;
+    static const char *const names[] = { [HASH_SHA1] = "SHA1", [HASH_SHA256] = "SHA256", [HASH_SHA512] = "SHA512" };
+    unsigned char key[300];
+    for (size_t i = 0; i < sizeof(key); i++)
+        key[i] = (unsigned char)(i * 7);
+    const struct bytes parts[] = { BYTES_LITERAL("{\"id\":"), { (const char *)key, 200 }, BYTES_LITERAL("}") };
+    unsigned char text[300];
+    size_t length = 0;
+    for (size_t i = 0; i < ARRAY_LEN(parts); length += parts[i++].len)
+        memcpy(text + length, parts[i].ptr, parts[i].len);
+    for (size_t kind = 0; kind < ARRAY_LEN(names); kind++) {
+        for (size_t size = 0; size <= sizeof(key); size++) {
+            unsigned char ours[HASH_MAX_SIZE];
+            unsigned char theirs[HASH_MAX_SIZE];
+            size_t mac_size;
+            crypto_hmac((enum hash_kind)kind, (struct bytes){ (const char *)key, size }, parts, 3, ours);
+            assert_non_null(EVP_Q_mac(NULL, "HMAC", NULL, names[kind], NULL, key, size, text, length, theirs,
+                                      sizeof(theirs), &mac_size));
+            assert_int_equal(mac_size, hash_size((enum hash_kind)kind));
+            assert_memory_equal(ours, theirs, mac_size);
+        }
+    }
 }
 
 static void test_equal(void **state)
@@ -99,6 +145,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hashes),
         cmocka_unit_test(test_macs),
+        cmocka_unit_test(test_macs_of_long_keys),
+        cmocka_unit_test(test_macs_are_those_of_the_library),
         cmocka_unit_test(test_equal),
         cmocka_unit_test(test_ed25519),
         cmocka_unit_test(test_rsa_refuses_nonsense),
