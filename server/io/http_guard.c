@@ -85,6 +85,27 @@ static void keep(struct http_guard *guard, char c)
     guard->text_length++;
 }
 
+/* How many bytes of that class stand at the beginning. */
+static size_t run_length(struct bytes bytes, unsigned class)
+{
+    size_t length = 0;
+    while (length < bytes.len && is(bytes.ptr[length], class))
+        length++;
+    return length;
+}
+
+/* The same, and keeps them. */
+static size_t keep_run(struct http_guard *guard, struct bytes bytes, unsigned class)
+{
+    size_t length = run_length(bytes, class);
+    if (guard->text_length < sizeof(guard->text)) {
+        size_t room = sizeof(guard->text) - guard->text_length;
+        memcpy(guard->text + guard->text_length, bytes.ptr, length < room ? length : room);
+    }
+    guard->text_length += length;
+    return length;
+}
+
 /* What was kept, or something that equals nothing when it was too long. */
 static struct bytes kept(const struct http_guard *guard)
 {
@@ -122,13 +143,13 @@ static enum field field_of(struct bytes name)
 {
     switch (name.len) {
     case 4:
-        return bytes_equal(name, BYTES_LITERAL("host")) ? HOST_FIELD : OTHER;
+        return text_equal_ignore_case(name, BYTES_LITERAL("host")) ? HOST_FIELD : OTHER;
     case 6:
-        return bytes_equal(name, BYTES_LITERAL("expect")) ? EXPECT : OTHER;
+        return text_equal_ignore_case(name, BYTES_LITERAL("expect")) ? EXPECT : OTHER;
     case 14:
-        return bytes_equal(name, BYTES_LITERAL("content-length")) ? CONTENT_LENGTH : OTHER;
+        return text_equal_ignore_case(name, BYTES_LITERAL("content-length")) ? CONTENT_LENGTH : OTHER;
     case 17:
-        return bytes_equal(name, BYTES_LITERAL("transfer-encoding")) ? TRANSFER_ENCODING : OTHER;
+        return text_equal_ignore_case(name, BYTES_LITERAL("transfer-encoding")) ? TRANSFER_ENCODING : OTHER;
     default:
         return OTHER;
     }
@@ -196,9 +217,7 @@ static bool end_of_head(struct http_guard *guard)
 
 static size_t look_at_method(struct http_guard *guard, struct bytes bytes)
 {
-    size_t i = 0;
-    while (i < bytes.len && is(bytes.ptr[i], TOKEN))
-        keep(guard, bytes.ptr[i++]);
+    size_t i = keep_run(guard, bytes, TOKEN);
     if (i == bytes.len)
         return i;
     if (bytes.ptr[i] != ' ' || guard->text_length == 0)
@@ -221,8 +240,7 @@ static size_t look_at_target(struct http_guard *guard, struct bytes bytes)
             return i + 1;
         keep(guard, bytes.ptr[i]);
     }
-    while (i < bytes.len && is(bytes.ptr[i], TARGET))
-        i++;
+    i += run_length((struct bytes){ bytes.ptr + i, bytes.len - i }, TARGET);
     if (i == bytes.len)
         return i;
     if (bytes.ptr[i] != ' ' || guard->text_length == 0)
@@ -260,11 +278,7 @@ static size_t look_at_line_start(struct http_guard *guard, char first)
 
 static size_t look_at_name(struct http_guard *guard, struct bytes bytes)
 {
-    size_t i = 0;
-    for (; i < bytes.len && is(bytes.ptr[i], TOKEN); i++) {
-        char c = bytes.ptr[i];
-        keep(guard, c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c);
-    }
+    size_t i = keep_run(guard, bytes, TOKEN);
     if (i == bytes.len)
         return i;
     if (bytes.ptr[i] != ':')
@@ -278,8 +292,7 @@ static size_t look_at_value(struct http_guard *guard, struct bytes bytes)
 {
     size_t i = 0;
     if (guard->field == OTHER) {
-        while (i < bytes.len && is(bytes.ptr[i], VALUE))
-            i++;
+        i = run_length(bytes, VALUE);
     } else {
         for (; i < bytes.len && is(bytes.ptr[i], VALUE); i++) {
             char c = bytes.ptr[i];

@@ -34,6 +34,9 @@ struct connection {
     struct http_request *request; /* while with the handler */
     struct http_guard guard;
     uint64_t requests; /* that evhttp has completed */
+    bool has_peer;
+    struct http_address peer;               /* when it has one */
+    char peer_text[HTTP_ADDRESS_TEXT_SIZE]; /* "" until its first request, then its address or "?" */
     struct {
         bufferevent_data_cb read;
         bufferevent_data_cb write;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include <event2/bufferevent_struct.h>
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 
@@ -30,6 +31,8 @@ static char *decoded_path(struct evhttp_request *request)
     const char *raw = uri ? evhttp_uri_get_path(uri) : NULL;
     if (!raw)
         return NULL;
+    if (!strchr(raw, '%'))
+        return text_is_utf8(bytes_of(raw)) ? memory_text(raw) : NULL;
     struct buf path;
     buf_init(&path, strlen(raw));
     /* In a path '+' is a plus. */
@@ -93,28 +96,38 @@ static void join_header(struct evhttp_request *request, const char *name, struct
     }
 }
 
-/* Who sent this, and by what way? */
-static void find_client(const struct http_server *server, struct http_request *r, struct evhttp_connection *evcon)
+/* Of a connection it stays the same, so that it is read and printed once. */
+static void read_peer(struct connection *c, struct evhttp_connection *evcon)
 {
     char *text = NULL;
     ev_uint16_t port;
-    struct http_address peer;
     evhttp_connection_get_peer(evcon, &text, &port);
+    c->has_peer = text && http_address_parse(bytes_of(text), &c->peer);
+    if (c->has_peer)
+        http_address_print(&c->peer, c->peer_text);
+    else
+        snprintf(c->peer_text, sizeof(c->peer_text), "?");
+}
+
+/* Who sent this, and by what way? */
+static void find_client(const struct http_server *server, struct http_request *r, struct evhttp_connection *evcon)
+{
+    struct connection *c = r->connection;
+    if (c->peer_text[0] == '\0')
+        read_peer(c, evcon);
     r->https = server->tls != NULL;
-    if (!text || !http_address_parse(bytes_of(text), &peer)) {
-        snprintf(r->peer, sizeof(r->peer), "%s", "?");
+    if (!c->has_peer || !http_networks_have(server->proxies, &c->peer)) {
+        memcpy(r->peer, c->peer_text, sizeof(r->peer));
         return;
     }
-    if (http_networks_have(server->proxies, &peer)) {
-        struct buf list CLEANUP(buf_done);
-        buf_init(&list, server->limits.max_header_bytes);
-        join_header(r->evhttp, "X-Forwarded-Proto", &list);
-        r->https = list.len > 0 ? http_forwarded_is_https(buf_bytes(&list)) : r->https;
-        buf_clear(&list);
-        join_header(r->evhttp, "X-Forwarded-For", &list);
-        peer = http_forwarded_client(server->proxies, &peer, buf_bytes(&list));
-    }
-    http_address_print(&peer, r->peer);
+    struct buf list CLEANUP(buf_done);
+    buf_init(&list, server->limits.max_header_bytes);
+    join_header(r->evhttp, "X-Forwarded-Proto", &list);
+    r->https = list.len > 0 ? http_forwarded_is_https(buf_bytes(&list)) : r->https;
+    buf_clear(&list);
+    join_header(r->evhttp, "X-Forwarded-For", &list);
+    struct http_address client = http_forwarded_client(server->proxies, &c->peer, buf_bytes(&list));
+    http_address_print(&client, r->peer);
 }
 
 /* The whole request is here. */
@@ -228,6 +241,15 @@ static void add_length(struct evkeyvalq *headers, size_t length)
     evhttp_add_header(headers, "Content-Length", text);
 }
 
+/* Has what was added to the output written in this round of the loop. Otherwise the kernel would be asked first whether
+ * it takes it: two changes of the epoll set and a round more for each answer. What it does not take waits as always.
+ * TLS has its own way of writing. */
+static void write_soon(const struct http_server *server, struct bufferevent *bufferevent)
+{
+    if (!server->tls && event_pending(&bufferevent->ev_write, EV_WRITE, NULL))
+        event_active(&bufferevent->ev_write, EV_WRITE, 0);
+}
+
 void http_answer(struct http_request *request, int status, const char *content_type, struct bytes body,
                  const char *const *headers)
 {
@@ -262,6 +284,7 @@ void http_answer(struct http_request *request, int status, const char *content_t
     evhttp_request_set_on_complete_cb(evhttp, answer_sent, server);
     evhttp_send_reply(evhttp, status, http_reason_phrase(status), content);
     evbuffer_free(content);
+    write_soon(server, c->bufferevent);
 }
 
 const char *http_method(const struct http_request *request)
