@@ -83,6 +83,16 @@ void buf_add(struct buf *b, const void *ptr, size_t len)
     b->ptr[b->len] = '\0';
 }
 
+char *buf_extend(struct buf *b, size_t len)
+{
+    if (!make_room(b, len))
+        return NULL;
+    char *from = b->ptr + b->len;
+    b->len += len;
+    b->ptr[b->len] = '\0';
+    return from;
+}
+
 void buf_add_bytes(struct buf *b, struct bytes bytes)
 {
     buf_add(b, bytes.ptr, bytes.len);

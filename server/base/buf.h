@@ -26,6 +26,8 @@ void buf_add(struct buf *b, const void *ptr, size_t len);
 void buf_add_bytes(struct buf *b, struct bytes bytes);
 void buf_add_text(struct buf *b, const char *text);
 void buf_add_char(struct buf *b, char c);
+/* Adds `len` bytes for the caller to write, and returns where; NULL when that goes beyond the ceiling. */
+char *buf_extend(struct buf *b, size_t len);
 void buf_addf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 struct bytes buf_bytes(const struct buf *b); /* valid until the buffer changes */
 char *buf_take(struct buf *b);               /* the NUL-terminated content, now the caller's to free(); `b` is empty */

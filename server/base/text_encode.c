@@ -32,12 +32,14 @@ bool text_decode_hex(struct bytes text, struct buf *out)
     size_t before = out->len;
     if (text.len % 2 != 0)
         return false;
+    char *to = buf_extend(out, text.len / 2);
     for (size_t i = 0; i < text.len; i += 2) {
         int high = hex_digit(text.ptr[i]);
         int low = hex_digit(text.ptr[i + 1]);
         if (high < 0 || low < 0)
             return cut_back(out, before);
-        buf_add_char(out, (char)(high * 16 + low));
+        if (to)
+            *to++ = (char)(high * 16 + low);
     }
     return true;
 }

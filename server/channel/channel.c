@@ -46,10 +46,16 @@ const struct channel_kind *const *channel_all(void)
     return kinds;
 }
 
+bool webhook_header_is(const struct webhook_header *header, const char *name)
+{
+    /* Nearly all names differ in their first letter already; of one letter the cases differ in one bit. */
+    return ((header->name[0] ^ name[0]) & ~('a' ^ 'A')) == 0 && strcasecmp(header->name, name) == 0;
+}
+
 const char *webhook_header_value(const struct webhook *w, const char *name)
 {
     for (size_t i = 0; i < w->header_count; i++) {
-        if (strcasecmp(w->headers[i].name, name) == 0) {
+        if (webhook_header_is(&w->headers[i], name)) {
             return w->headers[i].value;
         }
     }

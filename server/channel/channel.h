@@ -27,6 +27,7 @@ struct webhook {
     msec_t now;
 };
 
+bool webhook_header_is(const struct webhook_header *header, const char *name); /* any case */
 const char *webhook_header_value(const struct webhook *w, const char *name); /* first; any case; NULL when missing */
 
 /* One setting of a kind, for the configuration's checks and `answerd help`. */

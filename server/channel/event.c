@@ -3,11 +3,10 @@
 #include "base/text.h"
 #include "io/crypto.h"
 
-#include <ctype.h>
-
 /* An index entry of PostgreSQL holds about 2700 bytes; ids of real providers stay far below this. */
 #define LONGEST_KEY 300
 #define LONGEST_IDENTITY 256
+#define SHORTEST_NUMBER 5
 #define LONGEST_NUMBER 20
 
 #define EARLIEST_MS 946684800000 /* 2000-01-01 */
@@ -184,21 +183,19 @@ msec_t event_time_ms(const json_t *object, const char *key)
 
 void event_phone_digits(const char *phone, struct buf *digits)
 {
-    size_t before = digits->len;
+    char found[LONGEST_NUMBER];
+    size_t count = 0;
     for (const char *p = phone; p && *p; p++) {
-        if (isdigit((unsigned char)*p)) {
-            buf_add_char(digits, *p);
-        } else if (strchr("+-(). ", *p) == NULL) {
-            digits->len = before;
-            break;
-        }
+        bool is_digit = *p >= '0' && *p <= '9';
+        if (!is_digit && strchr("+-(). ", *p) == NULL)
+            return;
+        if (is_digit && count == sizeof(found))
+            return;
+        if (is_digit)
+            found[count++] = *p;
     }
-    if (digits->len - before < 5 || digits->len - before > LONGEST_NUMBER) {
-        digits->len = before;
-    }
-    if (digits->capacity > 0) { /* an empty buffer points to a text that all threads share */
-        digits->ptr[digits->len] = '\0';
-    }
+    if (count >= SHORTEST_NUMBER)
+        buf_add(digits, found, count);
 }
 
 void event_id_text(const json_t *value, struct buf *text)

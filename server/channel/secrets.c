@@ -2,8 +2,6 @@
 
 #include "base/text.h"
 
-#include <strings.h>
-
 static void add_secret(struct secret_list *list, const json_t *value)
 {
     const char *text = json_string_value(value);
@@ -34,7 +32,7 @@ err_t secrets_read(const json_t *settings, const char *const *names, struct secr
 bool header_any(const struct webhook *w, const char *name, bool (*matches)(struct bytes value, void *arg), void *arg)
 {
     for (size_t i = 0; i < w->header_count; i++) {
-        if (strcasecmp(w->headers[i].name, name) == 0 && matches(text_trim(bytes_of(w->headers[i].value)), arg)) {
+        if (webhook_header_is(&w->headers[i], name) && matches(text_trim(bytes_of(w->headers[i].value)), arg)) {
             return true;
         }
     }

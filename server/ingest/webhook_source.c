@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/buf.h"
 #include "base/macros.h"
@@ -34,7 +33,7 @@ static void add_secret(struct webhook_source *source, const json_t *secret)
     if (!text || text[0] == '\0')
         return;
     source->secrets = memory_resize(source->secrets, (source->secret_count + 1) * sizeof(*source->secrets));
-    source->secrets[source->secret_count++] = text;
+    source->secrets[source->secret_count++] = bytes_of(text);
 }
 
 /* Gathered once: they are looked for in each header of each request. */
@@ -115,22 +114,45 @@ const struct webhook_source *webhook_sources_find(const struct webhook_sources *
 
 /* --- headers ---------------------------------------------------------------------------------------------------- */
 
-/* Parts of names (in lower case) of headers that carry a secret as it is. Signatures prove one body and may stay. */
+static bool begins_with(const char *text, const char *beginning)
+{
+    return strncmp(text, beginning, strlen(beginning)) == 0;
+}
+
+/* Does a word begin here that is in the names (in lower case) of headers that carry a secret as it is? Signatures prove
+ * one body and may stay. */
+static bool secret_word_begins(const char *at)
+{
+    switch (*at) {
+    case 'a':
+        return begins_with(at, "authorization") || begins_with(at, "api-key") || begins_with(at, "apikey");
+    case 'c':
+        return begins_with(at, "cookie");
+    case 'p':
+        return begins_with(at, "password");
+    case 's':
+        return begins_with(at, "secret");
+    case 't':
+        return begins_with(at, "token");
+    default:
+        return false;
+    }
+}
+
 static bool is_secret_name(const char *name)
 {
-    static const char *const parts[] = {
-        "authorization", "cookie", "token", "secret", "password", "api-key", "apikey"
-    };
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-        if (strstr(name, parts[i]))
+    while (*name)
+        if (secret_word_begins(name++))
             return true;
     return false;
 }
 
+/* Most values are shorter than any secret. */
 static bool holds_secret(const struct webhook_source *source, const char *value)
 {
+    size_t length = strlen(value);
     for (size_t i = 0; i < source->secret_count; i++)
-        if (strstr(value, source->secrets[i]))
+        if (length >= source->secrets[i].len && strstr(value, source->secrets[i].ptr))
             return true;
     return false;
 }
@@ -149,7 +171,7 @@ static size_t find_header(const struct webhook_source *source, const struct webh
                           size_t to)
 {
     for (size_t i = from; i < to; i++)
-        if (strcasecmp(w->headers[i].name, name) == 0 && !holds_secret(source, w->headers[i].value))
+        if (webhook_header_is(&w->headers[i], name) && !holds_secret(source, w->headers[i].value))
             return i;
     return to;
 }

@@ -10,7 +10,7 @@ struct webhook_source {
     const char *name;
     const struct channel_kind *kind;
     const json_t *settings;
-    const char **secrets; /* the texts of all its settings that are secrets; they belong to `settings` */
+    struct bytes *secrets; /* the texts of all its settings that are secrets; they belong to `settings` */
     size_t secret_count;
     char *url; /* as senders know it, or "" when http.public_url is not set */
     bool unverified;

@@ -345,9 +345,18 @@ static void add_escape(struct buf *out, unsigned char c)
 
 static void add_string(struct buf *out, struct bytes text)
 {
+    size_t plain = json_plain_length(text);
+    if (plain == text.len) {
+        char *to = buf_extend(out, plain + 2);
+        if (to) {
+            to[0] = '"';
+            memcpy(to + 1, text.ptr ? text.ptr : "", plain);
+            to[plain + 1] = '"';
+        }
+        return;
+    }
     buf_add_char(out, '"');
-    for (;;) {
-        size_t plain = json_plain_length(text);
+    for (;; plain = json_plain_length(text)) {
         buf_add(out, text.ptr, plain);
         if (plain == text.len)
             break;
