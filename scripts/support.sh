@@ -116,7 +116,7 @@ start_postgres() {
     unset PGPASSWORD DATABASE_URL PGSERVICE PGHOSTADDR
     if [ ! -s "$postgres_folder/cluster/PG_VERSION" ]; then
         rm -rf "$postgres_folder/cluster"
-        as_postgres "$pg_bin/initdb" -D "$postgres_folder/cluster" -U answerd -E UTF8 --locale=C.UTF-8 --auth=peer \
+        as_postgres "$pg_bin/initdb" -D "$postgres_folder/cluster" -U answerd -E UTF8 --lc-collate=C --lc-ctype=C.UTF-8 --auth=peer \
             >"$postgres_folder.initdb.log" 2>&1 || die "initdb failed" "see $postgres_folder.initdb.log"
         # Nobody else on the machine may connect: the socket names the system's user, and only these two are let in.
         printf 'local all all peer map=project\n' | as_postgres tee "$postgres_folder/cluster/pg_hba.conf" >/dev/null

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/json.h"
+#include "store/collation_store.h"
 #include "store/store.h"
 
 static void print_applied(const char *name, msec_t took_ms, void *arg)
@@ -22,12 +23,38 @@ static int database_failed(const struct command *command, const struct error *er
     return error->code == ERR_INVALID ? EXIT_DATABASE : exit_code;
 }
 
+/* A database works in any order, until that order changes: a warning, not an error. */
+static err_t warn_of_collation(struct pg *pg, struct error *reterr)
+{
+    struct database_collation c;
+    err_t result = collation_store_read(pg, &c, reterr);
+    if (result != ERR_NONE || (c.stable && !c.changed)) {
+        return result;
+    }
+    if (c.changed) {
+        fprintf(
+            stderr,
+            "warning: the order of texts of '%s', by which the indexes of database '%s' are sorted, has changed since"
+            " they were built: they may miss what they hold\n"
+            "HINT: stop answerd, run REINDEX DATABASE \"%s\" and then"
+            " ALTER DATABASE \"%s\" REFRESH COLLATION VERSION\n",
+            c.locale, c.database, c.database, c.database);
+        return ERR_NONE;
+    }
+    fprintf(stderr,
+            "warning: database '%s' keeps its texts in the order of '%s', which an upgrade of the operating system can"
+            " change: indexes that were built before then miss what they hold\n"
+            "HINT: move it into one made with LC_COLLATE 'C'; docker/README.md says how, under The order of texts\n",
+            c.database, c.locale);
+    return ERR_NONE;
+}
+
 static int apply(const struct command *command, struct pg *pg)
 {
     struct error error;
     size_t count = 0;
     if (store_migrate(pg, print_applied, NULL, &count, &error) != ERR_NONE ||
-        store_make_partitions(pg, &error) != ERR_NONE) {
+        store_make_partitions(pg, &error) != ERR_NONE || warn_of_collation(pg, &error) != ERR_NONE) {
         return database_failed(command, &error);
     }
     if (count == 0) {
@@ -103,15 +130,20 @@ const struct command command_migrate = {
     .name = "migrate",
     .summary = "bring the database to the schema of this program",
     .usage = "[--config FILE] [--status | --check]",
-    .details = "Applies the migrations that are missing, in order, each in a transaction of its own, and makes the "
-               "partitions of\n"
-               "the coming months. Safe to run at any time and in several places at once: an advisory lock lets one "
-               "work, the\n"
-               "others find it done. There is no way back: a later migration mends what an earlier one did.\n"
-               "\n"
-               "A database that a newer program migrated is refused, and one whose applied migrations differ from the "
-               "files of\n"
-               "this program. `answerd serve` refuses to start on any schema but its own.",
+    .details =
+        "Applies the migrations that are missing, in order, each in a transaction of its own, and makes the "
+        "partitions of\n"
+        "the coming months. Safe to run at any time and in several places at once: an advisory lock lets one "
+        "work, the\n"
+        "others find it done. There is no way back: a later migration mends what an earlier one did.\n"
+        "\n"
+        "A database that a newer program migrated is refused, and one whose applied migrations differ from the "
+        "files of\n"
+        "this program. `answerd serve` refuses to start on any schema but its own.\n"
+        "\n"
+        "Warns when the database keeps its texts in an order that an upgrade of the operating system can change, and "
+        "when it\n"
+        "has changed.",
     .options = migrate_options,
     .run = run_migrate,
 };

@@ -34,7 +34,7 @@ export class Cluster {
   static async create(options = {}) {
     const cluster = new Cluster()
     await cluster.#makeFolder(options)
-    await asPostgres('initdb', ['-D', cluster.data, '-U', 'answerd', '-E', 'UTF8', '--locale=C.UTF-8', '--auth=peer', '--wal-segsize=1', '-N'])
+    await asPostgres('initdb', ['-D', cluster.data, '-U', 'answerd', '-E', 'UTF8', '--lc-collate=C', '--lc-ctype=C.UTF-8', '--auth=peer', '--wal-segsize=1', '-N'])
     const user = isRoot ? ['root', 'postgres'] : [(await command('id', ['-un'])).trim()]
     writeFileSync(join(cluster.data, 'pg_ident.conf'), user.flatMap((name) => [`project ${name} answerd`, `project ${name} answerd_app`]).join('\n') + '\n')
     writeFileSync(join(cluster.data, 'pg_hba.conf'), 'local all all peer map=project\nlocal replication all peer map=project\n')
