@@ -104,7 +104,7 @@ static void handle_claim(struct dry_run *run, const struct claim *claim)
     json_t *events = json_array();
     size_t index;
     json_t *item;
-    json_array_foreach(claim->cases, index, item) desk_add_case(desk, json_incref(item));
+    desk_add_case(desk, json_incref(claim->facts));
     json_array_foreach(claim->work, index, item) json_array_append(events, json_object_at(item, "event"));
     /* The array grows while it is walked: caused events come after those that were chosen. */
     for (size_t i = 0; i < json_array_size(events) && i < MOST_CAUSED_EVENTS; i++) {

@@ -43,7 +43,7 @@ struct desk *desk_new(const struct desk_settings *settings, struct rule_set *rul
 void desk_free(struct desk *desk);
 
 /* Takes over one contact's case: {contact, identities, addresses, conversations, surveys, outreaches, timers,
- * messages} as store and migrations name the columns. */
+ * messages} as store and migrations name the columns; or the rows of many together, with `contacts`. */
 void desk_add_case(struct desk *desk, json_t *contact_case);
 
 /* Does everything that one event means: finds or makes the contact, records the message or the status, answers a

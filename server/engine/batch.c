@@ -103,9 +103,7 @@ static json_t *handle_events(struct handling *handling, struct claim *claim, siz
     struct desk *desk = desk_new(&settings, context->rules);
     size_t index;
     json_t *item;
-    json_array_foreach (claim->cases, index, item) {
-        desk_add_case(desk, json_incref(item));
-    }
+    desk_add_case(desk, json_incref(claim->facts));
     json_array_foreach (claim->work, index, item) {
         if (index > 0 && clock_steady() - began > context->max_handling_ms) {
             break;
@@ -132,7 +130,7 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
     if (err != ERR_NONE) {
         return err;
     }
-    struct claim claim = { NULL, NULL, 0 };
+    struct claim claim = { .work = NULL };
     err = engine_store_claim(context->pg, limit < BATCH_MAX_EVENTS ? limit : BATCH_MAX_EVENTS, 0, &claim, reterr);
     if (err != ERR_NONE) {
         engine_store_rollback(context->pg);

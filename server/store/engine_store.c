@@ -10,15 +10,7 @@
 
 #define MAX_CRASHES 5
 
-/* --- claim and commit ------------------------------------------------------------------------------------------- */
-
-void claim_done(struct claim *claim)
-{
-    json_decref(claim->work);
-    json_decref(claim->cases);
-    claim->work = NULL;
-    claim->cases = NULL;
-}
+/* --- commit ------------------------------------------------------------------------------------------------------ */
 
 void engine_store_rollback(struct pg *pg)
 {
@@ -31,47 +23,6 @@ void engine_store_rollback(struct pg *pg)
 err_t engine_store_stay(struct pg *pg, struct error *reterr)
 {
     return pg_script(pg, "SELECT 1", reterr);
-}
-
-static err_t run_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *claim, struct error *reterr)
-{
-    static const char sql[] = "SELECT work, cases, (SELECT generation FROM rule_pointer) FROM engine_claim($1::integer, $2::bigint)";
-    const struct pg_value values[] = { PG_VALUE_INT8((int64_t)limit), PG_VALUE_INT8(only_position) };
-    struct pg_result *result CLEANUP(pg_result_free) = NULL;
-    err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
-    if (err != ERR_NONE) {
-        return err;
-    }
-    if (pg_rows(result) == 0) {
-        claim->work = json_array();
-        claim->cases = json_array();
-        return ERR_NONE;
-    }
-    err = query_json_cell(result, 0, 0, &claim->work, reterr);
-    claim->rules_generation = pg_int8(result, 0, 2);
-    return err != ERR_NONE ? err : query_json_cell(result, 0, 1, &claim->cases, reterr);
-}
-
-err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim,
-                         struct error *reterr)
-{
-    struct claim claim = { NULL, NULL, 0 };
-    err_t err = pg_script(pg, "BEGIN ISOLATION LEVEL READ COMMITTED", reterr);
-    if (err == ERR_NONE) {
-        err = run_claim(pg, limit, only_position, &claim, reterr);
-        if (err == ERR_NONE && json_array_size(claim.work) == 0) {
-            err = pg_script(pg, "COMMIT", reterr);
-        }
-        if (err != ERR_NONE) {
-            engine_store_rollback(pg);
-        }
-    }
-    if (err != ERR_NONE) {
-        claim_done(&claim);
-        return err;
-    }
-    *ret_claim = claim;
-    return ERR_NONE;
 }
 
 /* Which identities the changes claim; whoever owns them will be among the facts of the next try. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/macros.h"
+#include "store/engine_claim.h"
 #include "store/query.h"
 
 /* A time as PostgreSQL reads it. */
@@ -91,19 +92,6 @@ err_t replay_store_append(struct pg *pg, int64_t replay_id, int64_t first, int64
     return err;
 }
 
-static err_t read_claim(struct pg *pg, struct claim *claim, struct error *reterr)
-{
-    static const char sql[] =
-        "SELECT claimed_work(p.list), claimed_cases(p.list, claimed_contacts(p.list))"
-        "  FROM (SELECT coalesce(array_agg(position), '{}') AS list FROM work WHERE replay_id = 0) AS p";
-    struct pg_result *result CLEANUP(pg_result_free) = NULL;
-    err_t err = query_row(pg, sql, NULL, 0, &result, reterr);
-    if (err == ERR_NONE) {
-        err = query_json_cell(result, 0, 0, &claim->work, reterr);
-    }
-    return err != ERR_NONE ? err : query_json_cell(result, 0, 1, &claim->cases, reterr);
-}
-
 err_t replay_store_try(struct pg *pg, const json_t *selection, int64_t first, int64_t last, struct claim *ret_claim, struct error *reterr)
 {
     struct claim claim = { .work = NULL };
@@ -116,7 +104,7 @@ err_t replay_store_try(struct pg *pg, const json_t *selection, int64_t first, in
         err = replay_store_append(pg, 0, first, last, &added, reterr);
     }
     if (err == ERR_NONE) {
-        err = read_claim(pg, &claim, reterr);
+        err = engine_claim_replay(pg, 0, &claim, reterr);
     }
     if (err != ERR_NONE) {
         claim_done(&claim);

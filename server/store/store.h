@@ -111,7 +111,7 @@ err_t store_add_rejects(struct pg *pg, const char *source, const char *reason, i
 
 struct claim {
     json_t *work;  /* array of {position, attempts, event: {...}} in the order to run */
-    json_t *cases; /* array of cases, see desk_add_case; contacts are locked until the end of the transaction */
+    json_t *facts; /* of all their people, see desk_add_case; contacts are locked until the end of the transaction */
     int64_t rules_generation; /* of the rules that are in force now (struct rule_pointer); 0: none ever were */
 };
 /* Begins a transaction and claims up to `limit` events of free lanes. With nothing to do, `work` is empty and the

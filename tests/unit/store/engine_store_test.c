@@ -35,7 +35,7 @@ static void test_claim_and_commit(void **state)
               "['whatsapp:1']}}");
     SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
     assert_int_equal(json_array_size(claim.work), 2);
-    assert_int_equal(json_array_size(claim.cases), 0);
+    assert_int_equal(json_object_size(claim.facts), 0);
     const json_t *event = json_object_at(json_array_get(claim.work, 0), "event");
     assert_int_equal(json_int(event, "id", 0), 11);
     assert_int_equal(json_int(event, "lane", 0), 5);
@@ -87,7 +87,7 @@ static void test_conflicts_bring_facts(void **state)
     struct error error;
     SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
     int64_t position = position_of(&claim, 0);
-    assert_int_equal(json_array_size(claim.cases), 0);
+    assert_int_equal(json_object_size(claim.facts), 0);
     claim_done(&claim);
     assert_int_equal(engine_store_commit(pg, changes, &position, 1, &error), ERR_CONFLICT);
     assert_string_equal(error.sqlstate, "23505");
@@ -95,11 +95,87 @@ static void test_conflicts_bring_facts(void **state)
 
     /* The connection is usable, and the next claim knows whom that handle belongs to: now it may move. */
     SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
-    assert_int_equal(json_array_size(claim.cases), 1);
-    assert_int_equal(json_int(json_object_at(json_array_get(claim.cases, 0), "contact"), "id", 0), 200);
+    assert_int_equal(json_array_size(json_array_at(claim.facts, "contacts")), 1);
+    assert_int_equal(json_int(json_array_get(json_array_at(claim.facts, "contacts"), 0), "id", 0), 200);
     claim_done(&claim);
     SUCCEEDS(engine_store_commit(pg, changes, &position, 1, e));
     assert_int_equal(database_number(pg, "SELECT contact_id FROM identity WHERE identity = 'email:a@b'"), 100);
+    database_drop(pg, SCHEMA);
+}
+
+/* "contacts/messages" that an event's claim brings. */
+static void assert_leads_to(struct pg *pg, const char *type, const char *doc_text, const char *expected)
+{
+    static int64_t last_id = 5000;
+    json_t *doc CLEANUP(json_free) = document(doc_text);
+    json_put_str(doc, "type", type);
+    json_put_str(doc, "source", "whatsapp");
+    json_put_int(doc, "lane", 9);
+    json_put_int(doc, "id", ++last_id);
+    char *text = json_dump(doc);
+    const struct pg_value values[] = { PG_VALUE_TEXT(text) };
+    static const char sql[] = "SELECT append_internal_events(jsonb_build_array($1::jsonb))";
+    SUCCEEDS(pg_run(pg, sql, values, ARRAY_LEN(values), NULL, e));
+    free(text);
+    struct claim claim = { .work = NULL };
+    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    assert_int_equal(json_array_size(claim.work), 1);
+    struct buf found CLEANUP(buf_done);
+    buf_init(&found, 1000);
+    size_t index;
+    json_t *contact;
+    json_array_foreach (json_array_at(claim.facts, "contacts"), index, contact) {
+        buf_addf(&found, "%lld ", (long long)json_int(contact, "id", 0));
+    }
+    buf_addf(&found, "/%zu", json_array_size(json_array_at(claim.facts, "messages")));
+    buf_add_char(&found, '\0');
+    if (strcmp(found.ptr, expected) != 0) {
+        fail_msg("%s %s leads to %s, expected %s", type, doc_text, found.ptr, expected);
+    }
+    claim_done(&claim);
+    SUCCEEDS(pg_script(pg, "DELETE FROM work; COMMIT", e));
+}
+
+static void test_facts_come_by_every_way_to_a_contact(void **state)
+{
+    (void)state;
+    struct pg *pg = database_open_migrated(SCHEMA);
+    SUCCEEDS(pg_script(
+        pg,
+        "INSERT INTO contact (id, lane) VALUES (1000, 1), (2000, 2), (3000, 3);"
+        "INSERT INTO identity (identity, contact_id) VALUES ('whatsapp:1', 1000), ('telegram:2', 2000);"
+        "INSERT INTO conversation (id, contact_id) VALUES (1001, 1000);"
+        "INSERT INTO message (id, contact_id, conversation_id, direction, kind, state, source, provider_message_id)"
+        " VALUES (1002, 1000, 1001, 'out', 'text', 'sent', 'whatsapp', 'wamid.1');"
+        "INSERT INTO delivery (id, kind, source, message_id, message_created_at, contact_id, request)"
+        " SELECT 1010, 'message', 'whatsapp', id, created_at, 1000, '{}' FROM message;"
+        "INSERT INTO outreach (id, contact_id, topic, reference, other_references, goal, steps)"
+        " VALUES (1006, 1000, 'billing', 'in_1', '{pi_1}', 'payment.succeeded', '[]');",
+        e));
+    const char *received = "message.received";
+    assert_leads_to(pg, received, "{'contact': {'identities': ['nobody:1']}}", "/0");
+    assert_leads_to(pg, received, "{'contact': {'identities': ['phone:1', 'telegram:2', 7]}}", "1000 2000 /0");
+    assert_leads_to(pg, received, "{'contact': {'former_identities': ['telegram:2']}}", "2000 /0");
+    assert_leads_to(pg, "timer.x", "{'contact_id': 2000}", "2000 /0");
+    assert_leads_to(pg, "timer.x", "{'contact_id': '2000'}", "2000 /0");
+    assert_leads_to(pg, "custom.x", "{'contact_id': 'x', 'conversation_id': [1], 'contact': {'identities': 'no'}}", "/0");
+    assert_leads_to(pg, "custom.x", "{'conversation_id': 1001}", "1000 /0");
+    assert_leads_to(pg, "message.status", "{'status': {'message_id': 'unknown', 'echo': '1010'}}", "1000 /1");
+    assert_leads_to(pg, "message.status", "{'status': {'message_id': 'wamid.1'}}", "1000 /1");
+    assert_leads_to(pg, "message.status", "{'status': {'message_id': 'wamid.1', 'echo': 1010}}", "1000 /1");
+    assert_leads_to(pg, received, "{'contact': {'identities': ['whatsapp:1']}, 'message': {'reply_to': 'wamid.1'}}",
+                    "1000 /1");
+    assert_leads_to(pg, received, "{'contact': {'identities': ['whatsapp:1']}, 'message': {'id': 'wamid.1'}}", "1000 /0");
+    assert_leads_to(pg, "message.edited", "{'contact': {'identities': ['whatsapp:1']}, 'message': {'id': 'wamid.1'}}",
+                    "1000 /1");
+    assert_leads_to(pg, "payment.succeeded", "{'payment': {'id': 'pi_2', 'invoice': 'in_1'}}", "1000 /0");
+    assert_leads_to(pg, "payment.succeeded", "{'payment': {'id': 'pi_1'}}", "1000 /0");
+    assert_leads_to(pg, "order.completed", "{'order': {'reference': 'in_1'}}", "1000 /0");
+    assert_leads_to(pg, "subscription.created", "{'subscription': {'id': 'in_1'}}", "1000 /0");
+    assert_leads_to(pg, "custom.paid", "{'body': {'reference': 'in_1'}}", "1000 /0");
+    assert_leads_to(pg, "custom.paid", "{'body': {'reference': 'in_2'}}", "/0");
+    SUCCEEDS(pg_script(pg, "UPDATE contact SET merged_into = 2000 WHERE id = 1000", e));
+    assert_leads_to(pg, "timer.x", "{'contact_id': 1000}", "2000 /0");
     database_drop(pg, SCHEMA);
 }
 
@@ -209,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_claim_and_commit),
         cmocka_unit_test(test_conflicts_bring_facts),
+        cmocka_unit_test(test_facts_come_by_every_way_to_a_contact),
         cmocka_unit_test(test_failures_are_parked),
         cmocka_unit_test(test_a_worker_that_dies),
         cmocka_unit_test(test_timers),
