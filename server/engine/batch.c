@@ -81,6 +81,16 @@ static void ran(void *arg, const char *rule)
     handling->context->ran(handling->context->may_run_arg, rule);
 }
 
+/* Each event has one handling, in the order of the work. */
+static void put_attempts(const json_t *changes, const json_t *work)
+{
+    size_t index;
+    json_t *handled;
+    json_array_foreach (json_array_at(changes, "handlings"), index, handled) {
+        json_put_int(handled, "attempts", json_int(json_array_get(work, index), "attempts", 0));
+    }
+}
+
 /* The claim's transaction is open; builds the changes that its events mean, of those that there is time for. They are
  * in the order of their positions: what is left comes after them in every lane. */
 static json_t *handle_events(struct handling *handling, struct claim *claim, size_t *ret_count)
@@ -116,6 +126,7 @@ static json_t *handle_events(struct handling *handling, struct claim *claim, siz
         desk_handle(desk, event, now);
     }
     json_t *changes = desk_take_changes(desk);
+    put_attempts(changes, claim->work);
     desk_free(desk);
     facts_reader_end(&facts);
     *ret_count = index;
@@ -167,6 +178,7 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
     json_t *changes = handle_events(&handling, &claim, &count);
     ret_outcome->count = count;
     budget_put(context->budget, context->rules, changes);
+    bool replays = claim.replays;
     claim_done(&claim);
 
     const struct error *trouble = handling.err != ERR_NONE ? &handling.error : &context->ids->error;
@@ -176,7 +188,7 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
         }
         err = trouble->code;
     } else {
-        err = engine_store_commit(context->pg, changes, ret_outcome->positions, count, reterr);
+        err = engine_store_commit(context->pg, changes, ret_outcome->positions, count, replays, reterr);
     }
     if (err == ERR_NONE) {
         ret_outcome->more_work = changed_rows(changes, "events") > 0;

@@ -246,6 +246,7 @@ static err_t read_events(const struct pg_result *rows, struct claim *claim, stru
         json_array_append_new(claim->work, item);
         add_names(names, event);
         if (!pg_is_null(rows, row, EVENT_REPLAY)) {
+            claim->replays = true;
             add_number(&names->replayed, position);
         }
         err = add_also_load(names, rows, row, reterr);

@@ -1,16 +1,13 @@
 #include "store/store.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/macros.h"
-#include "base/memory.h"
 #include "store/query.h"
 
 #define MAX_CRASHES 5
 
-/* --- commit ------------------------------------------------------------------------------------------------------ */
+/* --- the transaction of a batch ----------------------------------------------------------------------------------- */
 
 void engine_store_rollback(struct pg *pg)
 {
@@ -23,50 +20,6 @@ void engine_store_rollback(struct pg *pg)
 err_t engine_store_stay(struct pg *pg, struct error *reterr)
 {
     return pg_script(pg, "SELECT 1", reterr);
-}
-
-/* Which identities the changes claim; whoever owns them will be among the facts of the next try. */
-static void remember_identities(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count)
-{
-    static const char sql[] = "SELECT engine_load_also($1::bigint[], $2::text[])";
-    const json_t *rows = json_array_at(changes, "identities");
-    size_t size = json_array_size(rows);
-    if (size == 0) {
-        return;
-    }
-    struct bytes *identities = memory_new(size * sizeof(*identities));
-    for (size_t i = 0; i < size; i++) {
-        identities[i] = bytes_of(json_str_or(json_array_get(rows, i), "identity", ""));
-    }
-    const struct pg_value values[] = { PG_VALUE_INT8S(positions, count), PG_VALUE_TEXTS(identities, size) };
-    err_t ignored = query_run(pg, sql, values, ARRAY_LEN(values), NULL);
-    (void)ignored; /* the next try may then conflict again, and end as a failed event */
-    free(identities);
-}
-
-err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count,
-                          struct error *reterr)
-{
-    static const char sql[] = "SELECT engine_commit_in_budget($1::jsonb, $2::bigint[])";
-    struct error error = { .code = ERR_NONE };
-    char *text = json_dump(changes);
-    const struct pg_value values[] = { PG_VALUE_TEXT(text), PG_VALUE_INT8S(positions, count) };
-    err_t err = query_run(pg, sql, values, ARRAY_LEN(values), &error);
-    free(text);
-    if (err == ERR_NONE) {
-        err = pg_script(pg, "COMMIT", &error);
-    }
-    if (err == ERR_NONE) {
-        return ERR_NONE;
-    }
-    engine_store_rollback(pg);
-    if (strcmp(error.sqlstate, "23505") == 0) {
-        remember_identities(pg, changes, positions, count);
-    }
-    if (reterr != NULL) {
-        *reterr = error;
-    }
-    return err;
 }
 
 err_t engine_store_fail(struct pg *pg, int64_t position, const char *problem, unsigned max_attempts,

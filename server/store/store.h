@@ -110,8 +110,9 @@ err_t store_add_rejects(struct pg *pg, const char *source, const char *reason, i
 /* --- engine (blocking; one transaction from claim to commit or rollback) --- */
 
 struct claim {
-    json_t *work;  /* array of {position, attempts, event: {...}} in the order to run */
+    json_t *work;  /* array of {position, attempts (failed ones before), event: {...}} in the order to run */
     json_t *facts; /* of all their people, see desk_add_case; contacts are locked until the end of the transaction */
+    bool replays;             /* some of the events are replayed */
     int64_t rules_generation; /* of the rules that are in force now (struct rule_pointer); 0: none ever were */
 };
 /* Begins a transaction and claims up to `limit` events of free lanes. With nothing to do, `work` is empty and the
@@ -125,7 +126,7 @@ err_t engine_store_stay(struct pg *pg, struct error *reterr) MUST_CHECK;
 /* Writes the changes, removes the work and commits. ERR_CONFLICT: nothing was written; try the batch again with a new
  * claim, which will bring the facts that this one lacked. */
 /* The changes may also have "budgets": what goes beyond them is held, see hold_excess() in migrations/. */
-err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count,
+err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count, bool replays,
                           struct error *reterr) MUST_CHECK;
 void engine_store_rollback(struct pg *pg);
 /* Notes a failed try; parks the event after `max_attempts` (visible in parked_event). */

@@ -53,7 +53,7 @@ static void test_claim_and_commit(void **state)
                  "'conversation_id': 101}],"
                  " 'handlings': [{'event_id': 11, 'contact_id': 100}, {'event_id': 12, 'contact_id': 100}]}");
     claim_done(&claim);
-    SUCCEEDS(engine_store_commit(pg, changes, positions, ARRAY_LEN(positions), e));
+    SUCCEEDS(engine_store_commit(pg, changes, positions, ARRAY_LEN(positions), false, e));
     assert_int_equal(database_number(pg, "SELECT count(*) FROM work"), 0);
     assert_int_equal(database_number(pg, "SELECT count(*) FROM handling"), 2);
 
@@ -65,7 +65,7 @@ static void test_claim_and_commit(void **state)
     /* The same work a second time is refused as a whole. */
     struct error error;
     SUCCEEDS(pg_script(pg, "BEGIN", e));
-    assert_int_equal(engine_store_commit(pg, changes, positions, ARRAY_LEN(positions), &error), ERR_CONFLICT);
+    assert_int_equal(engine_store_commit(pg, changes, positions, ARRAY_LEN(positions), false, &error), ERR_CONFLICT);
     assert_int_equal(database_number(pg, "SELECT count(*) FROM handling"), 2);
     database_drop(pg, SCHEMA);
 }
@@ -89,7 +89,7 @@ static void test_conflicts_bring_facts(void **state)
     int64_t position = position_of(&claim, 0);
     assert_int_equal(json_object_size(claim.facts), 0);
     claim_done(&claim);
-    assert_int_equal(engine_store_commit(pg, changes, &position, 1, &error), ERR_CONFLICT);
+    assert_int_equal(engine_store_commit(pg, changes, &position, 1, false, &error), ERR_CONFLICT);
     assert_string_equal(error.sqlstate, "23505");
     assert_null(strstr(error.text, "a@b"));
 
@@ -98,7 +98,7 @@ static void test_conflicts_bring_facts(void **state)
     assert_int_equal(json_array_size(json_array_at(claim.facts, "contacts")), 1);
     assert_int_equal(json_int(json_array_get(json_array_at(claim.facts, "contacts"), 0), "id", 0), 200);
     claim_done(&claim);
-    SUCCEEDS(engine_store_commit(pg, changes, &position, 1, e));
+    SUCCEEDS(engine_store_commit(pg, changes, &position, 1, false, e));
     assert_int_equal(database_number(pg, "SELECT contact_id FROM identity WHERE identity = 'email:a@b'"), 100);
     database_drop(pg, SCHEMA);
 }
