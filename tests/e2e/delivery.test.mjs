@@ -1,25 +1,29 @@
 // What becomes of messages when providers misbehave, and of webhooks that we send.
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Webhook } from 'standardwebhooks'
 import { telegram, whatsapp } from './support/providers.mjs'
-import { System, until } from './support/system.mjs'
+import { System, project, until } from './support/system.mjs'
 
 const endpointSecret = 'whsec_' + Buffer.from('the secret of our outgoing endpoint').toString('base64')
 let system
 let receiver
 const received = []
 let receiverStatus = 200
+let goneStatus = 410
 
 before(async () => {
   receiver = createServer((request, response) => {
     let body = ''
     request.on('data', (data) => (body += data))
     request.on('end', () => {
-      const status = JSON.parse(body).data.said === 'tell: poison' ? 400 : receiverStatus
+      const { said } = JSON.parse(body).data
+      const status = said === 'tell: poison' ? 400 : said === 'tell: gone' ? goneStatus : receiverStatus
       received.push({ headers: request.headers, body, status })
       response.writeHead(status).end()
     })
@@ -130,4 +134,24 @@ test('what an endpoint refuses of one customer holds up nobody else, and their o
   await system.untilSql('all work to be done', 'SELECT NOT EXISTS (SELECT FROM work)')
   assert.equal(await system.value(`SELECT count(*)::int FROM delivery_log WHERE kind = 'webhook' AND state <> 'sent'`), 2)
   assert.ok(!said().includes('tell: behind it'))
+})
+
+test('an endpoint that was gone gets what it missed, as the manual says', async () => {
+  await say('15557000009', 'tell: gone')
+  await system.untilSql('the refusal', `SELECT 1 FROM delivery_log WHERE error_code = '410' AND state = 'failed'`)
+  await say('15557000010', 'tell: after it')
+  await system.untilSql('all work to be done', 'SELECT NOT EXISTS (SELECT FROM work)')
+  const said = (status) => received.filter((request) => request.status === status).map((request) => JSON.parse(request.body).data.said)
+  assert.ok(!said(200).includes('tell: after it'), 'nothing more leaves to who is gone')
+  goneStatus = 200
+  const [, block] = readFileSync(join(project, 'rules/OPERATING.md'), 'utf8').match(/## What did not leave\n\n```sql\n([^`]*)```/)
+  const [missed, resume, retry] = block.split(/;\s*$/m).map((sql) => sql.trim()).filter(Boolean)
+  const [latest] = await system.rows(missed)
+  assert.deepEqual([latest.target, latest.state, latest.error_code], ['endpoint crm', 'failed', '410'])
+  assert.equal(await system.value(resume), true)
+  assert.equal(await system.value(retry), '1')
+  await until('what was missed', () => ['tell: gone', 'tell: after it'].every((text) => said(200).includes(text)))
+  const ids = received.filter((request) => JSON.parse(request.body).data.said === 'tell: gone').map((request) => request.headers['webhook-id'])
+  assert.equal(ids.length, 2)
+  assert.equal(ids[0], ids[1])
 })
