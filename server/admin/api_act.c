@@ -90,8 +90,13 @@ static bool make_untag(struct api_call *call, json_t *effect)
     return make_with_text(call, effect, "untag", "tag", NAME_MAX_BYTES);
 }
 
+/* null takes it back. */
 static bool make_assign(struct api_call *call, json_t *effect)
 {
+    if (json_is_null(json_object_get(call->input, "assignee"))) {
+        json_put_str(effect, "do", "assign");
+        return true;
+    }
     return make_with_text(call, effect, "assign", "assignee", NAME_MAX_BYTES);
 }
 

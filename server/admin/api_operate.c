@@ -1,5 +1,6 @@
 /* What other programs do through the API: they report events, and they set going again what was given up. */
 #include "admin/api.h"
+#include "admin/api_contact.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +8,6 @@
 #include "base/text.h"
 #include "store/api_store.h"
 
-#define NAME_MAX_BYTES 200
 #define WAIT_MS 5000
 
 /* The same Idempotency-Key of the same token names the same thing; without one each call is a thing of its own. */
@@ -54,41 +54,6 @@ static bool is_event_name(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == length;
 }
 
-/* "identities", or the short forms {"whatsapp": "15550100", "email": "a@b.c"}. */
-static json_t *contact_doc(struct api_call *call, const json_t *given)
-{
-    static const char *const providers[] = { "whatsapp", "telegram", "messenger", "instagram",
-                                             "stripe",   "email",    "phone" };
-    json_t *identities = json_array();
-    size_t index;
-    json_t *item;
-    json_array_foreach (json_array_at(given, "identities"), index, item) {
-        const char *text = json_string_value(item);
-        if (text != NULL && strchr(text, ':') != NULL && strlen(text) <= NAME_MAX_BYTES) {
-            json_array_append(identities, item);
-        }
-    }
-    for (size_t i = 0; i < ARRAY_LEN(providers); i++) {
-        const char *handle = json_str(given, providers[i]);
-        if (handle != NULL && handle[0] != '\0' && strlen(handle) <= NAME_MAX_BYTES) {
-            char text[NAME_MAX_BYTES + 32];
-            snprintf(text, sizeof(text), "%s:%s", providers[i], handle);
-            json_array_append_new(identities, json_string(text));
-        }
-    }
-    if (json_array_size(identities) == 0) {
-        json_decref(identities);
-        api_refuse(call, 400, "invalid", "{\"contact\": {\"identities\": [\"whatsapp:15550100\"]}}",
-                   "'contact' names no identity");
-        return NULL;
-    }
-    json_t *contact = json_object();
-    json_put(contact, "identities", identities);
-    json_put_str(contact, "name", json_str(given, "name"));
-    json_put_str(contact, "language", json_str(given, "language"));
-    return contact;
-}
-
 bool api_post_event(struct api_call *call)
 {
     static const char *const fields[] = {
@@ -108,16 +73,21 @@ bool api_post_event(struct api_call *call)
         api_refuse(call, 400, "invalid", NULL, "'name' may have letters, digits and _ . -");
         return true;
     }
+    msec_t occurred_at = json_time(call->input, "occurred_at", 0);
+    if (occurred_at == 0 && json_object_get(call->input, "occurred_at") != NULL) {
+        api_refuse(call, 400, "invalid", NULL, "'occurred_at' must be a time such as 2026-11-23T08:00:00Z");
+        return true;
+    }
     const json_t *given = json_object_get(call->input, "contact");
     json_t *contact = NULL;
-    if (given != NULL && (contact = contact_doc(call, given)) == NULL) {
+    if (given != NULL && (contact = api_contact_doc(call, given)) == NULL) {
         return true;
     }
     char type[120];
     snprintf(type, sizeof(type), "custom.%s", name);
     json_t *doc = api_event_doc(call, type);
     json_put_str(doc, "key", json_str(call->input, "key"));
-    json_put_time(doc, "occurred_at", json_time(call->input, "occurred_at", 0));
+    json_put_time(doc, "occurred_at", occurred_at);
     json_put_int(doc, "lane", lane_of("source:api"));
     if (contact != NULL) {
         const json_t *first = json_array_get(json_array_at(contact, "identities"), 0);

@@ -116,6 +116,7 @@ test('what an agent does raises the events of a rule', async () => {
   assert.deepEqual(tagged.answer.conversation.tags, ['vip'])
   assert.deepEqual((await act('untag', { tag: 'vip' })).answer.conversation.tags, [])
   assert.equal((await act('assign', { assignee: 'ann' })).answer.conversation.assignee, 'ann')
+  assert.equal((await act('assign', { assignee: null })).answer.conversation.assignee, null)
   assert.equal((await act('snooze', { for: '2h' })).answer.conversation.state, 'snoozed')
   assert.equal((await act('snooze', { until: new Date(Date.now() + 3600000).toISOString() })).status, 200)
   assert.equal((await act('resolve')).answer.conversation.state, 'resolved')
@@ -149,6 +150,24 @@ test('a custom event is handled once for each key', async () => {
   assert.equal(await system.value(`SELECT count(*)::int FROM event WHERE type = 'custom.order_shipped'`), 1)
   assert.equal((await call('POST', '/events', { body: { name: 'has space' } })).status, 400)
   assert.equal((await call('POST', '/events', { body: { name: 'x', contact: {} } })).status, 400)
+})
+
+test('handles may be written in any way: they mean the same person', async () => {
+  const identities = async (contact) => {
+    const { status, answer } = await call('POST', '/events', { body: { name: 'seen_somewhere', contact, wait: true } })
+    assert.equal(status, 200, JSON.stringify(answer))
+    return system.value(`SELECT doc #> '{contact,identities}' FROM event WHERE id = $1`, [answer.event])
+  }
+  assert.deepEqual(await identities({ email: ' Ada@Example.COM ', phone: '+1 (666) 020-0001', telegram: 4242, stripe: 'cus_A' }),
+    ['telegram:4242', 'phone:16660200001', 'email:ada@example.com', 'stripe:cus_A'])
+  assert.deepEqual(await identities({ whatsapp: 'US.13abC' }), ['whatsapp:US.13abC'])
+  assert.deepEqual(await identities('WhatsApp:+1 555 0177'), ['whatsapp:15550177'])
+  assert.deepEqual(await identities(['phone:+1 666 020 0001', 'email:ada@example.com']), ['phone:16660200001', 'email:ada@example.com'])
+  assert.deepEqual(await identities({ identities: ['email:ADA@example.com', 'nothing', 7] }), ['email:ada@example.com'])
+  assert.equal(await system.value(`SELECT count(DISTINCT contact_id)::int FROM event_log WHERE type = 'custom.seen_somewhere' AND doc #>> '{contact,identities}' LIKE '%ada@%'`), 1)
+  for (const contact of ['ada', '', ':x', 'email:', 5, [], { email: ' ' }, { phone: 'none' }, { identities: [] }])
+    assert.equal((await call('POST', '/events', { body: { name: 'x', contact } })).status, 400, JSON.stringify(contact))
+  assert.equal((await call('POST', '/events', { body: { name: 'x', occurred_at: 'yesterday' } })).status, 400)
 })
 
 test('pages follow each other without gap or double', async () => {
