@@ -211,6 +211,8 @@ void message_take_status(struct scene *scene, json_t *message)
         take_watermark(scene, state, status);
         return;
     }
+    if (strcmp(json_str_or(scene->event, "provider", ""), "answerd") == 0)
+        return; /* our own word: the ledger moved when it was said, and somebody may have tried again since */
     if (!ledger_is_reported(state))
         return; /* a provider's word that the ledger does not know is kept in the event, and stops nothing */
     const json_t *error = json_object_at(status, "error");

@@ -163,6 +163,23 @@ static void a_status_finds_its_message_by_id_or_echo(void **state)
     expect_changes(s, "handlings", "{'contact_id':null}", 0);
 }
 
+/* It is for rules: the ledger moved when the delivery ended, and by now the message may have been tried again. */
+static void what_we_said_ourselves_moves_no_message(void **state)
+{
+    struct stage *s = *state;
+    stage_rule(s, "inbox", "message.received", "[" OPEN ",{'do':'send','conversation':'#1','text':'hi'}]");
+    stage_rule(s, "watch", "message.status", "[{'do':'tag','conversation':'@','tag':'seen'}]");
+    stage_message(s, "whatsapp:1", "hello");
+    char event[400];
+    snprintf(event, sizeof(event),
+             "{'type':'message.status','provider':'answerd','status':{'state':'failed','echo':'%lld','error':{'code':"
+             "'131026','title':'nobody'}}}",
+             (long long)json_int(json_array_get(s->sent, 0), "id", 0));
+    stage_event(s, event);
+    expect_changes(s, "message_states", "{}", 0);
+    expect_rows(s, ROWS_CONVERSATION, "{'tags':['seen']}", 1);
+}
+
 static void edits_and_deletions_are_kept(void **state)
 {
     struct stage *s = *state;
@@ -380,6 +397,7 @@ int main(void)
         cmocka_unit_test(statuses_move_the_ledger_by_precedence),
         cmocka_unit_test(the_order_of_statuses_does_not_matter),
         T(a_status_finds_its_message_by_id_or_echo),
+        T(what_we_said_ourselves_moves_no_message),
         T(a_status_without_a_message_is_about_all_until_then),
         T(edits_and_deletions_are_kept),
         T(an_edit_is_of_the_editors_own_message),
