@@ -89,6 +89,7 @@ static void send_api_answer(struct api_call *call)
 {
     static const char *const challenge[] = { "WWW-Authenticate", "Bearer", NULL };
     static const char *const retry[] = { "Retry-After", "2", NULL };
+    const char *const allow[] = { "Allow", call->allowed_method, NULL };
     struct buf text;
     buf_init(&text, MAX_ANSWER_BYTES);
     if (call->raw_answer != NULL) {
@@ -97,7 +98,10 @@ static void send_api_answer(struct api_call *call)
         json_add(&text, call->answer);
         buf_add_char(&text, '\n');
     }
-    const char *const *headers = call->status == 401 ? challenge : call->status == 503 ? retry : NULL;
+    const char *const *headers = call->status == 401 ? challenge
+                                 : call->status == 405 ? allow
+                                 : call->status == 503 ? retry
+                                                       : NULL;
     http_answer(call->request, call->status, "application/json", buf_bytes(&text), headers);
     buf_done(&text);
     char labels[80];

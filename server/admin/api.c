@@ -179,6 +179,7 @@ static const struct route *find_route(struct api_call *call)
         other_method = &routes[i];
     }
     if (other_method != NULL) {
+        call->allowed_method = other_method->method;
         api_refuse(call, 405, "wrong_method", NULL, "this path wants %s", other_method->method);
     } else {
         api_refuse(call, 404, "no_such_path", "GET " API_PREFIX "openapi.json lists the paths",

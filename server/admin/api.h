@@ -36,6 +36,7 @@ struct api_call {
 
     /* The answer. */
     int status; /* 0 while the call waits */
+    const char *allowed_method; /* of a 405; a constant text */
     json_t *answer;
     const char *raw_answer; /* a constant JSON text that goes out instead */
 

@@ -115,10 +115,11 @@ static int unknown_command(const char *name)
 /* Output that did not arrive (a full disk, a closed pipe) must not look like success. */
 static int finish_output(int exit_code)
 {
+    errno = 0; /* an earlier write may have failed, and its reason is gone */
     if (fflush(stdout) == 0 && !ferror(stdout))
         return exit_code;
     if (errno != EPIPE)
-        fprintf(stderr, "answerd: cannot write the output: %s\n", strerror(errno));
+        fprintf(stderr, "answerd: cannot write the output: %s\n", errno != 0 ? strerror(errno) : "it was cut short");
     return exit_code == EXIT_OK ? EXIT_INTERNAL : exit_code;
 }
 

@@ -197,7 +197,7 @@ static bool end_of_head(struct http_guard *guard)
     if (guard->http_1_1 && guard->host_count == 0)
         return refuse(guard, 400, "exactly one Host is needed");
     if (guard->has_encoding || (guard->needs_length && guard->length_count == 0))
-        return refuse(guard, 411, "Content-Length is needed");
+        return refuse(guard, 411, "Content-Length is needed, also for no body (curl: -d '')");
     /* Nothing here reads one, and not every parser that a request passes would take it for a body. */
     if (!guard->needs_length && guard->length > 0)
         return refuse(guard, 400, "a body with a method that takes none");

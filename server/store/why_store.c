@@ -26,7 +26,7 @@ err_t why_store_find(struct pg *pg, const char *id_or_key, int64_t *ret_event_id
     if (pg_rows(result) == 0) {
         return fail(reterr, ERR_NOT_FOUND,
                     "there is no event with the id or key '%s'\n"
-                    "HINT: SELECT event_id, type, key FROM event_log ORDER BY received_at DESC LIMIT 20",
+                    "HINT: SELECT event_id, type, key FROM event_log ORDER BY event_id DESC LIMIT 20",
                     id_or_key);
     }
     *ret_event_id = pg_int8(result, 0, 0);

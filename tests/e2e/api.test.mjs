@@ -71,6 +71,12 @@ test('without a token there is nothing but the description', async () => {
   assert.equal(await system.value('SELECT count(*)::int FROM event WHERE source = \'api\''), 0)
 })
 
+test('a path that is there says which method it wants', async () => {
+  const { status, headers } = await call('DELETE', '/conversations')
+  assert.equal(status, 405)
+  assert.equal(headers.get('allow'), 'GET')
+})
+
 test('a token can do what its scopes say', async () => {
   assert.equal((await call('GET', '/conversations', { token: tokens.reader })).status, 200)
   assert.equal((await act('note', { text: 'no' }, { token: tokens.reader })).status, 403)

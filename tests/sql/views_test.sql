@@ -101,7 +101,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['conversation_history', 'conversation_list', 'contact_list', 'webhook_log', 'event_log',
-        'delivery_log', 'rule_trace', 'csat_scores', 'outreach_list', 'outreach_outcomes', 'source_health'] LOOP
+        'delivery_log', 'rule_trace', 'csat_scores', 'outreach_list', 'outreach_outcomes', 'source_health', 'identity_list'] LOOP
         EXECUTE format('SELECT 1 FROM %I', name);
     END LOOP;
     IF (SELECT count(*) FROM why(16)) = 0 THEN
