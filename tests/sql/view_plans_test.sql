@@ -26,6 +26,7 @@ ANALYZE;
 
 -- A function reads the catalogue the first time.
 SELECT count(*) FROM why(2001234);
+SELECT count(*) FROM why_nothing(1234, '60 days');
 CREATE TEMP TABLE cost AS SELECT q.query, test.pages(q.query) AS pages FROM unnest(ARRAY[
     $$SELECT * FROM conversation_history WHERE contact_id = 1234 ORDER BY at$$,
     $$SELECT * FROM conversation_history WHERE contact_id =
@@ -39,6 +40,7 @@ CREATE TEMP TABLE cost AS SELECT q.query, test.pages(q.query) AS pages FROM unne
     $$SELECT * FROM event_log WHERE key = 'k1234'$$,
     $$SELECT * FROM event_log ORDER BY event_id DESC LIMIT 20$$,
     $$SELECT * FROM why((SELECT event_id FROM event_log ORDER BY event_id DESC LIMIT 1))$$,
+    $$SELECT * FROM why_nothing(1234, '60 days')$$,
     $$SELECT * FROM delivery_log WHERE contact_id = 1234$$,
     $$SELECT * FROM delivery_log WHERE event_id = 2001234$$,
     $$SELECT * FROM delivery_log WHERE message_id = 1001235$$,
@@ -49,8 +51,13 @@ CREATE TEMP TABLE cost AS SELECT q.query, test.pages(q.query) AS pages FROM unne
     $$SELECT * FROM webhook_log WHERE webhook_id = 4001234$$,
     $$SELECT * FROM webhook_log ORDER BY webhook_id DESC LIMIT 20$$]) AS q (query);
 SELECT 'measured: at most ' || max(pages) || ' pages' FROM cost;
-SELECT test.same((SELECT string_agg(pages || ' pages: ' || query, E'\n') FROM cost WHERE pages > 600), NULL,
-    'queries that read more than the rows they find');
+SELECT test.same((SELECT string_agg(pages || ' pages: ' || query, E'\n') FROM cost
+    WHERE pages > CASE WHEN query LIKE '%why_nothing%' THEN 2000 ELSE 600 END), NULL,
+    'queries that read more than the rows they find'); -- why_nothing() tells of twenty events, rule by rule
+
+-- Nothing is compiled for one question: that takes seconds with many partitions.
+SELECT test.same((SELECT array_to_string(setconfig, ' ') LIKE '%jit=off%' FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase
+    WHERE d.datname LIKE 'answerd_sql_%_template' AND setrole = 0 LIMIT 1), true, 'jit');
 
 -- Several processes at one query.
 SET parallel_setup_cost = 0;
