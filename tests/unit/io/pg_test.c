@@ -145,6 +145,24 @@ static void test_session_is_set_up(void **state)
     pg_close(pg);
 }
 
+/* Whatever the database, the role or the address says. */
+static void test_each_statement_sees_what_was_committed(void **state)
+{
+    (void)state;
+    if (!conninfo)
+        skip();
+    char address[512];
+    snprintf(address, sizeof(address), "%s options='-c default_transaction_isolation=serializable'", conninfo);
+    const struct pg_settings settings = { .conninfo = address, .application_name = "pg_test" };
+    struct pg *pg = NULL;
+    struct error e;
+    assert_int_equal(pg_open(&settings, &pg, &e), ERR_NONE);
+    struct pg_result *r CLEANUP(pg_result_free) = NULL;
+    run(pg, "SELECT current_setting('transaction_isolation')", NULL, 0, &r);
+    assert_true(text_is(r, 0, "read committed"));
+    pg_close(pg);
+}
+
 static void test_statement_timeout(void **state)
 {
     (void)state;
@@ -463,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_session_is_set_up),
+        cmocka_unit_test(test_each_statement_sees_what_was_committed),
         cmocka_unit_test(test_statement_timeout),
         cmocka_unit_test(test_lost_connection),
         cmocka_unit_test(test_silent_server),
