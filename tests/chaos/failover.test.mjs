@@ -150,3 +150,68 @@ test('a node that knows only a standby is not ready and says so, until it is pro
     await tearDown(scene)
   }
 })
+
+// Who connects is let in and never answered: only a deadline tells. Providers give up after 10 seconds, most of them later.
+test('a database that hangs behind a pooler: providers are told to come again in time, and nodes say that they are not ready', patience, async (t) => {
+  const cluster = await Cluster.create()
+  await cluster.start()
+  let fleet
+  const provider = new Provider({ seed: 1, post: (source, webhook) => fleet.deliver(source, webhook) })
+  await provider.listen()
+  fleet = new Fleet({ cluster, database: 'pooled', count: 2, provider: provider.url, commitDeadline: '8s' })
+  const post = async (node, id) => {
+    const began = Date.now()
+    const answer = await fetch(`http://127.0.0.1:${node.port}/webhooks/whatsapp`, { method: 'POST', ...whatsapp.message('15557000001', 'hello', { id }) })
+    await answer.arrayBuffer()
+    return { id, status: answer.status, retryAfter: answer.headers.get('retry-after'), took: Date.now() - began }
+  }
+  try {
+    await fleet.prepare()
+    await fleet.start()
+    const [busy, quiet] = fleet.nodes
+    assert.equal((await post(busy, 'wamid.before')).status, 200)
+    const hangs = Date.now()
+    for (const node of fleet.nodes) Object.assign(node.link, { blocked: true, greets: true })
+    const toldNotReady = until('the node without traffic to say that it is not ready', async () => (await ready(quiet)).status === 503 && Date.now() - hangs)
+    // Those that come while the first one waits for its commit wait with it, and no longer than it.
+    const first = []
+    for (let number = 0; number < 20; number++) {
+      first.push(post(busy, `wamid.first.${number}`))
+      await sleep(200)
+    }
+    const answers = await Promise.all(first)
+    assert.deepEqual(answers.filter(({ status, retryAfter }) => status !== 503 || !(Number(retryAfter) > 0)), [])
+    const later = []
+    for (let number = 0; number < 20; number++) {
+      later.push(await post(busy, `wamid.later.${number}`))
+      await sleep(200)
+    }
+    assert.deepEqual(later.filter(({ status, retryAfter }) => status !== 503 || !(Number(retryAfter) > 0)), [])
+    const longest = Math.max(...answers.map(({ took }) => took))
+    const longestLater = Math.max(...later.map(({ took }) => took))
+    const notReady = await toldNotReady
+    assert.ok(longest < 9500, `a webhook was answered after ${longest} ms`)
+    assert.ok(longestLater < 1000, `a webhook was answered after ${longestLater} ms though it was known that there is no database`)
+    assert.ok(notReady < 9000, `not ready after ${notReady} ms`)
+
+    for (const { link } of fleet.nodes) Object.assign(link, { blocked: false }).cutAll()
+    const back = Date.now()
+    await until('the nodes to be ready', async () => (await Promise.all(fleet.nodes.map(ready))).every((said) => said.status === 200))
+    for (const { id } of [...answers, ...later]) await until(`${id} to be taken`, async () => (await post(busy, id)).status === 200)
+    const took = Date.now() - back
+    const pool = cluster.pool('pooled')
+    try {
+      await until('everything to be handled', async () => (await pool.query('SELECT NOT EXISTS (SELECT FROM work) AS done')).rows[0].done)
+      const { rows } = await pool.query(`SELECT count(*)::int AS events, count(DISTINCT key)::int AS keys FROM event WHERE type = 'message.received'`)
+      assert.deepEqual(rows, [{ events: 41, keys: 41 }])
+    } finally {
+      await pool.end()
+    }
+    t.diagnostic(`from the hang: webhooks are answered 503 after at most ${longest} ms, later ones after at most ${longestLater} ms, not ready after ${notReady} ms; all is taken ${took} ms after it is back`)
+  } finally {
+    const problems = await fleet.stop()
+    await provider.close()
+    await cluster.remove()
+    assert.deepEqual(problems, [])
+  }
+})

@@ -17,7 +17,7 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
 
 export class Fleet {
   // options: cluster, database, count, provider (its url), program, settle (as in deliver { settle }), threads (of each
-  // kind), sendTimeout (ms; of a call to a provider), url (of the database; otherwise each node has a link to the cluster),
+  // kind), sendTimeout (ms; of a call to a provider), commitDeadline (of ingest), url (of the database; otherwise each node has a link to the cluster),
   // files (more rule files: { name: text }), sabotage (the name of a file in sabotage/), template (a database that was
   // prepared before: it is copied, and the API cannot be called), witness (whether each step of the outbox is written
   // down: witness.sql)
@@ -71,7 +71,7 @@ export class Fleet {
 http { listen = env "ANSWERD_LISTEN", admin = env "ANSWERD_ADMIN_LISTEN" }
 database { url = env("CHAOS_DATABASE_URL", "") }
 rules { directory = "${join(this.folder, 'rules')}", quarantine_after = 1000 }
-ingest { threads = ${threads}, commit_deadline = "3s" }
+ingest { threads = ${threads}, commit_deadline = "${this.options.commitDeadline ?? '3s'}" }
 engine { threads = ${threads}, poll = "100ms" }
 deliver { allow_private_addresses = true, timeout = "${this.options.sendTimeout ?? sendTimeout}ms", settle = "${this.options.settle ?? '2s'}", poll = "100ms" }
 source "whatsapp" { kind = "whatsapp", phone_number_id = env "WHATSAPP_PHONE_NUMBER_ID", app_secret = env "WHATSAPP_APP_SECRET",

@@ -43,6 +43,10 @@ function sqlOf(connection, type, bytes) {
   return second
 }
 
+// What a server says to somebody whom it lets in: authentication done, its version, ready.
+const message = (type, body) => Buffer.concat([Buffer.from(type), Buffer.from(Uint32Array.of(body.length + 4).buffer).swap32(), body])
+const greeting = Buffer.concat([message('R', Buffer.alloc(4)), message('S', Buffer.from('server_version\x0015.0\0')), message('Z', Buffer.from('I'))])
+
 const applicationOf = (startup) => {
   const words = startup.subarray(8).toString('utf8').split('\0')
   for (let at = 0; at + 1 < words.length; at += 2) if (words[at] === 'application_name' || words[at] === 'fallback_application_name') return words[at + 1]
@@ -61,7 +65,8 @@ export class Link {
     this.message = message
     this.connections = new Set()
     this.shut = false
-    this.blocked = false
+    this.blocked = false // nothing is passed on any more
+    this.greets = false // who connects meanwhile is let in, as by a pooler whose server hangs
   }
 
   async listen(port = 0) {
@@ -100,6 +105,7 @@ export class Link {
     if (type === 'startup') connection.application = applicationOf(bytes)
     const asked = this.message({ application: connection.application, type, sql: sqlOf(connection, type, bytes), connection })
     const verdict = asked instanceof Promise ? await asked : asked
+    if (this.blocked && this.greets && type === 'startup') client.write(greeting)
     if (this.blocked) return
     if (verdict === 'cut') return connection.cut()
     if (verdict === 'cut within') connection.cutWithin = true
