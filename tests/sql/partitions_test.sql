@@ -58,4 +58,29 @@ SELECT test.holds(to_regclass('message_' || to_char(month_of(now()) - interval '
     'what was said stays');
 SELECT test.same((SELECT count(*) FROM drop_partitions(6, ARRAY['message', 'delivery'])), 4::bigint,
     'unless somebody says so');
+-- Somebody reads all months and takes long; whoever writes meanwhile is not held up by the drop that waits for him.
+SELECT test.old_month(9);
+SELECT test.run('a', 'BEGIN'), test.ask('a', 'SELECT count(*)::text FROM event');
+SELECT test.start('b', 'SELECT count(*)::text FROM drop_partitions(6)');
+CREATE TABLE waited (ms double precision);
+DO $$
+DECLARE
+    began timestamptz;
+BEGIN
+    FOR n IN 1 .. 100000 LOOP
+        EXIT WHEN n > 10 AND dblink_is_busy('b') = 0;
+        began := clock_timestamp();
+        PERFORM test.event('beside ' || n, 1);
+        INSERT INTO waited VALUES (extract(epoch FROM clock_timestamp() - began) * 1000);
+        COMMIT;
+    END LOOP;
+END
+$$;
+SELECT test.refused($$SELECT test.wait('b')$$, '55P03', 'the drop gives up');
+SELECT test.holds(to_regclass(partition_name('event', -9)) IS NOT NULL, 'nothing is half dropped');
+SELECT 'measured: beside a drop that has to wait a webhook waits at most ' || round(max(ms)) || ' ms' FROM waited;
+SELECT test.holds((SELECT max(ms) < 2000 FROM waited), 'nobody waits for long behind it');
+SELECT test.run('a', 'COMMIT');
+SELECT test.same((SELECT count(*) FROM drop_partitions(6)), 6::bigint, 'later it is done');
+
 SELECT test.refused('SELECT drop_partitions(-1)', '22023', 'a negative age');

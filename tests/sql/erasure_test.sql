@@ -1,0 +1,62 @@
+-- A contact is erased while what they wrote is being handled: whoever comes first, nothing of them stays.
+
+CREATE FUNCTION test.left_of_them() RETURNS text
+LANGUAGE sql
+AS $$
+    SELECT concat_ws(', ', (SELECT string_agg('identity ' || identity, ', ') FROM identity),
+                     (SELECT string_agg('message ' || text, ', ' ORDER BY text) FROM message WHERE text IS NOT NULL),
+                     (SELECT string_agg('contact ' || name, ', ' ORDER BY name) FROM contact WHERE name IS NOT NULL),
+                     (SELECT string_agg('timer ' || name, ', ') FROM timer),
+                     (SELECT string_agg('event ' || key, ', ' ORDER BY key) FROM event WHERE doc ? 'contact'),
+                     (SELECT string_agg('webhook ' || id, ', ') FROM webhook WHERE body <> ''))
+$$;
+-- What an engine does with one message: it answers, and will remind them.
+CREATE FUNCTION test.handled(of_event text, id bigint, contact bigint) RETURNS text
+LANGUAGE sql
+AS $$
+    SELECT engine_commit(jsonb_build_object(
+        'messages', jsonb_build_array(jsonb_build_object('id', id, 'created_at', now(), 'direction', 'in', 'kind', 'text', 'text', of_event,
+            'contact_id', contact, 'conversation_id', contact + 1, 'source', 'whatsapp', 'identity', 'whatsapp:1')),
+        'timers', jsonb_build_array(jsonb_build_object('id', id + 1, 'name', 'nudge', 'due_at', now() + interval '1 hour', 'lane', 1,
+            'contact_id', contact, 'conversation_id', contact + 1)),
+        'handlings', jsonb_build_array(jsonb_build_object('event_id', e.id, 'contact_id', contact, 'conversation_id', contact + 1))),
+        ARRAY[w.position])::text
+      FROM event AS e JOIN work AS w ON w.event_id = e.id WHERE e.key = of_event
+$$;
+CREATE FUNCTION test.written(key text) RETURNS bigint
+LANGUAGE sql AS $$ SELECT test.event(key, 1, '{"contact": {"identities": ["whatsapp:1"]}}') $$;
+SELECT test.open('engine'), test.open('operator');
+
+-- The engine has the event in hand when somebody erases the contact.
+SELECT test.contact(1000, 'whatsapp:1'), test.written('first');
+SELECT test.run('engine', 'BEGIN');
+SELECT test.same(test.ask('engine', 'SELECT test.claim(10)'), 'first', 'it is being handled');
+SELECT test.start('operator', 'SELECT erase_contact(1000)::text');
+SELECT test.until_blocked('operator');
+SELECT test.ask('engine', $$SELECT test.handled('first', 5000, 1000)$$), test.run('engine', 'COMMIT');
+SELECT test.same(test.wait('operator'), '1', 'it waited, and emptied what had just been written');
+SELECT test.same(test.left_of_them(), '', 'nothing is left');
+
+-- The other way round: who handles an event after the erasure finds nobody, and knows nothing of before.
+SELECT test.contact(2000, 'whatsapp:1'), test.written('second');
+SELECT test.run('operator', 'BEGIN'), test.ask('operator', 'SELECT erase_contact(2000)::text');
+SELECT test.run('engine', 'BEGIN'), test.start('engine', $$SELECT (c.work::text LIKE '%contact 2000%')::text FROM engine_claim(10) AS c$$);
+SELECT test.until_blocked('engine');
+SELECT test.run('operator', 'COMMIT');
+SELECT test.same(test.wait('engine'), 'false', 'it waited, and finds nobody');
+SELECT test.run('engine', 'ROLLBACK');
+DELETE FROM work;
+DELETE FROM event;
+DELETE FROM webhook;
+
+-- The contact becomes part of another one while its erasure waits: that one is the same person.
+SELECT test.contact(3000, 'whatsapp:1'), test.contact(4000, 'telegram:1', 'telegram');
+SELECT test.run('engine', 'BEGIN'), test.ask('engine', 'SELECT id::text FROM contact WHERE id IN (3000, 4000) ORDER BY id FOR UPDATE');
+SELECT test.start('operator', 'SELECT erase_contact(4000)::text');
+SELECT test.until_blocked('operator');
+SELECT test.run('engine', 'UPDATE identity SET contact_id = 3000'), test.run('engine', 'UPDATE contact SET merged_into = 3000 WHERE id = 4000'),
+       test.run('engine', 'COMMIT');
+SELECT test.wait('operator');
+SELECT test.same((SELECT string_agg(id || ' ' || (erased_at IS NOT NULL), ', ' ORDER BY id) FROM contact WHERE id >= 3000),
+    '3000 true, 4000 true', 'both are erased');
+SELECT test.same(test.left_of_them(), '', 'nothing is left of them');
