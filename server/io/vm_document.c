@@ -61,6 +61,24 @@ static void push_content(lua_State *L, int view, const json_t *document)
     lua_rawsetp(L, view, &vm_key_content);
 }
 
+/* NULL behind the last one. */
+static const json_t *layer_of(lua_State *L, const struct vm_document_reader *reader, size_t number)
+{
+    return reader && reader->layer ? reader->layer(L, number) : NULL;
+}
+
+/* What the document has not, from the first layer that has it; NULL when there is none. */
+static const json_t *find_in_layers(lua_State *L, const struct vm_document_reader *reader, const char *key, size_t length)
+{
+    const json_t *layer, *value;
+    for (size_t i = 0; (layer = layer_of(L, reader, i)) != NULL; i++) {
+        value = json_object_getn(layer, key, length);
+        if (value && !json_is_null(value))
+            return value;
+    }
+    return NULL;
+}
+
 static void push_field(lua_State *L, const char *key, const json_t *value, const struct vm_document_reader *reader)
 {
     if (reader && key && json_is_string(value))
@@ -90,8 +108,13 @@ static int read_view(lua_State *L)
         lua_Integer place = lua_tointegerx(L, 2, &whole);
         value = whole && place >= 1 ? json_array_get(document, (size_t)place - 1) : NULL;
     }
+    const struct vm_document_reader *reader = lua_touserdata(L, lua_upvalueindex(3));
+    if (key && (!value || json_is_null(value))) {
+        value = find_in_layers(L, reader, key, lua_rawlen(L, 2));
+        reader = NULL;
+    }
     if (value && !json_is_null(value)) {
-        push_field(L, key, value, lua_touserdata(L, lua_upvalueindex(3)));
+        push_field(L, key, value, reader);
         if (lua_type(L, -1) == LUA_TTABLE) {
             push_content(L, 1, document);
             lua_pushvalue(L, 2);
@@ -112,6 +135,25 @@ static int read_view(lua_State *L)
     lua_pushvalue(L, 2);
     lua_call(L, 1, 1);
     return 1;
+}
+
+/* Puts the object's members that are not there yet into the content at 2. */
+static void fill_members(lua_State *L, const json_t *from, const struct vm_document_reader *reader)
+{
+    /* jansson's iteration takes a plain pointer but changes nothing. */
+    json_t *object = (json_t *)(uintptr_t)from;
+    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+        const char *key = json_object_iter_key(at);
+        const json_t *value = json_object_iter_value(at);
+        lua_pushlstring(L, key, json_object_iter_key_len(at));
+        lua_pushvalue(L, 3);
+        if (!json_is_null(value) && lua_rawget(L, 2) == LUA_TNIL) {
+            lua_settop(L, 3);
+            push_field(L, key, value, reader);
+            lua_rawset(L, 2);
+        }
+        lua_settop(L, 2);
+    }
 }
 
 int vm_document_fill(lua_State *L)
@@ -136,20 +178,10 @@ int vm_document_fill(lua_State *L)
         push_field(L, NULL, value, NULL);
         lua_rawseti(L, 2, (lua_Integer)i + 1);
     }
-    /* jansson's iteration takes a plain pointer but changes nothing. */
-    json_t *object = (json_t *)(uintptr_t)document;
-    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
-        const char *key = json_object_iter_key(at);
-        const json_t *value = json_object_iter_value(at);
-        lua_pushlstring(L, key, json_object_iter_key_len(at));
-        lua_pushvalue(L, 3);
-        if (!json_is_null(value) && lua_rawget(L, 2) == LUA_TNIL) {
-            lua_settop(L, 3);
-            push_field(L, key, value, reader);
-            lua_rawset(L, 2);
-        }
-        lua_settop(L, 2);
-    }
+    fill_members(L, document, reader);
+    const json_t *layer;
+    for (size_t i = 0; (layer = layer_of(L, reader, i)) != NULL; i++)
+        fill_members(L, layer, NULL);
     lua_pushnil(L);
     lua_rawsetp(L, 1, &key_document);
     return 1;

@@ -15,6 +15,9 @@
 struct vm_document_reader {
     /* Pushes what scripts see of a text among the object's own fields. */
     void (*push_text)(lua_State *L, const char *key, const json_t *text);
+    /* Objects that have what the document itself has not, as they are: number 0, 1, …, and NULL behind the last one. May be
+     * NULL. They are borrowed like the document. */
+    const json_t *(*layer)(lua_State *L, size_t number);
 };
 
 /* Pushes a new kind. The values at these indexes: `methods`, a table or nil: what a field that is not there is looked up

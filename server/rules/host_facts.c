@@ -51,7 +51,7 @@ static void push_text(lua_State *L, const char *key, const json_t *text)
     }
 }
 
-static const struct vm_document_reader row_reader = { push_text };
+static const struct vm_document_reader row_reader = { push_text, NULL };
 
 /* with_times(row): the same for a table, in place. */
 static int with_times(lua_State *L)
@@ -72,11 +72,36 @@ static int with_times(lua_State *L)
 
 /* --- kinds -------------------------------------------------------------------------------------------------------- */
 
-/* document_kind(methods, missing, refuse): for the functions below; a row, whose times are numbers. */
+/* What the provider says now of the event's contact, and then what its record always has for rules. */
+static const json_t *layer_of_contact(lua_State *L, size_t number)
+{
+    const struct rule_set *set = vm_host_arg(L);
+    const json_t *given = json_object_at(set->shown_event, "contact");
+    if (number == 0 && given != NULL) {
+        return given;
+    }
+    return number == (given != NULL) ? set->bare_contact : NULL;
+}
+
+static const json_t *layer_of_conversation(lua_State *L, size_t number)
+{
+    const struct rule_set *set = vm_host_arg(L);
+    return number == 0 ? set->bare_conversation : NULL;
+}
+
+static const struct vm_document_reader contact_reader = { push_text, layer_of_contact };
+static const struct vm_document_reader conversation_reader = { push_text, layer_of_conversation };
+
+/* document_kind(methods, missing, refuse, part): for the functions below; a row, whose times are numbers. `part`: "contact" or
+ * "conversation" when it is the record of one. */
 static int document_kind(lua_State *L)
 {
+    const char *part = luaL_optstring(L, 4, "");
+    const struct vm_document_reader *reader = strcmp(part, "contact") == 0        ? &contact_reader
+                                              : strcmp(part, "conversation") == 0 ? &conversation_reader
+                                                                                  : &row_reader;
     lua_settop(L, 3);
-    vm_document_push_kind(L, 1, 2, 3, &row_reader);
+    vm_document_push_kind(L, 1, 2, 3, reader);
     return 1;
 }
 
@@ -110,16 +135,6 @@ static bool has(const json_t *object, const char *key)
     return value != NULL && !json_is_null(value);
 }
 
-/* Shows an empty list or object where there is nothing else. */
-static void set_empty(lua_State *L, int view, const json_t *row, const json_t *other, const char *key,
-                      const json_t *empty)
-{
-    if (!has(row, key) && !has(other, key)) {
-        vm_document_push(L, empty, 0);
-        vm_document_set(L, view, key);
-    }
-}
-
 /* contact(kind): the contact's record, and what the provider says now that the record does not have. Nil when there is
  * neither. */
 static int contact(lua_State *L)
@@ -132,21 +147,10 @@ static int contact(lua_State *L)
         return 0;
     }
     vm_document_push(L, row != NULL ? row : set->none, 1);
-    json_t *rest = (json_t *)(uintptr_t)given;
-    for (void *at = json_object_iter(rest); at != NULL; at = json_object_iter_next(rest, at)) {
-        if (!has(row, json_object_iter_key(at))) {
-            vm_document_push(L, json_object_iter_value(at), 0);
-            vm_document_set(L, 2, json_object_iter_key(at));
-        }
-    }
-    set_empty(L, 2, row, given, "attributes", set->none);
-    set_empty(L, 2, row, given, "opted_out", set->nothing);
-    set_empty(L, 2, row, given, "identities", set->nothing);
-    set_empty(L, 2, row, given, "channels", set->nothing);
     return 1;
 }
 
-static void push_conversation(lua_State *L, const struct rule_set *set, const json_t *row, int kind)
+static void push_conversation(lua_State *L, const json_t *row, int kind)
 {
     vm_document_push(L, row, kind);
     int view = lua_gettop(L);
@@ -162,8 +166,6 @@ static void push_conversation(lua_State *L, const struct rule_set *set, const js
         lua_pushlstring(L, identity, length);
         vm_document_set(L, view, "channel");
     }
-    set_empty(L, view, row, NULL, "tags", set->nothing);
-    set_empty(L, view, row, NULL, "attributes", set->none);
 }
 
 /* conversation(kind): that of the event, or nil. */
@@ -175,7 +177,7 @@ static int conversation(lua_State *L)
     if (row == NULL) {
         return 0;
     }
-    push_conversation(L, set, row, 1);
+    push_conversation(L, row, 1);
     return 1;
 }
 
@@ -190,7 +192,7 @@ static int conversations(lua_State *L)
         vm_json_mark_array(L, 2);
     }
     for (size_t i = 0; i < json_array_size(rows); i++) {
-        push_conversation(L, set, json_array_get(rows, i), 1);
+        push_conversation(L, json_array_get(rows, i), 1);
         lua_rawseti(L, 2, (lua_Integer)i + 1);
     }
     return 1;

@@ -63,7 +63,8 @@ struct rule_set {
     size_t test_count;
     json_t *declarations; /* object by kind of objects by name */
     json_t *none;         /* an empty object */
-    json_t *nothing;      /* an empty array */
+    json_t *bare_contact; /* what the records of contacts and conversations always have for rules, empty */
+    json_t *bare_conversation;
 
     /* What the last run was shown, which the next one can use again; NULL when it must be made anew. Both are held, so
      * that no others can have their addresses. */

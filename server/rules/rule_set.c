@@ -369,7 +369,8 @@ err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits
     set->sources = rule_sources_share(sources);
     set->limits = limits != NULL ? *limits : rule_limits_default();
     set->none = json_object();
-    set->nothing = json_array();
+    set->bare_contact = json_loads("{\"attributes\": {}, \"opted_out\": [], \"identities\": [], \"channels\": []}", 0, NULL);
+    set->bare_conversation = json_loads("{\"attributes\": {}, \"tags\": []}", 0, NULL);
 
     json_t *description = NULL;
     err_t err = load_state(set, &description, reterr);
@@ -447,7 +448,8 @@ void rule_set_free(struct rule_set *set)
     json_decref(set->shown_facts);
     json_decref(set->declarations);
     json_decref(set->none);
-    json_decref(set->nothing);
+    json_decref(set->bare_contact);
+    json_decref(set->bare_conversation);
     rule_sources_free(set->sources);
     free(set);
 }

@@ -128,9 +128,9 @@ local kinds = {}
 for part in next, event_types.part_fields do
     kinds[part] = host.document_kind(nil, part_missing[part], refusals["e." .. part])
 end
-kinds.contact = host.document_kind(effects.contact_methods, part_missing.contact, refusals["the contact"])
+kinds.contact = host.document_kind(effects.contact_methods, part_missing.contact, refusals["the contact"], "contact")
 kinds.conversation = host.document_kind(effects.conversation_methods, part_missing.conversation,
-    refusals["a conversation"])
+    refusals["a conversation"], "conversation")
 
 -- `handle` is what effects call the conversation: "@", "#1" or its id.
 function facts.conversation_view(row, handle)

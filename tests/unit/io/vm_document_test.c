@@ -44,7 +44,7 @@ static int method(lua_State *L)
 /* Gives the globals `row`, of a kind, and `plain`. */
 static int push_both(lua_State *L)
 {
-    static const struct vm_document_reader reader = { push_loud_text };
+    static const struct vm_document_reader reader = { .push_text = push_loud_text };
     json_t *const *json = lua_touserdata(L, 1);
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, method);
@@ -132,6 +132,56 @@ static void fields(void **state)
     }
 }
 
+static json_t *layers[2];
+
+static const json_t *layer(lua_State *L, size_t number)
+{
+    (void)L;
+    return number < 2 ? layers[number] : NULL;
+}
+
+/* The view of a document with two layers, as both arguments. */
+static int push_layered(lua_State *L)
+{
+    static const struct vm_document_reader reader = { .push_text = push_loud_text, .layer = layer };
+    json_t *const *json = lua_touserdata(L, 1);
+    lua_pushcfunction(L, missing);
+    lua_pushnil(L);
+    vm_document_push_kind(L, 3, 2, 3, &reader);
+    vm_document_push(L, *json, 4);
+    lua_pushvalue(L, -1);
+    return 2;
+}
+
+static void what_a_document_lacks_comes_from_its_layers(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        { "return row.name .. row.seen", "name=Ada!seen=at noon!" },
+        { "return row.none .. row.town .. row.more[2]", "filledParis5" },
+        { "return row.more == row.more and row.elsewhere", "missed" },
+        { "local o = '' for k, v in pairs(row) do o = o .. k .. ' ' end return o", "empty id last more name none seen tags town " },
+        { "local o = '' for k, v in pairs(row) do o = o .. k .. ' ' end return o .. row.town .. row.none", "town Parisfilled" },
+    };
+    layers[0] = json_pack("{s:s, s:s, s:n, s:[i,i]}", "name", "Grace", "town", "Paris", "last", "more", 4, 5);
+    layers[1] = json_pack("{s:s, s:s, s:s}", "none", "filled", "town", "Rome", "last", "one");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        json_t *json;
+        struct vm *vm = open_vm(&json);
+        char chunk[300];
+        snprintf(chunk, sizeof(chunk), "local row = ... %s", cases[i][0]);
+        assert_int_equal(vm_load(vm, "t.lua", bytes_of(chunk), NULL), ERR_NONE);
+        assert_int_equal(vm_protect(vm, push_layered, &json, 2, NULL), ERR_NONE);
+        const char *result = call(vm);
+        if (!strstr(result, cases[i][1]))
+            fail_msg("%s: %s", cases[i][0], result);
+        vm_free(vm);
+        json_decref(json);
+    }
+    json_decref(layers[0]);
+    json_decref(layers[1]);
+}
+
 static void documents_come_back(void **state)
 {
     (void)state;
@@ -175,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields),
+        cmocka_unit_test(what_a_document_lacks_comes_from_its_layers),
         cmocka_unit_test(documents_come_back),
         cmocka_unit_test(views_that_outlive_their_document),
     };
