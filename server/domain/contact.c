@@ -200,9 +200,9 @@ static bool makes_contacts(const char *type)
 }
 
 /* Our own events name a contact that we know, but for custom ones: a rule or the API says whom those are about. */
-static bool tells_of_known(const json_t *event, const char *type)
+static bool tells_of_known(const struct scene *scene)
 {
-    return strncmp(type, "custom.", 7) != 0 && strcmp(json_str_or(event, "source", ""), "answerd") == 0;
+    return strncmp(scene->type, "custom.", 7) != 0 && strcmp(json_str_or(scene->event, "source", ""), "answerd") == 0;
 }
 
 static void find_or_make(struct scene *scene)
@@ -229,7 +229,7 @@ static void find_or_make(struct scene *scene)
     scene->contact = contact;
     if (contact) {
         take_over_false_claims(scene, identities);
-        bool is_internal = !is_new && tells_of_known(scene->event, scene->type);
+        bool is_internal = !is_new && tells_of_known(scene);
         size_t index;
         json_t *entry;
         json_array_foreach(identities, index, entry)
@@ -278,22 +278,25 @@ static bool same_text(const json_t *a, const json_t *b, const char *key)
     return strcmp(json_str_or(a, key, ""), json_str_or(b, key, "")) == 0;
 }
 
-static bool is_known(const struct scene *scene)
+/* Our own events come between those from outside that they follow from. */
+static struct known_sender *known_sender_of(const struct scene *scene)
 {
-    const struct known_sender *known = &scene->desk->known_sender;
+    return &scene->desk->known_senders[tells_of_known(scene)];
+}
+
+static bool is_known(const struct scene *scene, const struct known_sender *known)
+{
     const struct rows *rows = scene->desk->rows;
     const json_t *event = scene->event, *other = known->event;
     return other && known->contacts == rows_version(rows, ROWS_CONTACT) &&
            known->identities == rows_version(rows, ROWS_IDENTITY) && names_sender(scene) &&
            json_int(event, "contact_id", 0) == json_int(other, "contact_id", 0) && same_text(event, other, "source") &&
            same_text(event, other, "provider") &&
-           tells_of_known(event, scene->type) == tells_of_known(other, json_str_or(other, "type", "")) &&
            json_equal(json_object_at(event, "contact"), json_object_at(other, "contact"));
 }
 
-static void keep_sender(const struct scene *scene)
+static void keep_sender(const struct scene *scene, struct known_sender *known)
 {
-    struct known_sender *known = &scene->desk->known_sender;
     contact_forget_sender(known);
     if (!scene->contact || !names_sender(scene))
         return;
@@ -308,14 +311,15 @@ static void keep_sender(const struct scene *scene)
 void contact_find_or_make(struct scene *scene)
 {
     const struct rows *rows = scene->desk->rows;
-    if (is_known(scene)) {
-        scene->contact = scene->desk->known_sender.contact;
+    struct known_sender *known = known_sender_of(scene);
+    if (is_known(scene, known)) {
+        scene->contact = known->contact;
         return;
     }
     const uint64_t contacts = rows_version(rows, ROWS_CONTACT), identities = rows_version(rows, ROWS_IDENTITY);
     find_or_make(scene);
     if (contacts == rows_version(rows, ROWS_CONTACT) && identities == rows_version(rows, ROWS_IDENTITY))
-        keep_sender(scene);
+        keep_sender(scene, known);
 }
 
 bool contact_refuses(const json_t *contact, const char *topic)

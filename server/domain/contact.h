@@ -6,7 +6,7 @@
 
 /* Sets scene->contact (NULL when the event names nobody) and brings names, identities and addresses up to date. */
 void contact_find_or_make(struct scene *scene);
-void contact_forget_sender(struct known_sender *known); /* with whom the desk's last event was from */
+void contact_forget_sender(struct known_sender *known); /* whom the desk's last event was from */
 
 /* Its first provider handle, else its first identity; NULL when it has none. */
 const char *contact_primary_identity(const struct desk *desk, const json_t *contact);

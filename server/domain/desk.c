@@ -41,7 +41,8 @@ void desk_free(struct desk *desk)
         json_decref(desk->logs[i]);
     json_decref(desk->happened);
     facts_forget(&desk->contact_facts);
-    contact_forget_sender(&desk->known_sender);
+    for (size_t i = 0; i < ARRAY_LEN(desk->known_senders); i++)
+        contact_forget_sender(&desk->known_senders[i]);
     free(desk);
 }
 

@@ -44,7 +44,7 @@ struct desk {
     json_t *happened; /* array: {type, contact_id, conversation_id?} of each event that was handled */
     size_t marks[LOG_COUNT]; /* how long each was when the running rule's effects began */
     struct contact_facts contact_facts;
-    struct known_sender known_sender;
+    struct known_sender known_senders[2]; /* of events from outside, and of our own */
 };
 
 /* Everything about the event at hand. Rows are borrowed from the desk. */
