@@ -35,9 +35,9 @@ json_t *message_record(struct scene *scene, const char *direction)
     json_t *row = new_row(scene, direction, kind, is_in ? "received" : "sent");
     msec_t at = json_time(scene->event, "occurred_at", scene->now);
     json_put_time(row, "occurred_at", at);
-    json_put_str(row, "source", json_str(scene->event, "source"));
+    json_put_shared(row, "source", json_object_get(scene->event, "source"));
     const json_t *who = json_object_at(scene->event, "contact");
-    json_put_str(row, "identity", json_string_value(json_array_get(json_array_at(who, "identities"), 0)));
+    json_put_shared(row, "identity", json_array_get(json_array_at(who, "identities"), 0));
     json_put_str(row, "author", is_in ? "contact" : "agent:elsewhere");
     if (!is_in)
         json_put_time(row, "sent_at", at);
@@ -48,9 +48,9 @@ json_t *message_record(struct scene *scene, const char *direction)
     json_object_foreach((json_t *)(uintptr_t)message, key, value)
     {
         if (strcmp(key, "id") == 0)
-            json_put_str(row, "provider_message_id", json_string_value(value));
+            json_put_shared(row, "provider_message_id", value);
         else if (strcmp(key, "text") == 0 || strcmp(key, "reply_to") == 0)
-            json_put_str(row, key, json_string_value(value));
+            json_put_shared(row, key, value);
         else if (strcmp(key, "kind") != 0)
             json_object_set(content, key, value);
     }

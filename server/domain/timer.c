@@ -208,7 +208,8 @@ void timer_cancel_pointless(struct scene *scene)
 
 void timer_note_happened(struct scene *scene)
 {
-    if (!scene->contact || strncmp(scene->type, "timer.", 6) == 0)
+    /* In a world that is worked on in place, a timer's event is made and handled before anything else happens. */
+    if (!scene->contact || scene->desk->settings.world || strncmp(scene->type, "timer.", 6) == 0)
         return;
     json_t *entry = json_object();
     json_put_str(entry, "type", scene->type);

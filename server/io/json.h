@@ -118,6 +118,13 @@ static inline void json_put_str(json_t *object, const char *key, const char *tex
         json_put(object, key, json_text(bytes_of(text)));
 }
 
+/* A text of another document, which both share; what is no text, or not there, sets nothing. */
+static inline void json_put_shared(json_t *object, const char *key, json_t *text)
+{
+    if (json_is_string(text))
+        json_put(object, key, json_incref(text));
+}
+
 static inline void json_put_bytes(json_t *object, const char *key, struct bytes text) /* cleaned to valid text first */
 {
     json_put(object, key, json_text(text));
