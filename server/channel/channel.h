@@ -52,6 +52,7 @@ enum send_verdict {
 struct send_result {
     enum send_verdict verdict;
     msec_t retry_after_ms;      /* -1: use the schedule */
+    msec_t pause_ms;            /* > 0: others would be refused as well, nothing more to this source for so long */
     char provider_message_id[256];
     char code[32];              /* the provider's error code, or "" */
     char reason[256];           /* for a person, without secrets */

@@ -177,23 +177,24 @@ err_t instagram_render(const json_t *request, bool approved, const json_t *setti
     return render(request, approved, true, settings, out, reterr);
 }
 
-#define MINUTE_MS ((msec_t)60000)
+#define SECOND_MS ((msec_t)1000)
+#define MINUTE_MS (60 * SECOND_MS)
 
 static const struct meta_error_class error_classes[] = {
-    { 1, 2, 0, SEND_RETRY, -1 },
-    { 4, 4, 0, SEND_RETRY, 5 * MINUTE_MS },
-    { 10, 10, 2018278, SEND_REFUSED, -1 }, /* outside the window */
-    { 10, 10, 0, SEND_CHANNEL_DOWN, -1 },  /* permission; page restricted */
-    { 17, 17, 0, SEND_RETRY, 5 * MINUTE_MS },
-    { 32, 32, 0, SEND_RETRY, 5 * MINUTE_MS },
-    { 100, 100, 0, SEND_REFUSED, -1 },
-    { 190, 190, 0, SEND_CHANNEL_DOWN, -1 },
-    { 200, 200, 1545041, SEND_UNREACHABLE, -1 }, /* the person is not available */
-    { 200, 299, 0, SEND_CHANNEL_DOWN, -1 },
-    { 368, 368, 0, SEND_CHANNEL_DOWN, -1 },
-    { 551, 551, 0, SEND_UNREACHABLE, -1 },
-    { 613, 613, 0, SEND_RETRY, MINUTE_MS },
-    { 80000, 80014, 0, SEND_RETRY, 5 * MINUTE_MS }, /* limits of a business use case */
+    { 1, 2, 0, SEND_RETRY, -1, 0 },
+    { 4, 4, 0, SEND_RETRY, 5 * MINUTE_MS, MINUTE_MS },
+    { 10, 10, 2018278, SEND_REFUSED, -1, 0 }, /* outside the window */
+    { 10, 10, 0, SEND_CHANNEL_DOWN, -1, 0 },  /* permission; page restricted */
+    { 17, 17, 0, SEND_RETRY, 5 * MINUTE_MS, MINUTE_MS },
+    { 32, 32, 0, SEND_RETRY, 5 * MINUTE_MS, MINUTE_MS },
+    { 100, 100, 0, SEND_REFUSED, -1, 0 },
+    { 190, 190, 0, SEND_CHANNEL_DOWN, -1, 0 },
+    { 200, 200, 1545041, SEND_UNREACHABLE, -1, 0 }, /* the person is not available */
+    { 200, 299, 0, SEND_CHANNEL_DOWN, -1, 0 },
+    { 368, 368, 0, SEND_CHANNEL_DOWN, -1, 0 },
+    { 551, 551, 0, SEND_UNREACHABLE, -1, 0 },
+    { 613, 613, 0, SEND_RETRY, MINUTE_MS, 20 * SECOND_MS },
+    { 80000, 80014, 0, SEND_RETRY, 5 * MINUTE_MS, MINUTE_MS }, /* limits of a business use case */
 };
 
 void messenger_classify(const struct http_exchange *exchange, struct send_result *result)

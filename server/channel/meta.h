@@ -35,6 +35,7 @@ struct meta_error_class {
     int64_t subcode;     /* 0: any */
     enum send_verdict verdict;
     msec_t retry_after_ms; /* -1: by the schedule */
+    msec_t pause_ms;       /* of all that leaves through the source; 0: what is limited is this message */
 };
 
 /* Judges an answer of the Graph API. The first class that fits decides; a code that none names is refused. Sets the

@@ -27,6 +27,7 @@ static void judge_error(const json_t *error, const struct http_exchange *exchang
     for (size_t i = 0; i < count; i++) {
         if (covers(&classes[i], code, subcode)) {
             result->verdict = classes[i].verdict;
+            result->pause_ms = classes[i].pause_ms;
             if (classes[i].retry_after_ms > result->retry_after_ms) {
                 result->retry_after_ms = classes[i].retry_after_ms;
             }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#define TOO_MANY_PAUSE_MS ((msec_t)1000)
 #define MOST_TEXT 4096
 #define MOST_CAPTION 1024
 #define MOST_CALLBACK_BYTES 64
@@ -180,6 +181,9 @@ static void judge_error(const json_t *answer, int status, struct send_result *re
         result->retry_after_ms = 0;
     } else if (code == 429 || code >= 500 || code == 409) {
         result->verdict = SEND_RETRY;
+        /* The limit may be the chat's or the bot's, the answer does not say: a moment for all, the time asked for this
+         * one. */
+        result->pause_ms = code == 429 ? TOO_MANY_PAUSE_MS : 0;
         if (retry_after >= 0 && retry_after < 86400) {
             result->retry_after_ms = retry_after * 1000;
         }

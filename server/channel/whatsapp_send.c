@@ -280,38 +280,38 @@ err_t whatsapp_render(const json_t *request, bool approved, const json_t *settin
 
 /* Meta's error-codes page; what is not here is refused. */
 static const struct meta_error_class error_classes[] = {
-    { 0, 0, 0, SEND_CHANNEL_DOWN, -1 },               /* token */
-    { 1, 1, 0, SEND_RETRY, -1 },                      /* unknown */
-    { 2, 2, 0, SEND_RETRY, -1 },                      /* service down */
-    { 3, 3, 0, SEND_CHANNEL_DOWN, -1 },               /* capability */
-    { 4, 4, 0, SEND_RETRY, 5 * MINUTE_MS },           /* calls of the app */
-    { 10, 10, 0, SEND_CHANNEL_DOWN, -1 },             /* permission */
-    { 33, 33, 0, SEND_CHANNEL_DOWN, -1 },             /* the number is gone */
-    { 190, 190, 0, SEND_CHANNEL_DOWN, -1 },           /* token */
-    { 200, 299, 0, SEND_CHANNEL_DOWN, -1 },           /* permission */
-    { 368, 368, 0, SEND_CHANNEL_DOWN, -1 },           /* blocked for policy */
-    { 80007, 80007, 0, SEND_RETRY, HOUR_MS },         /* rate of the account */
-    { 130429, 130429, 0, SEND_RETRY, 5 * SECOND_MS }, /* rate of the number */
-    { 131000, 131000, 0, SEND_RETRY, -1 },
-    { 131005, 131005, 0, SEND_CHANNEL_DOWN, -1 },
-    { 131016, 131016, 0, SEND_RETRY, -1 },
-    { 131026, 131026, 0, SEND_UNREACHABLE, -1 },  /* not on WhatsApp, or their app is too old */
-    { 131031, 131031, 0, SEND_CHANNEL_DOWN, -1 }, /* account locked */
-    { 131037, 131037, 0, SEND_CHANNEL_DOWN, -1 },
-    { 131042, 131042, 0, SEND_CHANNEL_DOWN, -1 }, /* payment method */
-    { 131045, 131045, 0, SEND_CHANNEL_DOWN, -1 },
-    { 131048, 131048, 0, SEND_RETRY, 4 * HOUR_MS },   /* spam rate */
-    { 131049, 131049, 0, SEND_RETRY, 24 * HOUR_MS },  /* held back: not within 24 hours */
-    { 131050, 131050, 0, SEND_OPTED_OUT, -1 },        /* stopped marketing */
-    { 131056, 131056, 0, SEND_RETRY, 6 * SECOND_MS }, /* pair rate */
-    { 131057, 131057, 0, SEND_RETRY, MINUTE_MS },     /* account in maintenance */
-    { 131064, 131064, 0, SEND_CHANNEL_DOWN, -1 },
-    { 132015, 132015, 0, SEND_RETRY, 3 * HOUR_MS }, /* template paused */
-    { 132069, 132069, 0, SEND_RETRY, HOUR_MS },     /* flow throttled */
-    { 133004, 133004, 0, SEND_RETRY, -1 },
-    { 133010, 133010, 0, SEND_CHANNEL_DOWN, -1 }, /* number not registered */
-    { 133016, 133016, 0, SEND_RETRY, HOUR_MS },
-    { 134011, 134011, 0, SEND_CHANNEL_DOWN, -1 },
+    { 0, 0, 0, SEND_CHANNEL_DOWN, -1, 0 },                       /* token */
+    { 1, 1, 0, SEND_RETRY, -1, 0 },                              /* unknown */
+    { 2, 2, 0, SEND_RETRY, -1, 0 },                              /* service down */
+    { 3, 3, 0, SEND_CHANNEL_DOWN, -1, 0 },                       /* capability */
+    { 4, 4, 0, SEND_RETRY, 5 * MINUTE_MS, MINUTE_MS },           /* calls of the app */
+    { 10, 10, 0, SEND_CHANNEL_DOWN, -1, 0 },                     /* permission */
+    { 33, 33, 0, SEND_CHANNEL_DOWN, -1, 0 },                     /* the number is gone */
+    { 190, 190, 0, SEND_CHANNEL_DOWN, -1, 0 },                   /* token */
+    { 200, 299, 0, SEND_CHANNEL_DOWN, -1, 0 },                   /* permission */
+    { 368, 368, 0, SEND_CHANNEL_DOWN, -1, 0 },                   /* blocked for policy */
+    { 80007, 80007, 0, SEND_RETRY, HOUR_MS, 5 * MINUTE_MS },     /* rate of the account */
+    { 130429, 130429, 0, SEND_RETRY, 5 * SECOND_MS, SECOND_MS }, /* rate of the number */
+    { 131000, 131000, 0, SEND_RETRY, -1, 0 },
+    { 131005, 131005, 0, SEND_CHANNEL_DOWN, -1, 0 },
+    { 131016, 131016, 0, SEND_RETRY, -1, 0 },
+    { 131026, 131026, 0, SEND_UNREACHABLE, -1, 0 },  /* not on WhatsApp, or their app is too old */
+    { 131031, 131031, 0, SEND_CHANNEL_DOWN, -1, 0 }, /* account locked */
+    { 131037, 131037, 0, SEND_CHANNEL_DOWN, -1, 0 },
+    { 131042, 131042, 0, SEND_CHANNEL_DOWN, -1, 0 }, /* payment method */
+    { 131045, 131045, 0, SEND_CHANNEL_DOWN, -1, 0 },
+    { 131048, 131048, 0, SEND_RETRY, 4 * HOUR_MS, 0 },            /* spam rate */
+    { 131049, 131049, 0, SEND_RETRY, 24 * HOUR_MS, 0 },           /* held back: not within 24 hours */
+    { 131050, 131050, 0, SEND_OPTED_OUT, -1, 0 },                 /* stopped marketing */
+    { 131056, 131056, 0, SEND_RETRY, 6 * SECOND_MS, 0 },          /* pair rate */
+    { 131057, 131057, 0, SEND_RETRY, MINUTE_MS, 20 * SECOND_MS }, /* account in maintenance */
+    { 131064, 131064, 0, SEND_CHANNEL_DOWN, -1, 0 },
+    { 132015, 132015, 0, SEND_RETRY, 3 * HOUR_MS, 0 }, /* template paused */
+    { 132069, 132069, 0, SEND_RETRY, HOUR_MS, 0 },     /* flow throttled */
+    { 133004, 133004, 0, SEND_RETRY, -1, 0 },
+    { 133010, 133010, 0, SEND_CHANNEL_DOWN, -1, 0 }, /* number not registered */
+    { 133016, 133016, 0, SEND_RETRY, HOUR_MS, 0 },
+    { 134011, 134011, 0, SEND_CHANNEL_DOWN, -1, 0 },
 };
 
 void whatsapp_classify(const struct http_exchange *exchange, struct send_result *result)

@@ -137,6 +137,9 @@ void attempt_conclude(const struct send_result *result, bool is_webhook, unsigne
         break;
     case SEND_RETRY:
         put_retry(outcome, is_webhook ? RETRY_WEBHOOK : RETRY_MESSAGE, attempts, result->retry_after_ms, now, random);
+        if (result->pause_ms > 0) {
+            json_put_int(outcome, "pause_source_ms", result->pause_ms);
+        }
         break;
     case SEND_CHANNEL_DOWN:
         put_retry(outcome, RETRY_CHANNEL_DOWN, attempts, result->retry_after_ms, now, random);
@@ -191,10 +194,9 @@ static void attempt_ended(const struct http_exchange *exchange, void *arg)
     struct attempt *attempt = arg;
     bool is_webhook = attempt->kind == NULL;
     struct send_result result;
-    enum endpoint_state endpoint = ENDPOINT_ANSWERS;
-    msec_t pause_ms = 0;
+    bool gone = false;
     if (is_webhook) {
-        endpoint = webhook_call_classify(exchange, &result, &pause_ms);
+        webhook_call_classify(exchange, &result, &gone);
     } else {
         classify_message(attempt, exchange, &result);
     }
@@ -210,10 +212,7 @@ static void attempt_ended(const struct http_exchange *exchange, void *arg)
     if (result.verdict == SEND_CHANNEL_DOWN) {
         add_alert(attempt, "channel_down", &result);
     }
-    if (endpoint == ENDPOINT_BUSY) {
-        json_put_int(outcome, "pause_source_ms", pause_ms);
-    }
-    if (endpoint == ENDPOINT_GONE) {
+    if (gone) {
         json_put_bool(outcome, "disable_endpoint", true);
         add_alert(attempt, "endpoint_gone", &result);
     }

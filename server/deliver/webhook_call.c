@@ -129,30 +129,26 @@ static msec_t pause_of(msec_t asked)
     return asked < PAUSE_MS ? PAUSE_MS : asked < LONGEST_PAUSE_MS ? asked : LONGEST_PAUSE_MS;
 }
 
-enum endpoint_state webhook_call_classify(const struct http_exchange *exchange, struct send_result *result,
-                                          msec_t *ret_pause_ms)
+void webhook_call_classify(const struct http_exchange *exchange, struct send_result *result, bool *ret_gone)
 {
     *result = (struct send_result){ .verdict = SEND_RETRY, .retry_after_ms = exchange->retry_after_ms };
-    *ret_pause_ms = 0;
+    *ret_gone = false;
     if (exchange->outcome != HTTP_ANSWERED) {
         snprintf(result->reason, sizeof(result->reason), "%s", exchange->error);
-        *ret_pause_ms = pause_of(-1);
-        return ENDPOINT_BUSY;
+        result->pause_ms = pause_of(-1);
+        return;
     }
     int status = exchange->status;
     snprintf(result->code, sizeof(result->code), "%d", status);
     if (status >= 200 && status < 300) {
         result->verdict = SEND_ACCEPTED;
-        return ENDPOINT_ANSWERS;
+        return;
     }
     snprintf(result->reason, sizeof(result->reason), "the endpoint answered %d", status);
     if (status == 410) {
         result->verdict = SEND_REFUSED;
-        return ENDPOINT_GONE;
+        *ret_gone = true;
+    } else if (status == 429 || (status >= 502 && status <= 504)) {
+        result->pause_ms = pause_of(exchange->retry_after_ms);
     }
-    if (status == 429 || (status >= 502 && status <= 504)) {
-        *ret_pause_ms = pause_of(exchange->retry_after_ms);
-        return ENDPOINT_BUSY;
-    }
-    return ENDPOINT_ANSWERS;
 }

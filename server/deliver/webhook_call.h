@@ -11,15 +11,9 @@
 err_t webhook_call_render(int64_t delivery_id, const json_t *request, const json_t *endpoint, msec_t now,
                           struct outgoing_request *out, struct error *reterr) MUST_CHECK;
 
-enum endpoint_state {
-    ENDPOINT_ANSWERS,
-    ENDPOINT_BUSY, /* it is away, or asks for less: nothing to it for `pause_ms` */
-    ENDPOINT_GONE, /* it wants nothing more (410) */
-};
-
-/* 2xx is accepted. Whatever else happens but 410 is tried again: receivers know the id, so that a second delivery does no
- * harm. `*ret_pause_ms` is 0 unless the endpoint is busy. */
-enum endpoint_state webhook_call_classify(const struct http_exchange *exchange, struct send_result *result,
-                                          msec_t *ret_pause_ms);
+/* 2xx is accepted; `*ret_gone` says that the receiver wants nothing more (410). Whatever else happens is tried again:
+ * receivers know the id, so that a second delivery does no harm. One that is away or busy (no answer, 429, 502, 503,
+ * 504) is left alone for `result->pause_ms`. */
+void webhook_call_classify(const struct http_exchange *exchange, struct send_result *result, bool *ret_gone);
 
 #endif

@@ -96,6 +96,8 @@ static void judges_answers(void **state)
         assert_int_equal(result.verdict, cases[i].verdict);
         assert_int_equal(result.retry_after_ms, cases[i].retry_after_ms);
     }
+    assert_int_equal(judged("telegram", 429, cases[2].body).pause_ms, 1000);
+    assert_int_equal(judged("telegram", 500, cases[9].body).pause_ms, 0);
     assert_string_equal(judged("telegram", 200, cases[0].body).provider_message_id, "99");
     struct send_result moved = judged("telegram", 400,
                                       "{\"ok\":false,\"error_code\":400,\"description\":\"group chat was "

@@ -246,6 +246,11 @@ static void judges_answers(void **state)
         assert_int_equal(result.retry_after_ms, cases[i].retry_after_ms);
         assert_string_equal(result.code, cases[i].code);
     }
+    /* What limits the number or the account limits every message; the pair limit is this person's. */
+    assert_int_equal(judged("whatsapp", 400, ERROR("130429")).pause_ms, 1000);
+    assert_int_equal(judged("whatsapp", 400, ERROR("80007")).pause_ms, 300000);
+    assert_int_equal(judged("whatsapp", 400, ERROR("131056")).pause_ms, 0);
+    assert_int_equal(judged("whatsapp", 500, ERROR("131000")).pause_ms, 0);
     assert_string_equal(judged("whatsapp", 200, cases[0].body).provider_message_id, "wamid.X");
     assert_string_equal(judged("whatsapp", 400, ERROR("100")).reason, "why");
 

@@ -59,6 +59,20 @@ static void tells_what_the_address_is_worth(void **state)
     json_decref(outcome);
 }
 
+/* When a limit is not this message's alone, the others wait instead of being refused one by one. */
+static void a_limit_of_the_source_holds_up_all(void **state)
+{
+    (void)state;
+    struct send_result result = { .verdict = SEND_RETRY, .retry_after_ms = 5000, .pause_ms = 1000 };
+    json_t *outcome = json_object();
+    attempt_conclude(&result, false, 1, NOW, 0, outcome);
+    assert_int_equal(json_int(outcome, "pause_source_ms", 0), 1000);
+    expect(outcome, "retry", 5000);
+    outcome = conclude(SEND_RETRY, false, 1, 5000);
+    assert_int_equal(json_int(outcome, "pause_source_ms", 0), 0);
+    json_decref(outcome);
+}
+
 static void an_accepted_send_has_an_id_and_no_error(void **state)
 {
     (void)state;
@@ -73,6 +87,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_verdict_has_its_outcome),
         cmocka_unit_test(tells_what_the_address_is_worth),
+        cmocka_unit_test(a_limit_of_the_source_holds_up_all),
         cmocka_unit_test(an_accepted_send_has_an_id_and_no_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
