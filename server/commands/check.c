@@ -80,6 +80,24 @@ static void check_rules(struct report *report, const char *directory, const stru
     rule_sources_free(sources);
 }
 
+/* Adds what is wrong with the sources of a configuration that has problems, but not where it has one already: a secret that
+ * is not there is said once. */
+static void check_sources_further(struct report *report, const struct config *config)
+{
+    size_t index, known = json_array_size(report->problems);
+    json_t *found = json_array(), *problem;
+    sources_check(config, found);
+    json_array_foreach(found, index, problem)
+    {
+        bool is_said = false;
+        for (size_t i = 0; i < known; i++)
+            is_said |= json_int(json_array_get(report->problems, i), "line", 0) == json_int(problem, "line", 0);
+        if (!is_said)
+            json_array_append(report->problems, problem);
+    }
+    json_decref(found);
+}
+
 static void check_all(struct report *report, const char *path, const char *rules, bool dev)
 {
     struct config *config = NULL;
@@ -92,6 +110,9 @@ static void check_all(struct report *report, const char *path, const char *rules
                 json_put_str(json_array_get(report->problems, before), "hint",
                              "name it with --config FILE, or look at rules alone with --rules DIR");
         }
+        if (config)
+            check_sources_further(report, config);
+        config_free(config);
         if (rules)
             check_rules(report, rules, NULL);
         return;

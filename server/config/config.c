@@ -148,10 +148,19 @@ static void script_print(const char *file, int line, struct bytes text, void *ar
     fprintf(stderr, "%s:%d: %.*s\n", loading->path, line, (int)text.len, text.ptr);
 }
 
+/* The first mistake of a file is no reason to be silent about the others. */
+static void name_undefined(const char *name, const char *nearest, int line, void *arg)
+{
+    if (nearest)
+        loading_problem(arg, line, "'%s' is not defined\nHINT: did you mean '%s'?", name, nearest);
+    else
+        loading_problem(arg, line, "'%s' is not defined\nHINT: variables are declared with `local`", name);
+}
+
 static void run_file(struct loading *loading)
 {
     static const struct vm_budget budget = { .max_instructions = 10000000, .max_wall_ms = 2000 };
-    const struct vm_host host = { .print = script_print, .arg = loading };
+    const struct vm_host host = { .print = script_print, .undefined = name_undefined, .arg = loading };
     struct vm *vm = vm_new(SCRIPT_MEMORY, &host);
     vm_wipe_memory(vm);
     struct vm_outcome outcome;
@@ -320,6 +329,7 @@ static err_t join_problems(const json_t *problems, struct error *reterr)
     return err;
 }
 
+/* Hands out the configuration as far as it could be read, also when there are problems; else NULL stays. */
 static err_t read_config(const char *path, bool dev, bool with_database, json_t *problems, struct config **ret_config,
                          struct error *reterr)
 {
@@ -345,12 +355,8 @@ static err_t read_config(const char *path, bool dev, bool with_database, json_t 
         check_database(&loading);
     free(loading.directory);
     buf_done(&loading.text);
-    if (json_array_size(problems) > before) {
-        config_free(loading.config);
-        return join_problems(problems, reterr);
-    }
     *ret_config = loading.config;
-    return ERR_NONE;
+    return json_array_size(problems) > before ? join_problems(problems, reterr) : ERR_NONE;
 }
 
 err_t config_read(const char *path, bool dev, json_t *problems, struct config **ret_config, struct error *reterr)
@@ -361,8 +367,13 @@ err_t config_read(const char *path, bool dev, json_t *problems, struct config **
 err_t config_load(const char *path, bool dev, struct config **ret_config, struct error *reterr)
 {
     json_t *problems = json_array();
-    err_t err = read_config(path, dev, false, problems, ret_config, reterr);
+    struct config *config = NULL;
+    err_t err = read_config(path, dev, false, problems, &config, reterr);
     json_decref(problems);
+    if (err)
+        config_free(config);
+    else
+        *ret_config = config;
     return err;
 }
 

@@ -36,8 +36,12 @@ static int script_env(lua_State *L)
     const char *name = luaL_checkstring(L, 1);
     const char *value = getenv(name);
     char reason[300];
-    if (value && *value) {
-        lua_pushstring(L, value);
+    /* A line end came from the file or the `echo` that the value was made with, and is part of no secret. */
+    size_t length = value ? strlen(value) : 0;
+    while (length > 0 && (value[length - 1] == '\n' || value[length - 1] == '\r'))
+        length--;
+    if (length > 0) {
+        lua_pushlstring(L, value, length);
         return 1;
     }
     snprintf(reason, sizeof(reason),

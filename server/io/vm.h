@@ -34,6 +34,9 @@ struct vm_host {
     /* require(name): the text of a library and the file name for its messages, valid until the vm is freed.
      * False: there is none. NULL: no libraries. Names were checked to be [a-z0-9_]+. */
     bool (*find_library)(const char *name, struct bytes *ret_text, const char **ret_file, void *arg);
+    /* A name that nobody defined was read, in this line; `nearest` is one that it may mean, or NULL. Scripts go on then, with a
+     * function that takes anything and returns itself. NULL: reading it raises. */
+    void (*undefined)(const char *name, const char *nearest, int line, void *arg);
     void *arg;
 };
 

@@ -184,6 +184,13 @@ static const char *nearest_name(lua_State *L, const char *name)
     return text_nearest(name, known);
 }
 
+/* What stands for an undefined name where the host wants the script to go on. */
+static int take_anything(lua_State *L)
+{
+    lua_pushcfunction(L, take_anything);
+    return 1;
+}
+
 /* __index of the base table: a name that nobody defined. */
 static int undefined_name(lua_State *L)
 {
@@ -195,6 +202,11 @@ static int undefined_name(lua_State *L)
         if (strcmp(name, vm->absent[i].name) == 0)
             return luaL_error(L, "'%s' is not available here\nHINT: %s", name, vm->absent[i].hint);
     const char *nearest = nearest_name(L, name);
+    if (vm->host.undefined) {
+        vm->host.undefined(name, nearest, vm_caller(L, NULL, 0), vm->host.arg);
+        lua_pushcfunction(L, take_anything);
+        return 1;
+    }
     if (nearest)
         return luaL_error(L, "'%s' is not defined\nHINT: did you mean '%s'?", name, nearest);
     return luaL_error(L, "'%s' is not defined\nHINT: variables are declared with `local`", name);

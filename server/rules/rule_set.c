@@ -257,7 +257,7 @@ static int seal_rules(lua_State *L)
 /* Makes the state and loads all files. `*ret_description` is what main.finish() says. */
 static err_t load_state(struct rule_set *set, json_t **ret_description, struct error *reterr)
 {
-    const struct vm_host host = { rule_host_print, find_library, set };
+    const struct vm_host host = { .print = rule_host_print, .find_library = find_library, .arg = set };
     set->vm = vm_new(set->limits.max_memory_bytes, &host);
     struct rule_context context = { .now = 0 };
     set->context = &context;

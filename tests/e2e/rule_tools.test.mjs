@@ -139,6 +139,20 @@ test('--watch runs again when a file changes', async () => {
   }
 })
 
+test('check lists what is wrong with the sources beside what is wrong with the file', async () => {
+  const shop = await mkdtemp(join(tmpdir(), 'answerd check '))
+  await writeFile(join(shop, 'answerd.lua'), `source "a" { kind = "whatsap", app_secret = "x" }
+htpp { listen = "127.0.0.1:1" }
+source "b" { kind = "stripe", signing_secrets = env "ANSWERD_NOT_SET" }
+source "c" { kind = "stripe" }
+`)
+  const { code, stdout } = await run(['check', '--json', '--config', join(shop, 'answerd.lua')])
+  assert.equal(code, 1)
+  const found = JSON.parse(stdout).problems.map((problem) => `${problem.line} ${problem.text}`)
+  assert.deepEqual(found.sort(), ['1 source "a": unknown kind \'whatsap\'', "2 'htpp' is not defined", '3 the environment variable ANSWERD_NOT_SET is not set', '4 source "c": signing_secrets is missing'])
+  await rm(shop, { recursive: true })
+})
+
 test('check says what a second look finds, for people and for editors', async () => {
   assert.match((await run(['check', '--rules', rules])).stdout, /^ok: 2 rules, rule set [0-9a-f]{12}, 0 warnings/)
   await file('more.lua', `template "unused" { text = "x" }

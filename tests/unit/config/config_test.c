@@ -24,6 +24,8 @@ static int make_directory(void **state)
     snprintf(path, sizeof(path), "%s/answerd.lua", directory);
     setenv("CONFIG_TEST_SET", "value", 1);
     setenv("CONFIG_TEST_EMPTY", "", 1);
+    setenv("CONFIG_TEST_LINE", "value\r\n", 1);
+    setenv("CONFIG_TEST_BLANK", "\n", 1);
     unsetenv("CONFIG_TEST_UNSET");
     return 0;
 }
@@ -67,8 +69,8 @@ static char *problems_of(const char *text)
     json_t *problems = json_array();
     write_file("answerd.lua", text);
     err_t err = config_read(path, false, problems, &config, &e);
-    if (!err)
-        config_free(config);
+    assert_non_null(config);
+    config_free(config);
     assert_int_equal(err != ERR_NONE, json_array_size(problems) > 0);
     buf_init(&out, 100000);
     for (size_t i = 0; i < json_array_size(problems); i++)
@@ -104,6 +106,15 @@ static void standard_values(void **state)
     char expected[220];
     snprintf(expected, sizeof(expected), "%s/rules", directory);
     assert_string_equal(config->rules.directory, expected);
+    config_free(config);
+}
+
+/* A value that was made with `echo` ends with a line end; a secret with one matches nothing. */
+static void line_ends_of_the_environment(void **state)
+{
+    (void)state;
+    struct config *config = load("database { url = env \"CONFIG_TEST_LINE\" }");
+    assert_string_equal(config->database.url, "value");
     config_free(config);
 }
 
@@ -206,6 +217,9 @@ static void problems_have_places(void **state)
     expect_problem("http { tls = 'x' }", 1, "http.tls must be a table");
     expect_problem("http { tls = { key = 'x' } }", 1, "both a certificate and a key");
     expect_problem("htpp {}", 1, "'htpp' is not defined\nHINT: did you mean 'http'?");
+    expect_problem("htpp { listen = 5 }\nsorce \"a\" { kind = \"stripe\" }\nengine { threads = 0 }", 3, "engine.threads is out of range");
+    expect_problem("engine { threads = 0 }\nsorce \"a\" { kind = \"stripe\" }", 2, "'sorce' is not defined\nHINT: did you mean 'source'?");
+    expect_problem("database { url = env \"CONFIG_TEST_BLANK\" }", 1, "the environment variable CONFIG_TEST_BLANK is empty");
     expect_problem("http {}\nhttp {}", 2, "http was set before, in line 1");
     expect_problem("http 'x'", 1, "http takes a table");
     expect_problem("http { 'x' }", 1, "names and values");
@@ -312,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(standard_values),
         cmocka_unit_test(all_kinds_of_values),
+        cmocka_unit_test(line_ends_of_the_environment),
         cmocka_unit_test(addresses_of_the_database),
         cmocka_unit_test(certificates_and_proxies),
         cmocka_unit_test(problems_have_places),
