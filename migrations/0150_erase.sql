@@ -77,7 +77,24 @@ BEGIN
 END
 $$;
 
--- As in 0012_privacy.sql, and further: what arrived more than once, was given up or was quoted. Ids that others gave to
+-- What names these contacts without being theirs by any number: events that nobody understood, and webhooks (see above).
+CREATE FUNCTION named_elsewhere(ids bigint[], OUT events bigint[], OUT webhooks bigint[])
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    handles constant text[] := ARRAY(SELECT regexp_replace(i.identity, '^[^:]*:', '') FROM identity AS i WHERE i.contact_id = ANY (ids)
+                                      UNION SELECT a.recipient FROM address AS a WHERE a.contact_id = ANY (ids));
+    -- They may have been named before they were a contact: a webhook waits for its rules.
+    since constant timestamptz := (SELECT min(c.created_at) - interval '1 day' FROM contact AS c WHERE c.id = ANY (ids));
+BEGIN
+    events := raw_events_about(handles, since);
+    webhooks := webhooks_about(events || ARRAY(SELECT h.event_id FROM handling AS h WHERE h.contact_id = ANY (ids)), handles, since);
+END
+$$;
+
+-- As in 0146_beside_work.sql, and further: what arrived more than once, was given up or was quoted. Ids that others gave to
 -- messages and events go as well. What comes later about them, such as a status of a message that had left before, is kept
 -- as it comes: erase again then.
 CREATE OR REPLACE FUNCTION erase_contact(of_contact bigint) RETURNS bigint
@@ -92,37 +109,35 @@ DECLARE
     given_up bigint[];
     webhooks bigint[];
     quoted text[];
-    known_as text[];
-    handles text[];
-    since timestamptz;
+    also_about bigint[];
+    searched bigint[];
     entry record;
     emptied bigint;
 BEGIN
-    -- With the one it was merged into, and all that were merged into that one.
-    ids := surviving_contacts(ARRAY[of_contact]);
-    IF cardinality(ids) = 0 THEN
+    -- To find the webhooks takes longest: before anything is locked.
+    ids := contact_family(of_contact);
+    IF ids IS NULL THEN
         RETURN NULL;
     END IF;
-    survivor := ids[1];
-    WITH RECURSIVE family (id) AS (
-        SELECT unnest(ids) UNION SELECT c.id FROM family AS f JOIN contact AS c ON c.merged_into = f.id)
-    SELECT array_agg(id ORDER BY id) INTO ids FROM family;
-
-    -- To find the webhooks takes longest: before anything is locked.
-    known_as := ARRAY(SELECT i.identity FROM identity AS i WHERE i.contact_id = ANY (ids));
-    their_events := ARRAY(SELECT DISTINCT h.event_id FROM handling AS h WHERE h.contact_id = ANY (ids));
+    SELECT a.events, a.webhooks INTO also_about, webhooks FROM named_elsewhere(ids) AS a;
+    searched := ids;
+    LOOP
+        ids := contact_family(of_contact);
+        PERFORM 1 FROM contact WHERE id = ANY (ids) ORDER BY id FOR UPDATE;
+        -- Whom we waited for may have merged one of them with somebody else.
+        EXIT WHEN contact_family(of_contact) = ids;
+    END LOOP;
+    IF ids <> searched THEN
+        SELECT a.events, a.webhooks INTO also_about, webhooks FROM named_elsewhere(ids) AS a;
+    END IF;
+    survivor := (surviving_contacts(ARRAY[of_contact]))[1];
+    -- And may have handled an event of theirs.
     given_up := ARRAY(SELECT k.event_id FROM parked_event AS k
                         JOIN event AS e ON e.id = k.event_id AND e.received_at = k.event_received_at
-                       WHERE e.doc #> '{contact,identities}' ?| known_as);
-    their_events := their_events || given_up;
-    handles := ARRAY(SELECT regexp_replace(i, '^[^:]*:', '') FROM unnest(known_as) AS i
-                      UNION SELECT a.recipient FROM address AS a WHERE a.contact_id = ANY (ids));
-    -- What named them may have come before they were a contact: a webhook waits for its rules.
-    since := (SELECT min(c.created_at) - interval '1 day' FROM contact AS c WHERE c.id = ANY (ids));
-    their_events := their_events || raw_events_about(handles, since);
-    webhooks := webhooks_about(their_events, handles, since);
-
-    PERFORM 1 FROM contact WHERE id = ANY (ids) ORDER BY id FOR UPDATE;
+                       WHERE e.doc #> '{contact,identities}' ?| ARRAY(SELECT i.identity FROM identity AS i WHERE i.contact_id = ANY (ids)));
+    their_events := ARRAY(SELECT h.event_id FROM handling AS h WHERE h.contact_id = ANY (ids)
+                           UNION SELECT unnest(given_up) UNION SELECT unnest(also_about));
+    webhooks := webhooks || ARRAY(SELECT e.webhook_id FROM event AS e WHERE e.id = ANY (their_events) AND e.webhook_id IS NOT NULL);
 
     FOR entry IN SELECT o.position FROM outbox AS o WHERE o.contact_id = ANY (ids) AND o.state <> 'sending'
         ORDER BY o.position FOR UPDATE LOOP
