@@ -209,6 +209,23 @@ static err_t record_applied(struct pg *pg, const struct embedded_text *migration
     return query_run(pg, sql, values, ARRAY_LEN(values), reterr);
 }
 
+/* Whoever lacks a right is told who has it. Outside of any transaction; returns `err`, as it was. */
+static err_t name_owner(struct pg *pg, err_t err, struct error *reterr)
+{
+    static const char sql[] = "SELECT current_user::text";
+    static const char insufficient_privilege[] = "42501";
+    struct pg_result *user CLEANUP(pg_result_free) = NULL;
+    if (strcmp(reterr->sqlstate, insufficient_privilege) != 0 || pg_is_broken(pg) ||
+        query_row(pg, sql, NULL, 0, &user, NULL) != ERR_NONE) {
+        return err;
+    }
+    const struct error reason = *reterr;
+    const struct bytes name = pg_text(user, 0, 0);
+    return fail(reterr, err,
+                "%.800s\nHINT: migrate as the role that owns the database and the tables in it; this is '%.*s'",
+                reason.text, (int)name.len, name.ptr);
+}
+
 /* One transaction: whoever holds its lock sees what others did, and does the next one. `*ret_name` stays NULL when
  * there was nothing left to do. */
 static err_t apply_next(struct pg *pg, const char **ret_name, struct error *reterr)
@@ -245,6 +262,7 @@ static err_t apply_next(struct pg *pg, const char **ret_name, struct error *rete
         }
         if (err != ERR_NONE) {
             fail(reterr, err, "migration '%s': %.800s", pending->name, reason.text);
+            memcpy(reterr->sqlstate, reason.sqlstate, sizeof(reterr->sqlstate));
         } else {
             err = record_applied(pg, pending, reterr);
         }
@@ -257,7 +275,7 @@ static err_t apply_next(struct pg *pg, const char **ret_name, struct error *rete
             err_t ignored = pg_script(pg, "ROLLBACK", NULL);
             (void)ignored; /* the error before it is the one to report */
         }
-        return err;
+        return name_owner(pg, err, reterr);
     }
     *ret_name = pending != NULL ? pending->name : NULL;
     return ERR_NONE;
