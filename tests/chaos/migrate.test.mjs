@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { canMount, Cluster } from '../e2e/support/cluster.mjs'
+import { Link } from '../e2e/support/link.mjs'
 import { program, run, until } from '../e2e/support/system.mjs'
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
@@ -73,6 +74,28 @@ test('killed again and again, while another one waits for its turn: the last one
   await assertIsWhole('killed')
   t.diagnostic(`${kills} were killed`)
   assert.ok(kills > 3, `only ${kills} were killed before one came to its end`)
+})
+
+test('cut off before and after what ends a migration: it is there and noted, or neither', patience, async () => {
+  const link = await new Link(() => join(cluster.socket, '.s.PGSQL.5432')).listen()
+  try {
+    await cluster.run('CREATE DATABASE cut_off')
+    for (const what of [/INSERT INTO schema_migration/, /^COMMIT/]) {
+      for (const how of ['cut', 'cut after']) {
+        let left = 3
+        link.message = ({ sql }) => (what.test(sql) && --left === 0 ? how : undefined)
+        const cut = await migrate('cut_off', { env: { PGHOST: '127.0.0.1', PGPORT: String(link.port) } })
+        assert.equal(cut.code, 4, `${what} ${how}: ${cut.stdout}${cut.stderr}`)
+        const { stdout } = await migrate('cut_off', { args: ['--status'] })
+        assert.match(stdout, /^(applied .*\n)+(pending .*\n)+$/)
+      }
+    }
+  } finally {
+    await link.close()
+  }
+  const last = await migrate('cut_off')
+  assert.deepEqual([last.code, last.stderr], [0, ''])
+  await assertIsWhole('cut_off')
 })
 
 test('killed in the middle of one migration: another goes on as soon as PostgreSQL has noticed', patience, async () => {
