@@ -153,6 +153,7 @@ enum event_column {
     EVENT_REPLAY,
     EVENT_HAPPENED,
     EVENT_ALSO_LOAD,
+    EVENT_RULES_GENERATION, /* not of the event: what the rules were when it was claimed */
 };
 #define EVENT_COLUMNS                                                                                                  \
     "e.position, e.attempts, e.id, e.type, e.source, e.key, e.lane, to_json(e.received_at), to_json(e.occurred_at),"   \
@@ -345,7 +346,7 @@ static err_t run_claim(struct pg *pg, size_t limit, int64_t only_position, struc
     if (err != ERR_NONE) {
         return err;
     }
-    claim->rules_generation = pg_rows(result) > 0 ? pg_int8(result, 0, EVENT_ALSO_LOAD + 1) : 0;
+    claim->rules_generation = pg_rows(result) > 0 ? pg_int8(result, 0, EVENT_RULES_GENERATION) : 0;
     return read_claim(pg, result, true, claim, reterr);
 }
 

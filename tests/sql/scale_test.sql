@@ -1,5 +1,10 @@
 -- A long queue: what a claim reads does not grow with it. Counted in pages, which is the same on every machine.
 
+-- An ANALYZE that begins in the background holds a snapshot, and the VACUUM below could then remove nothing.
+SELECT format('ALTER TABLE %s SET (autovacuum_enabled = off)', c.oid::regclass)
+  FROM pg_class AS c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+\gexec
+
 CREATE FUNCTION test.rows_of_length(n integer) RETURNS void
 LANGUAGE sql
 AS $$
