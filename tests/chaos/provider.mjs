@@ -63,7 +63,11 @@ export class Provider {
     const parts = []
     request.on('error', () => {})
     response.on('error', () => {})
-    for await (const part of request) parts.push(part)
+    try {
+      for await (const part of request) parts.push(part)
+    } catch {
+      return // a node that was killed while it sent: the provider has nothing of it
+    }
     const body = JSON.parse(Buffer.concat(parts).toString() || 'null')
     const send = read(request.url, request.headers, body)
     if (!send) return void response.writeHead(200, { 'content-type': 'application/json' }).end('{"ok":true,"result":true}')
