@@ -7,9 +7,9 @@
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "channel/channel.h"
-#include "deliver/dispatch.h"
 #include "deliver/retry.h"
 #include "deliver/webhook_call.h"
+#include "domain/departure.h"
 #include "io/crypto.h"
 
 #define CHANNEL_PAUSE_MS ((msec_t)60 * 1000)
@@ -267,13 +267,16 @@ static void start_message(struct attempt *attempt)
         conclude_unsent(attempt, "parked", "no_source", "the configuration has no such source that can send");
         return;
     }
-    struct dispatch dispatch = dispatch_decide(attempt->delivery, attempt->kind, attempt->started_at);
-    if (dispatch.verdict == DISPATCH_BLOCKED) {
-        conclude_unsent(attempt, "blocked", dispatch.code, dispatch.reason);
+    const json_t *delivery = attempt->delivery;
+    const struct departure departure =
+        departure_decide(delivery, json_object_at(delivery, "contact"), json_object_at(delivery, "address"),
+                         attempt->kind->window_ms, attempt->started_at);
+    if (departure.sent_as == NULL) {
+        conclude_unsent(attempt, "blocked", departure.code, departure.reason);
         return;
     }
-    bool approved = dispatch.verdict == DISPATCH_APPROVED;
-    attempt->sent_as = approved ? "approved" : "free";
+    attempt->sent_as = departure.sent_as;
+    bool approved = strcmp(departure.sent_as, "approved") == 0;
     struct outgoing_request call = { .headers = { NULL } };
     struct error error;
     if (attempt->kind->render(json_object_at(attempt->delivery, "request"), approved, source->settings, &call,

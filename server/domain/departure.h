@@ -1,17 +1,25 @@
-/* Whether a queued message may leave now, and in which form: what the dispatcher decides in SQL and deliver/, for worlds
- * in memory. Free text only within the provider's window, nothing to those who opted out.
+/* Whether a message may leave now, and in which form: decided at the moment of sending and not when the rule ran. Pure. The
+ * dispatcher, rule tests and backtests ask the same function.
  */
 #ifndef DOMAIN_DEPARTURE_H
 #define DOMAIN_DEPARTURE_H
 
+#include "base/clock.h"
 #include "domain/rows.h"
+#include "io/json.h"
 
 struct departure {
-    const char *refused; /* why it must not leave; NULL when it may */
-    const char *sent_as; /* "free" or "approved" */
+    const char *sent_as; /* "free": as text; "approved": as the provider's template; NULL: it must not leave */
+    const char *code;    /* why not: "opted_out", "unreachable", "window_closed", "erased", "nothing_to_send"; else "" */
+    const char *reason;  /* the same for a person; a constant, else "" */
 };
 
-/* `delivery` is a row of the kind message; `sources` as in desk_settings. */
-struct departure departure_decide(const struct rows *rows, const json_t *sources, const json_t *delivery, msec_t now);
+/* `delivery` has the request and the topic. `contact` and `address` are who it goes to and where; may be NULL when nothing
+ * is known of them. `window_ms` is the provider's window for free text; 0: there is none. */
+struct departure departure_decide(const json_t *delivery, const json_t *contact, const json_t *address, msec_t window_ms,
+                                  msec_t now);
+
+/* The same for a delivery of a world in memory; `sources` as in desk_settings. */
+struct departure departure_decide_in(const struct rows *rows, const json_t *sources, const json_t *delivery, msec_t now);
 
 #endif

@@ -58,13 +58,14 @@ static void put_error_code(struct world *world, const json_t *delivery, const ch
         json_put_str(message, "error_code", code);
 }
 
-static void hold(struct world *world, json_t *delivery, const char *reason)
+static void hold(struct world *world, json_t *delivery, const struct departure *departure)
 {
     json_t *kept = json_deep_copy(delivery);
-    json_put_str(kept, "reason", reason);
+    json_put_str(kept, "reason", departure->reason);
     json_array_append_new(world->held, kept);
-    memory_store_end_delivery(world->store, delivery, "blocked", reason, NULL, world->now);
-    report_undelivered(world, kept, "blocked", "blocked", reason);
+    memory_store_end_delivery(world->store, delivery, "blocked", departure->reason, NULL, world->now);
+    put_error_code(world, kept, departure->code);
+    report_undelivered(world, kept, "blocked", departure->code, departure->reason);
 }
 
 static void refuse(struct world *world, json_t *delivery, const json_t *trouble)
@@ -112,10 +113,10 @@ void world_dispatch(struct world *world, json_t *delivery)
         memory_store_end_delivery(world->store, delivery, "sent", NULL, NULL, world->now);
         return;
     }
-    struct departure departure =
-        departure_decide(memory_store_rows(world->store), world->sources, delivery, world->now);
-    if (departure.refused) {
-        hold(world, delivery, departure.refused);
+    const struct departure departure =
+        departure_decide_in(memory_store_rows(world->store), world->sources, delivery, world->now);
+    if (!departure.sent_as) {
+        hold(world, delivery, &departure);
         return;
     }
     const json_t *trouble = trouble_of(world, json_str_or(delivery, "source", ""));

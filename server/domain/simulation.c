@@ -130,11 +130,11 @@ static void handle(struct simulation *simulation, const json_t *event)
 }
 
 /* A message that may not leave is an event, as it is live. */
-static void report_held(struct simulation *simulation, const json_t *delivery, const char *reason)
+static void report_held(struct simulation *simulation, const json_t *delivery, const struct departure *departure)
 {
     json_t *status = json_object(), *error = json_object(), *cause = json_object(), *event = json_object();
-    json_put_str(error, "code", "");
-    json_put_str(error, "title", reason);
+    json_put_str(error, "code", departure->code);
+    json_put_str(error, "title", departure->reason);
     json_object_set(status, "echo", json_object_get(json_object_at(delivery, "request"), "echo"));
     json_put_str(status, "state", "blocked");
     json_put(status, "error", error);
@@ -167,14 +167,15 @@ static void dispatch(struct simulation *simulation, json_t *delivery)
         return;
     }
     const struct departure departure =
-        departure_decide(memory_store_rows(store), simulation->sources, delivery, simulation->now);
+        departure_decide_in(memory_store_rows(store), simulation->sources, delivery, simulation->now);
+    const bool leaves = departure.sent_as != NULL;
     char provider_id[64];
     snprintf(provider_id, sizeof(provider_id), "sent-%lld", (long long)json_int(delivery, "id", 0));
-    memory_store_end_delivery(store, delivery, departure.refused ? "blocked" : "sent", departure.refused,
-                              departure.refused ? NULL : provider_id, simulation->now);
+    memory_store_end_delivery(store, delivery, leaves ? "sent" : "blocked", leaves ? NULL : departure.reason,
+                              leaves ? provider_id : NULL, simulation->now);
     simulation_note_message(simulation, delivery, &departure);
-    if (departure.refused)
-        report_held(simulation, delivery, departure.refused);
+    if (!leaves)
+        report_held(simulation, delivery, &departure);
     json_decref(delivery);
 }
 

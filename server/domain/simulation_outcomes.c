@@ -157,15 +157,15 @@ void simulation_note_message(struct simulation *simulation, const json_t *delive
     else
         buf_add_text(&name, json_str_or(message, "kind", "text"));
     buf_addf(&text, "%s: ", json_str_or(delivery, "source", ""));
-    if (departure->refused)
-        buf_addf(&text, "(%s) ", departure->refused);
+    if (!departure->sent_as)
+        buf_addf(&text, "(%s) ", departure->reason);
     else if (strcmp(departure->sent_as, "approved") == 0)
         buf_addf(&text, "(as %s) ", json_str_or(json_object_at(request, "approved"), "name", "approved"));
     buf_add_text(&text, json_str_or(message, "text", ""));
     const json_t *media = json_object_at(content, "media");
     if (media)
         buf_addf(&text, " [%s %s]", json_str_or(media, "kind", "media"), json_str_or(media, "url", json_str_or(media, "id", "")));
-    add(simulation, departure->refused ? "held" : "send", json_str(delivery, "rule"), buf_take(&name), buf_take(&text));
+    add(simulation, departure->sent_as ? "send" : "held", json_str(delivery, "rule"), buf_take(&name), buf_take(&text));
 }
 
 void simulation_note_webhook(struct simulation *simulation, const json_t *delivery)

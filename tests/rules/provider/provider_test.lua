@@ -73,3 +73,37 @@ test("nothing leaves after the goal, although it waited for its provider", funct
   t:expect_nothing()
   t:expect_outreach { state = "recovered" }
 end)
+
+test("what may not leave says why in the server's words", function(t)
+  t:contact { whatsapp = "15550100" }
+  t:message "hi"
+  t:expect_sent "Hello"
+  t:window "closed"
+  t:event("message.received", { message = { id = "m2", kind = "system", text = "changed their number" } })
+  t:expect_held { reason = "the provider's window is closed" }
+  t:expect_note "not sent: window_closed"
+  t:expect_message { state = "blocked", error_code = "window_closed" }
+end)
+
+test("an opt-out is told before the window", function(t)
+  t:contact { whatsapp = "15550100" }
+  t:provider "down"
+  t:message "hi"
+  t:window "closed"
+  t:event("custom.stop")
+  t:provider "works"
+  t:advance "1m"
+  t:expect_held { reason = "opted out" }
+  t:expect_note "not sent: opted_out"
+end)
+
+test("nothing more goes to a number that is not on WhatsApp, until it writes", function(t)
+  t:contact { whatsapp = "15550100" }
+  t:message "hi"
+  t:expect_sent "Hello"
+  t:status("failed", { code = "131026" })
+  t:event("custom.greet_again")
+  t:expect_nothing()
+  t:message "hi again"
+  t:expect_sent "Hello"
+end)

@@ -34,3 +34,22 @@ rule {
   on   = "outreach.exhausted",
   run  = function(e, fx) e.conversation:tag("exhausted") end,
 }
+
+rule {
+  name = "silent",
+  on   = "message.status",
+  when = function(e) return e.status.state == "blocked" and not e.outreach end,
+  run  = function(e, fx) e.conversation:note("not sent: " .. e.status.error.code) end,
+}
+
+rule {
+  name = "stop",
+  on   = "custom.stop",
+  run  = function(e, fx) e.contact:opt_out() end,
+}
+
+rule {
+  name = "greet-again",
+  on   = "custom.greet_again",
+  run  = function(e, fx) e.conversation:send "Hello" end,
+}
