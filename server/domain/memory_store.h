@@ -12,8 +12,12 @@ struct memory_store;
 struct memory_store *memory_store_new(void);
 void memory_store_free(struct memory_store *store);
 
-/* The cases that a desk needs for this event: an array for desk_add_case, copies; new reference. */
-json_t *memory_store_cases(const struct memory_store *store, const json_t *event);
+/* The cases that a desk needs for this event: an array for desk_add_case, copies; new reference. `also` (may be NULL): an
+ * array of identities whose contacts are needed, too. */
+json_t *memory_store_cases(const struct memory_store *store, const json_t *event, const json_t *also);
+/* The identities in `changes` that belong to contacts which are not among `cases`: a rule named them. What was done without
+ * those contacts must be done again with them. New reference, or NULL when there are none. */
+json_t *memory_store_unseen(const struct memory_store *store, const json_t *cases, const json_t *changes);
 /* Applies what desk_take_changes gave. Internal events wait in memory_store_next_event. */
 void memory_store_apply(struct memory_store *store, const json_t *changes);
 /* The same for a desk that works on the store's rows in place: takes over what desk_take_logs gave, and forgets what

@@ -120,7 +120,18 @@ static json_t *make_case(const struct memory_store *store, int64_t contact_id, c
     return made;
 }
 
-json_t *memory_store_cases(const struct memory_store *store, const json_t *event)
+static void want_identities(const struct memory_store *store, json_t *wanted, const json_t *list)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach(list, index, entry)
+    {
+        if (json_is_string(entry))
+            want_identity(store, wanted, json_string_value(entry));
+    }
+}
+
+json_t *memory_store_cases(const struct memory_store *store, const json_t *event, const json_t *also)
 {
     json_t *wanted = json_object(), *cases = json_array();
     if (json_int(event, "contact_id", 0) > 0)
@@ -128,17 +139,10 @@ json_t *memory_store_cases(const struct memory_store *store, const json_t *event
     const json_t *conversation = rows_by_id(store->rows, ROWS_CONVERSATION, json_int(event, "conversation_id", 0));
     if (conversation)
         want_contact(store, wanted, json_int(conversation, "contact_id", 0));
-    static const char *const lists[] = { "identities", "former_identities" };
-    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-        size_t index;
-        json_t *entry;
-        const json_t *who = json_object_at(event, "contact");
-        json_array_foreach(who ? json_array_at(who, lists[i]) : NULL, index, entry)
-        {
-            if (json_is_string(entry))
-                want_identity(store, wanted, json_string_value(entry));
-        }
-    }
+    const json_t *who = json_object_at(event, "contact");
+    want_identities(store, wanted, json_array_at(who, "identities"));
+    want_identities(store, wanted, json_array_at(who, "former_identities"));
+    want_identities(store, wanted, also);
     json_t *messages = referred_messages(store, event);
     size_t index;
     json_t *message;
@@ -152,4 +156,34 @@ json_t *memory_store_cases(const struct memory_store *store, const json_t *event
     json_decref(messages);
     json_decref(wanted);
     return cases;
+}
+
+static bool has_case_of(const json_t *cases, int64_t contact_id)
+{
+    size_t index;
+    json_t *one;
+    json_array_foreach(cases, index, one)
+    {
+        if (json_int(json_object_at(one, "contact"), "id", 0) == contact_id)
+            return true;
+    }
+    return false;
+}
+
+json_t *memory_store_unseen(const struct memory_store *store, const json_t *cases, const json_t *changes)
+{
+    json_t *unseen = NULL;
+    size_t index;
+    json_t *row;
+    json_array_foreach(json_array_at(changes, "identities"), index, row)
+    {
+        const char *identity = json_str(row, "identity");
+        const json_t *known = identity ? rows_by_key(store->rows, ROWS_IDENTITY, identity) : NULL;
+        if (!known || has_case_of(cases, json_int(known, "contact_id", 0)))
+            continue;
+        if (!unseen)
+            unseen = json_array();
+        json_array_append(unseen, json_object_get(row, "identity"));
+    }
+    return unseen;
 }

@@ -62,7 +62,8 @@ static void take_traces(struct world *world, const json_t *event, const json_t *
     }
 }
 
-static void handle_one(struct world *world, const json_t *event)
+/* What the event means to a desk that knows these contacts. New reference. */
+static json_t *changes_of(struct world *world, const json_t *event, const json_t *cases)
 {
     const struct fact_reader reader = memory_store_reader(world->store);
     const struct desk_settings settings = {
@@ -73,14 +74,29 @@ static void handle_one(struct world *world, const json_t *event)
         .max_depth = MAX_DEPTH,
     };
     struct desk *desk = desk_new(&settings, world->rules);
-    json_t *cases = memory_store_cases(world->store, event);
     size_t index;
     json_t *one;
     json_array_foreach(cases, index, one) desk_add_case(desk, json_incref(one));
-    json_decref(cases);
     desk_handle(desk, event, world->now);
     json_t *changes = desk_take_changes(desk);
     desk_free(desk);
+    return changes;
+}
+
+static void handle_one(struct world *world, const json_t *event)
+{
+    json_t *cases = memory_store_cases(world->store, event, NULL);
+    json_t *changes = changes_of(world, event, cases);
+    /* As the engine: a rule that named somebody else's identity is run again, with that contact at hand. */
+    json_t *unseen = memory_store_unseen(world->store, cases, changes);
+    json_decref(cases);
+    if (unseen) {
+        json_decref(changes);
+        cases = memory_store_cases(world->store, event, unseen);
+        changes = changes_of(world, event, cases);
+        json_decref(cases);
+        json_decref(unseen);
+    }
     memory_store_apply(world->store, changes);
     take_traces(world, event, json_array_at(changes, "traces"));
     json_decref(changes);

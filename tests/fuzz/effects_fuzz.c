@@ -300,7 +300,7 @@ static void handle(struct world *world, const json_t *event)
         .max_depth = 4,
     };
     struct desk *desk = desk_new(&settings, world->rules);
-    json_t *cases = memory_store_cases(world->store, event);
+    json_t *cases = memory_store_cases(world->store, event, NULL);
     size_t index;
     json_t *one;
     json_array_foreach (cases, index, one) {

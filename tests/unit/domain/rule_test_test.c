@@ -30,6 +30,7 @@
     "  fx:outreach { topic = 'billing', reference = e.payment.invoice, goal = 'payment.succeeded',\n"                  \
     "    steps = { { after = '0s', template = 'failed' }, { after = '24h', template = 'reminder' } },\n"               \
     "    vars = { name = e.contact.name or 'there' } } end }\n"                                                        \
+    "rule { name = 'claim', on = 'custom.claim', run = function(e, fx) e.contact:identify(e.body.identity) end }\n"            \
     "rule { name = 'broken', on = 'custom.broken', run = function(e, fx) error('no way') end }\n"
 
 struct bench {
@@ -167,6 +168,7 @@ static void messages_taps_timers_and_surveys(void **state)
                 "t:advance('3h') t:expect_nothing()\n" /* the tap was a reply */
                 "t:message 'still here' t:advance('2h') t:expect_sent { text = 'Are you there?' }\n"
                 "t:agent('resolve') t:expect_event('conversation.resolved')\n"
+                "t:expect_timer(false) t:expect_timer { name = 'survey.expired' }\n"
                 "t:expect_sent { contains = 'How did' } t:tap(4)\n"
                 "t:expect_survey { score = 4, state = 'answered' } t:expect_sent 'Thanks!'\n"
                 "t:expect_conversation { state = 'resolved' } t:expect_nothing()");
@@ -181,6 +183,22 @@ static void statuses_come_from_the_provider(void **state)
                 "t:expect_message { state = 'failed', error_code = '131026' }\n"
                 "t:expect_sent { channel = 'telegram' } t:status 'delivered'\n"
                 "t:expect_message { channel = nil, source = 'telegram', state = 'delivered' }");
+}
+
+/* As on the server: nobody gets somebody else's name by saying it. */
+static void an_identity_of_somebody_else_is_refused(void **state)
+{
+    (void)state;
+    expect_pass("local ada = t:contact { name = 'Ada', stripe = 'cus_1', email = 'ada@example.com' }\n"
+                "local eve = t:contact { name = 'Eve', whatsapp = '1' }\n"
+                "t:event('custom.claim', { body = { identity = 'email:ada@example.com' }, contact = eve })\n"
+                "t:expect_effect('identify', { refused = 'another contact has this identity' })\n"
+                "t:event('payment.failed', { payment = { invoice = 'in_1' }, contact = { email = 'ada@example.com' } })\n"
+                "t:expect_outreach { of = ada, count = 1 } t:expect_outreach { of = eve, count = 0 }\n"
+                "t:event('custom.claim', { body = { identity = 'email:eve@example.com' }, contact = eve })\n"
+                "t:expect_effect('identify', { refused = false })\n"
+                "t:event('payment.failed', { payment = { invoice = 'in_2' }, contact = { email = 'eve@example.com' } })\n"
+                "t:expect_outreach { of = eve, count = 1 }");
 }
 
 static void failures_say_what_was_expected_and_what_came(void **state)
@@ -249,6 +267,7 @@ int main(void)
         cmocka_unit_test(windows_close_with_time),
         cmocka_unit_test(messages_taps_timers_and_surveys),
         cmocka_unit_test(statuses_come_from_the_provider),
+        cmocka_unit_test(an_identity_of_somebody_else_is_refused),
         cmocka_unit_test(failures_say_what_was_expected_and_what_came),
         cmocka_unit_test(a_rule_that_fails_fails_the_test_unless_expected),
         cmocka_unit_test(tests_do_not_see_each_other),

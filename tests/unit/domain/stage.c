@@ -244,7 +244,7 @@ static void handle(struct stage *stage, const json_t *const *events, size_t coun
     };
     struct desk *desk = desk_new(&settings, stage->rules);
     for (size_t i = 0; i < count; i++) {
-        json_t *cases = memory_store_cases(stage->store, events[i]);
+        json_t *cases = memory_store_cases(stage->store, events[i], NULL);
         size_t index;
         json_t *one;
         json_array_foreach(cases, index, one) desk_add_case(desk, json_incref(one));
