@@ -121,11 +121,15 @@ static bool matches_v1a(struct signature_check *check, struct bytes encoded)
     return false;
 }
 
+/* Proxies join a header that comes twice with a comma and a space. */
 static bool value_matches(struct bytes list, void *arg)
 {
     struct signature_check *check = arg;
     while (list.len > 0) {
         struct bytes encoded = text_trim(text_next_field(&list, ' '));
+        while (encoded.len > 0 && encoded.ptr[encoded.len - 1] == ',') {
+            encoded.len--;
+        }
         struct bytes version = text_next_field(&encoded, ',');
         if (bytes_equal(version, BYTES_LITERAL("v1")) && check->macs.count > 0 &&
             signature_matches(&check->macs, SIGNATURE_BASE64, encoded)) {

@@ -95,6 +95,9 @@ eachRound('standard webhooks, svix and polar', (round) => {
   for (const kind of ['standard_webhooks', 'svix', 'polar']) {
     assert.equal(verify(kind, secret, headers, body), Math.abs(age) <= 300, `${kind}, age ${age}`)
     assert.ok(!verify(kind, secret, headers, changed(body), { at: now - age }))
+    const joined = { ...headers, 'webhook-signature': `${signature}, v1,AAAA` } // by a proxy, of two headers
+    assert.ok(verify(kind, secret, joined, body, { at: now - age }))
+    assert.ok(!verify(kind, secret, joined, changed(body), { at: now - age }))
   }
   // Polar's secrets as text: the library decodes what it gets, so it gets the encoded text
   const polar = `polar_whs_${bytes(16).toString('hex')}`
