@@ -16,7 +16,11 @@ struct item {
 
 static json_t *keep(const struct item *i, const char *provider_type)
 {
-    return meta_add_unknown(i->entry, i->provider, provider_type, i->element);
+    json_t *event = meta_add_unknown(i->entry, i->provider, provider_type, i->element);
+    if (i->at > 0) {
+        json_put_time(event, "occurred_at", i->at); /* the entry's time is the one of sending */
+    }
+    return event;
 }
 
 static void put_party(json_t *event, const struct item *i, const char *party)
@@ -152,19 +156,21 @@ static void put_content(json_t *doc, const json_t *message)
     event_copy(doc, "referral", message, "referral", JSON_OBJECT);
 }
 
-/* The echo of what our own app sent carries our delivery id as metadata: to us it is the status "sent". */
+/* The echo of what our own app sent is to us the status "sent". It carries our delivery id as metadata; where the
+ * provider keeps that to itself, our app's id is enough. */
 static bool is_echo_of_ours(const struct item *i, const json_t *message)
 {
-    const char *metadata = json_str(message, "metadata");
-    uint64_t delivery_id;
-    if (metadata == NULL || !text_to_u64(bytes_of(metadata), &delivery_id)) {
-        return false;
-    }
-    const char *our_app = json_str(i->entry->settings, "app_id");
+    const char *our_app = json_str_or(i->entry->settings, "app_id", "");
     struct buf app CLEANUP(buf_done);
     buf_init(&app, 64);
     event_id_text(json_object_get(message, "app_id"), &app);
-    return our_app == NULL || *our_app == '\0' || app.len == 0 || strcmp(our_app, app.ptr) == 0;
+    bool names_app = *our_app && app.len > 0;
+    if (names_app && strcmp(our_app, app.ptr) != 0) {
+        return false;
+    }
+    const char *metadata = json_str(message, "metadata");
+    uint64_t delivery_id;
+    return metadata ? text_to_u64(bytes_of(metadata), &delivery_id) : names_app;
 }
 
 static json_t *add_status(const struct item *i, const char *message_id, const char *state, bool from_us)
@@ -377,7 +383,12 @@ static void parse_change(const struct meta_entry *entry, const char *provider, j
 /* Another app owns the thread: what is said there is kept, and not ours to answer. */
 static void parse_standby(const struct meta_entry *entry, const char *provider, json_t *element)
 {
-    struct item item = { .entry = entry, .provider = provider, .element = element };
+    struct item item = {
+        .entry = entry,
+        .provider = provider,
+        .element = element,
+        .at = event_time_ms(element, "timestamp"),
+    };
     put_party(keep(&item, "standby"), &item, "sender");
 }
 

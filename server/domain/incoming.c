@@ -32,8 +32,33 @@ static void take_message(struct scene *scene)
         conversation_take_inbound(scene, scene->conversation);
 }
 
+/* The event asks for nothing any more; the trace says why. */
+static void dismiss(struct scene *scene, const char *name, const char *reason)
+{
+    json_t *note = json_object();
+    json_put_str(note, "do", name);
+    json_put_str(note, "refused", reason);
+    scene_note_built_in(scene, name, note);
+    scene->consumed = true;
+}
+
+/* Did we send it ourselves? A business account's chats with its customers number their messages apart from our own. */
+static bool is_echo(const struct scene *scene)
+{
+    const json_t *content = json_object_at(scene->message, "content");
+    return json_int(content, "delivery", 0) > 0 &&
+           json_str(json_object_at(scene->event, "message"), "business_connection") == NULL;
+}
+
 static void take_sent_elsewhere(struct scene *scene)
 {
+    if (is_echo(scene)) {
+        /* Nobody answered: no timer that waits for an answer may end by it. */
+        scene->conversation = NULL;
+        scene->about_conversation = false;
+        dismiss(scene, "echo", "it is a message of ours");
+        return;
+    }
     json_t *message = message_record(scene, "out");
     if (!scene->conversation)
         return;
@@ -111,21 +136,12 @@ static void take_preference(struct scene *scene, bool is_out)
         contact_opt_in(scene, scene->contact, topic);
 }
 
-static void too_late(struct scene *scene, const char *name, const char *reason)
-{
-    json_t *note = json_object();
-    json_put_str(note, "do", name);
-    json_put_str(note, "refused", reason);
-    scene_note_built_in(scene, name, note);
-    scene->consumed = true;
-}
-
 static void take_timer(struct scene *scene)
 {
     const json_t *timer = json_object_at(scene->event, "timer");
     const char *pointless = timer_pointless(scene);
     if (pointless) {
-        too_late(scene, "timer", pointless);
+        dismiss(scene, "timer", pointless);
         return;
     }
     if (strcmp(json_str_or(timer, "name", ""), "snooze") != 0 || !scene->conversation)
@@ -133,7 +149,7 @@ static void take_timer(struct scene *scene)
     if (json_time(scene->conversation, "snoozed_until", 0) <= scene->now)
         conversation_wake(scene, scene->conversation);
     else
-        too_late(scene, "timer", "the conversation was snoozed again");
+        dismiss(scene, "timer", "the conversation was snoozed again");
 }
 
 static void take_window_closing(struct scene *scene)
@@ -142,7 +158,7 @@ static void take_window_closing(struct scene *scene)
     const json_t *conversation = scene->conversation;
     if (!conversation || conversation_is_resolved(conversation) ||
         json_time(conversation, "last_inbound_at", 0) > json_time(timer, "armed_at", 0))
-        too_late(scene, "timer", "the window does not close now");
+        dismiss(scene, "timer", "the window does not close now");
 }
 
 static void take_agent_action(struct scene *scene)
@@ -182,9 +198,9 @@ void incoming_handle(struct scene *scene)
     else if (strncmp(type, "timer.", 6) == 0)
         take_timer(scene);
     else if (strcmp(type, "survey.expired") == 0 && !survey_expire(scene))
-        too_late(scene, "survey", "it was answered in time");
+        dismiss(scene, "survey", "it was answered in time");
     else if (strcmp(type, "outreach.step") == 0 && !outreach_step(scene))
-        too_late(scene, "outreach", "it has ended or gone on");
+        dismiss(scene, "outreach", "it has ended or gone on");
     outreach_check_goals(scene);
     settlement_note(scene);
     incoming_find_related(scene);

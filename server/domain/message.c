@@ -117,7 +117,8 @@ json_t *message_find_target(const struct scene *scene)
     if (is_status) {
         provider_id = json_str(status, "message_id");
         delivery_id = json_int(status, "echo", 0);
-    } else if (strcmp(scene->type, "message.edited") == 0 || strcmp(scene->type, "message.deleted") == 0) {
+    } else if (strcmp(scene->type, "message.edited") == 0 || strcmp(scene->type, "message.deleted") == 0 ||
+               strcmp(scene->type, "message.sent_elsewhere") == 0) {
         provider_id = json_str(message, "id");
     } else if (strcmp(scene->type, "message.reaction") == 0) {
         provider_id = json_str(message, "reply_to");

@@ -106,7 +106,8 @@ static void add_references(struct names *names, const json_t *event)
 
 static void add_names(struct names *names, const json_t *event)
 {
-    static const char *const about_messages[] = { "message.edited", "message.deleted", "message.reaction" };
+    static const char *const about_messages[] = { "message.edited", "message.deleted", "message.reaction",
+                                                  "message.sent_elsewhere" };
     const char *source = json_str_or(event, "source", ""), *type = json_str_or(event, "type", "");
     const json_t *contact = json_object_at(event, "contact"), *message = json_object_at(event, "message");
     add_handles(names, json_array_at(contact, "identities"));

@@ -59,3 +59,18 @@ test('the simulated Messenger reads what it is sent', async () => {
   await system.post('messenger', ofMessenger('7002', 'message', { mid: 'm_in_7002', text: 'hello' }))
   await system.untilSql('the reading', `SELECT 1 FROM message WHERE identity = 'messenger:7002' AND direction = 'out' AND state = 'read' AND delivered_at IS NOT NULL`)
 })
+
+test('an echo of our own message that does not say whose it is, is found by its id', async () => {
+  const lines = () => system.rows(`SELECT provider_message_id AS id, author FROM message WHERE identity = 'messenger:7003' AND direction = 'out'`)
+  await system.post('messenger', ofMessenger('7003', 'message', { mid: 'm_in_7003', text: 'hello' }))
+  await system.untilSql('the reading', `SELECT 1 FROM message WHERE identity = 'messenger:7003' AND direction = 'out' AND state = 'read'`)
+  const [ours] = await lines()
+  const echo = (mid) => meta.sign({
+    object: 'page', entry: [{ id: '555', time: Date.now(), messaging: [{ sender: { id: '555' }, recipient: { id: '7003' }, timestamp: Date.now(), message: { mid, is_echo: true, text: 'echo' } }] }],
+  })
+  await system.post('messenger', echo(ours.id))
+  await system.post('messenger', echo('m_by_hand'))
+  await system.untilSql('the line by hand', `SELECT 1 FROM message WHERE provider_message_id = 'm_by_hand'`)
+  await done()
+  assert.deepEqual((await lines()).map((row) => row.id).sort(), [ours.id, 'm_by_hand'].sort())
+})

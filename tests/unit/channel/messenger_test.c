@@ -56,13 +56,38 @@ static void reads_each_element(void **state)
           { "status.message_id", "m9" });
     CHECK(ITEM("\"optin\":{\"type\":\"x\"}"), { "type", "webhook.messenger" }, { "provider_type", "optin" },
           { "contact.identities.0", "messenger:7" });
-    CHECK("{\"object\":\"page\",\"entry\":[{\"standby\":[{\"sender\":{\"id\":\"7\"},\"message\":{\"mid\":\"m\"}}]}]}",
-          { "provider_type", "standby" });
+    CHECK("{\"object\":\"page\",\"entry\":[{\"time\":1795420800000,\"standby\":[{\"sender\":{\"id\":\"7\"},"
+          "\"timestamp\":1795420700000,\"message\":{\"mid\":\"m\"}}]}]}",
+          { "provider_type", "standby" }, { "occurred_at", "2026-11-23T07:58:20.000Z" });
     CHECK("{\"object\":\"page\",\"entry\":[{\"changes\":[{\"field\":\"feed\",\"value\":{}}]}]}",
           { "provider_type", "feed" });
     CHECK("{\"field\":\"messages\",\"value\":{\"sender\":{\"id\":\"7\"},\"recipient\":{\"id\":\"1\"},\"message\":{"
           "\"mid\":\"m\",\"text\":\"test\"}}}",
           { "type", "message.received" }, { "message.text", "test" });
+}
+
+static void knows_echoes_of_its_own_app(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *settings, *message, *type;
+    } rows[] = {
+        { "{\"app_id\":\"9\"}", "\"app_id\":9,\"metadata\":\"77\"", "message.status" },
+        { "{\"app_id\":\"9\"}", "\"app_id\":9", "message.status" }, /* Instagram keeps the metadata to itself */
+        { "{\"app_id\":\"9\"}", "\"metadata\":\"77\"", "message.status" },
+        { "{\"app_id\":\"9\"}", "\"app_id\":9,\"metadata\":\"an inbox's\"", "message.sent_elsewhere" },
+        { "{\"app_id\":\"9\"}", "\"app_id\":8,\"metadata\":\"77\"", "message.sent_elsewhere" },
+        { "{\"app_id\":\"9\"}", "\"text\":\"by hand\"", "message.sent_elsewhere" },
+        { "{}", "\"app_id\":9,\"metadata\":\"77\"", "message.status" },
+        { "{}", "\"app_id\":9", "message.sent_elsewhere" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        json_t *settings CLEANUP(json_free) = json_loads(rows[i].settings, 0, NULL);
+        char body[512];
+        snprintf(body, sizeof(body), ITEM("\"message\":{\"mid\":\"m1\",\"is_echo\":true,%s}"), rows[i].message);
+        json_t *events CLEANUP(json_free) = events_of("messenger", settings, body);
+        expect_at(events, "0.type", rows[i].type);
+    }
 }
 
 static void reads_instagram(void **state)
@@ -137,6 +162,7 @@ int main(void)
     crypto_start();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_each_element),
+        cmocka_unit_test(knows_echoes_of_its_own_app),
         cmocka_unit_test(reads_instagram),
         cmocka_unit_test(renders_messages),
     };

@@ -248,6 +248,33 @@ static void what_was_sent_with_another_tool_is_in_the_history(void **state)
                 "{'first_reply_at':'2026-01-05T12:00:00.000Z','last_outbound_at':'2026-01-05T12:00:00.000Z'}", 1);
 }
 
+static void the_echo_of_our_own_message_is_nobodys_answer(void **state)
+{
+    struct stage *s = *state;
+    stage_rule(s, "inbox", "message.received",
+               "[" OPEN ",{'do':'send','conversation':'#1','text':'hi'},"
+               "{'do':'after','conversation':'#1','delay_ms':3600000,'name':'nudge','unless':['reply']}]");
+    stage_rule(s, "elsewhere", "message.sent_elsewhere", "[]");
+    stage_message(s, "whatsapp:1", "hello");
+    static const char *const echo = "{'type':'message.sent_elsewhere','contact':{'identities':['whatsapp:1']},"
+                                    "'message':{'id':'%s','kind':'text','text':'echo'%s}}";
+    const char *id = json_str(find_row(s, ROWS_MESSAGE, "{'direction':'out'}"), "provider_message_id");
+    char event[500];
+    snprintf(event, sizeof(event), echo, id, "");
+    stage_event(s, event);
+    expect_rows(s, ROWS_MESSAGE, "{'direction':'out'}", 1);
+    expect_rows(s, ROWS_CONVERSATION, "{'first_reply_at':null}", 1);
+    expect_rows(s, ROWS_TIMER, "{'name':'nudge'}", 1);
+    assert_int_equal(stage_runs(s, "elsewhere"), 0);
+
+    /* The chats of a business account number their messages on their own. */
+    snprintf(event, sizeof(event), echo, id, ",'business_connection':'b'");
+    stage_event(s, event);
+    expect_rows(s, ROWS_MESSAGE, "{'direction':'out','author':'agent:elsewhere'}", 1);
+    expect_rows(s, ROWS_TIMER, "{'name':'nudge'}", 0);
+    assert_int_equal(stage_runs(s, "elsewhere"), 1);
+}
+
 /* A row: the contact's preference and what is known; the source that a message of ours takes. */
 static void the_channel_is_chosen_like_a_person_would(void **state)
 {
@@ -403,6 +430,7 @@ int main(void)
         T(an_edit_is_of_the_editors_own_message),
         T(reactions_wake_nobody_and_open_no_window),
         T(what_was_sent_with_another_tool_is_in_the_history),
+        T(the_echo_of_our_own_message_is_nobodys_answer),
         T(the_channel_is_chosen_like_a_person_would),
         T(nobody_to_write_to_is_a_refusal),
         T(people_known_from_elsewhere_are_reached_by_template),
