@@ -43,8 +43,13 @@ void customer_add_email(json_t *event, const char *email)
     event_identify(event, "email:", lower.ptr);
 }
 
+enum notation {
+    AS_DIALLED, /* as people write it: international only with '+' or "00" */
+    AS_HANDLE   /* as providers name people: international, also without a sign of it */
+};
+
 /* Appends the digits of an international number; false, and nothing useful in `digits`, when it is none. */
-static bool read_phone(const char *phone, struct buf *digits)
+static bool read_phone(const char *phone, enum notation notation, struct buf *digits)
 {
     struct bytes text = text_trim(bytes_of(phone));
     bool international = false;
@@ -56,6 +61,9 @@ static bool read_phone(const char *phone, struct buf *digits)
         international = true;
         text.ptr += 2;
         text.len -= 2;
+    }
+    if (!international && notation == AS_DIALLED) {
+        return false;
     }
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
@@ -73,13 +81,23 @@ static bool read_phone(const char *phone, struct buf *digits)
            digits->ptr[0] != '0';
 }
 
-void customer_add_phone(json_t *event, const char *phone)
+static void add_phone(json_t *event, const char *prefix, const char *phone, enum notation notation)
 {
     struct buf digits CLEANUP(buf_done);
     buf_init(&digits, 32);
-    if (read_phone(phone, &digits)) {
-        event_identify(event, "phone:", digits.ptr);
+    if (read_phone(phone, notation, &digits)) {
+        event_identify(event, prefix, digits.ptr);
     }
+}
+
+void customer_add_phone(json_t *event, const char *phone)
+{
+    add_phone(event, "phone:", phone, AS_DIALLED);
+}
+
+static void add_phone_handle(json_t *event, const char *value)
+{
+    add_phone(event, "phone:", value, AS_HANDLE);
 }
 
 /* Business-scoped user ids have the form "US.1349…": a country, a full stop, digits or letters. */
@@ -95,11 +113,7 @@ static void add_whatsapp(json_t *event, const char *value)
         event_identify(event, "whatsapp:", value);
         return;
     }
-    struct buf digits CLEANUP(buf_done);
-    buf_init(&digits, 32);
-    if (read_phone(value, &digits)) {
-        event_identify(event, "whatsapp:", digits.ptr);
-    }
+    add_phone(event, "whatsapp:", value, AS_HANDLE);
 }
 
 static void add_number(json_t *event, const char *prefix, const char *value)
@@ -134,7 +148,7 @@ static const struct {
     void (*add)(json_t *event, const char *value);
 } channels[] = {
     { "whatsapp:", add_whatsapp },   { "telegram:", add_telegram },    { "messenger:", add_messenger },
-    { "instagram:", add_instagram }, { "email:", customer_add_email }, { "phone:", customer_add_phone },
+    { "instagram:", add_instagram }, { "email:", customer_add_email }, { "phone:", add_phone_handle },
 };
 
 bool customer_add_identity(json_t *event, const char *identity)

@@ -15,8 +15,8 @@ void customer_add_id(json_t *event, const char *provider, const json_t *id);
 /* "email:ada@example.com", in lower case. */
 void customer_add_email(json_t *event, const char *email);
 
-/* "phone:15550100". International numbers only: with '+' or "00", or digits and nothing else. What is written in a
- * national form ("(415) 555-0100", "030 1234567") belongs to somebody else when read as an international one. */
+/* "phone:15550100". International numbers only, with '+' or "00": what is written in a national form ("(415) 555-0100",
+ * "4155550100", "030 1234567") belongs to somebody else when read as an international one. */
 void customer_add_phone(json_t *event, const char *phone);
 
 /* Handles in an object of the merchant's own data: `whatsapp`, `telegram`, `messenger`, `instagram`, `email`, `phone`,
@@ -24,7 +24,8 @@ void customer_add_phone(json_t *event, const char *phone);
  * person ("contact:4711"). Keys count in any case, `-` as `_`. Borrowed; not an object: nothing happens. */
 void customer_add_metadata(json_t *event, const json_t *metadata);
 
-/* An identity written out, such as "whatsapp:15550100"; false when it does not start with a prefix that we know. */
+/* An identity written out, such as "whatsapp:15550100" or "phone:15550100"; false when it does not start with a prefix
+ * that we know. */
 bool customer_add_identity(json_t *event, const char *identity);
 
 /* The first name given stays. Empty parts are left out. */
