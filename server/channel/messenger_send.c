@@ -184,6 +184,7 @@ static const struct meta_error_class error_classes[] = {
     { 1, 2, 0, SEND_RETRY, -1, 0 },
     { 4, 4, 0, SEND_RETRY, 5 * MINUTE_MS, MINUTE_MS },
     { 10, 10, 2018278, SEND_REFUSED, -1, 0 }, /* outside the window */
+    { 10, 10, 2534022, SEND_REFUSED, -1, 0 }, /* the same of Instagram */
     { 10, 10, 0, SEND_CHANNEL_DOWN, -1, 0 },  /* permission; page restricted */
     { 17, 17, 0, SEND_RETRY, 5 * MINUTE_MS, MINUTE_MS },
     { 32, 32, 0, SEND_RETRY, 5 * MINUTE_MS, MINUTE_MS },

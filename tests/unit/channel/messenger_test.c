@@ -151,6 +151,8 @@ static void renders_messages(void **state)
     assert_int_equal(judged("messenger", 200, "{\"recipient_id\":\"7\",\"message_id\":\"m1\"}").verdict, SEND_ACCEPTED);
     assert_int_equal(judged("messenger", 400, "{\"error\":{\"code\":10,\"error_subcode\":2018278}}").verdict,
                      SEND_REFUSED);
+    assert_int_equal(judged("instagram", 403, "{\"error\":{\"code\":10,\"error_subcode\":2534022}}").verdict,
+                     SEND_REFUSED);
     assert_int_equal(judged("messenger", 400, "{\"error\":{\"code\":10,\"error_subcode\":1893063}}").verdict,
                      SEND_CHANNEL_DOWN);
     assert_int_equal(judged("instagram", 400, "{\"error\":{\"code\":613}}").verdict, SEND_RETRY);
