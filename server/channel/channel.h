@@ -53,6 +53,7 @@ struct send_result {
     enum send_verdict verdict;
     msec_t retry_after_ms;      /* -1: use the schedule */
     msec_t pause_ms;            /* > 0: others would be refused as well, nothing more to this source for so long */
+    bool alarming;              /* it is tried again, and still a person must look at the source */
     char provider_message_id[256];
     char code[32];              /* the provider's error code, or "" */
     char reason[256];           /* for a person, without secrets */

@@ -114,6 +114,12 @@ static err_t put_replies(json_t *action, const struct message_form *form, struct
         if (err != ERR_NONE) {
             return err;
         }
+        for (size_t k = 0; k < i; k++) {
+            if (form->buttons[k].url == NULL && strcmp(form->buttons[k].text, form->buttons[i].text) == 0) {
+                return fail(reterr, ERR_INVALID, "two buttons have the same text '%.64s', whatsapp wants different ones",
+                            form->buttons[i].text);
+            }
+        }
         json_t *reply = json_object();
         json_put_str(reply, "id", form->buttons[i].id);
         json_put_str(reply, "title", form->buttons[i].text);
@@ -317,4 +323,6 @@ static const struct meta_error_class error_classes[] = {
 void whatsapp_classify(const struct http_exchange *exchange, struct send_result *result)
 {
     meta_classify(exchange, "messages.0.id", error_classes, ARRAY_LEN(error_classes), result);
+    /* So many people blocked or reported the number that Meta holds it back: it stays so until what is sent gets better. */
+    result->alarming = strcmp(result->code, "131048") == 0;
 }

@@ -211,6 +211,8 @@ static void attempt_ended(const struct http_exchange *exchange, void *arg)
     attempt_conclude(&result, is_webhook, attempt_number(attempt->delivery), clock_now(), crypto_random_u32(), outcome);
     if (result.verdict == SEND_CHANNEL_DOWN) {
         add_alert(attempt, "channel_down", &result);
+    } else if (result.alarming) {
+        add_alert(attempt, "channel_limited", &result);
     }
     if (gone) {
         json_put_bool(outcome, "disable_endpoint", true);

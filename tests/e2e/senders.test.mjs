@@ -134,3 +134,10 @@ test('an endpoint that is gone is disabled, and one alert says so', async () => 
   assert.deepEqual(await system.rows(`SELECT doc->'body'->>'problem' AS problem, doc->'body'->>'source' AS source FROM event WHERE type = 'custom.system_alert'`), [{ problem: 'endpoint_gone', source: 'gone' }])
   assert.deepEqual(await system.rows(`SELECT state, count(*)::int FROM delivery WHERE kind = 'webhook' GROUP BY 1 ORDER BY 1`), [{ state: 'failed', count: 1 }, { state: 'queued', count: 2 }])
 })
+
+test('a number that is held back for spam is tried again, and a person is told', async () => {
+  await system.faults({ source: 'whatsapp', kind: 'refuse', code: 131048 })
+  await say('15558000009', 'too many')
+  await system.untilSql('the alert', `SELECT 1 FROM event WHERE type = 'custom.system_alert' AND doc->'body'->>'problem' = 'channel_limited' AND doc->'body'->>'code' = '131048'`)
+  assert.equal(await state('echo too many'), 'queued queued')
+})

@@ -137,6 +137,9 @@ static void keeps_the_limits(void **state)
                         "text of a button");
     expect_not_rendered("whatsapp", SETTINGS, false,
                         "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[" BUTTON("a") "," BUTTON("a") "]}}", "same id");
+    expect_not_rendered("whatsapp", SETTINGS, false,
+                        "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[" BUTTON("a") ",{\"id\":\"b\",\"text\":\"a\"}]}}",
+                        "same text");
     expect_not_rendered("whatsapp", SETTINGS, false, "{" TO "\"free\":{\"text\":\"x\",\"buttons\":[{\"id\":\"a\"}]}}",
                         "no text");
     expect_not_rendered("whatsapp", SETTINGS, false,
@@ -251,6 +254,8 @@ static void judges_answers(void **state)
     assert_int_equal(judged("whatsapp", 400, ERROR("80007")).pause_ms, 300000);
     assert_int_equal(judged("whatsapp", 400, ERROR("131056")).pause_ms, 0);
     assert_int_equal(judged("whatsapp", 500, ERROR("131000")).pause_ms, 0);
+    assert_true(judged("whatsapp", 400, ERROR("131048")).alarming);
+    assert_false(judged("whatsapp", 400, ERROR("131049")).alarming);
     assert_string_equal(judged("whatsapp", 200, cases[0].body).provider_message_id, "wamid.X");
     assert_string_equal(judged("whatsapp", 400, ERROR("100")).reason, "why");
 
