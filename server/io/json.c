@@ -203,10 +203,16 @@ static const char *problem_text(const json_error_t *problem)
     }
 }
 
+static const struct bytes byte_order_mark = BYTES_LITERAL("\xef\xbb\xbf");
+
 err_t json_parse(struct bytes text, json_t **ret_json, struct error *reterr)
 {
     if (text.len > SIZE_MAX / 8)
         return fail(reterr, ERR_TOO_BIG, "the document is too big");
+    if (bytes_start_with(text, byte_order_mark)) { /* RFC 8259, 8.1: a parser may overlook it */
+        text.ptr += byte_order_mark.len;
+        text.len -= byte_order_mark.len;
+    }
     struct buf clean CLEANUP(buf_done);
     buf_init(&clean, text.len * 3 + 1); /* each bad byte becomes three */
     if (!text_is_utf8(text)) {

@@ -80,6 +80,15 @@ static void test_refuses(void **state)
     assert_ptr_equal(json, (json_t *)(uintptr_t)42);
 }
 
+static void test_a_byte_order_mark_is_overlooked(void **state)
+{
+    (void)state;
+    check("\xef\xbb\xbf{\"a\":1}", "{\"a\":1}");
+    check("\xef\xbb\xbf", NULL);
+    check("\xef\xbb\xbf\xef\xbb\xbf{}", NULL);
+    check("{}\xef\xbb\xbf", NULL);
+}
+
 static char *nested(size_t depth, char open, char close)
 {
     char *text = malloc(depth * 2 + 1);
@@ -213,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_numbers_stay_as_they_were),
         cmocka_unit_test(test_duplicates_and_order),
         cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_a_byte_order_mark_is_overlooked),
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_time_is_linear),
         cmocka_unit_test(test_paths_and_reads),
