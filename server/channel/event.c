@@ -3,11 +3,15 @@
 #include "base/text.h"
 #include "io/crypto.h"
 
+#include <math.h>
+
 /* An index entry of PostgreSQL holds about 2700 bytes; ids of real providers stay far below this. */
 #define LONGEST_KEY 300
 #define LONGEST_IDENTITY 256
 #define SHORTEST_NUMBER 5
 #define LONGEST_NUMBER 20
+
+#define MOST_EXACT 0x1p53 /* beyond, a double stands for several whole numbers */
 
 #define EARLIEST_MS 946684800000 /* 2000-01-01 */
 #define LATEST_MS 4102444800000  /* 2100-01-01 */
@@ -200,10 +204,13 @@ void event_phone_digits(const char *phone, struct buf *digits)
 
 void event_id_text(const json_t *value, struct buf *text)
 {
+    double real = json_real_value(value); /* 0 of what is no real */
     if (json_is_string(value)) {
         buf_add_text(text, json_string_value(value));
     } else if (json_is_integer(value)) {
         buf_addf(text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    } else if (json_is_real(value) && real >= -MOST_EXACT && real <= MOST_EXACT && real == floor(real)) {
+        buf_addf(text, "%.0f", real); /* some senders print whole numbers as 12.0 or 1.2e1 */
     }
 }
 

@@ -41,7 +41,7 @@ msec_t event_time_ms(const json_t *object, const char *key);
 /* The digits of a phone number ("+1 (555) 01-00" gives "155501 00" without the space); empty when it is none. */
 void event_phone_digits(const char *phone, struct buf *digits);
 
-/* Text of a text or an integer, for ids that arrive as either. Empty when it is neither. */
+/* Text of a text or a whole number, for ids that arrive as either. Empty when it is neither. */
 void event_id_text(const json_t *value, struct buf *text);
 
 /* Copies a key of one object to another when it is there and of `type`. */

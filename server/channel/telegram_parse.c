@@ -7,6 +7,8 @@
 
 #include "channel/payment.h"
 
+#define LONGEST_UPDATE_ID 64
+
 struct update {
     const struct webhook *w;
     json_t *events;
@@ -159,6 +161,12 @@ static bool is_by_person(const json_t *message)
     return !json_bool(from, "is_bot", false) && json_object_at(message, "sender_chat") == NULL;
 }
 
+/* Where a chat speaks, `from` is an account of Telegram's that stands in for older clients, and nobody. */
+static const json_t *author_of(const json_t *message)
+{
+    return json_object_at(message, "sender_chat") ? NULL : json_object_at(message, "from");
+}
+
 static void on_message(struct update *u)
 {
     const json_t *message = u->body;
@@ -178,7 +186,7 @@ static void on_message(struct update *u)
     if (!json_is_object(chat) || !is_by_person(message) || !telegram_put_content(doc, message, &service)) {
         char type[80];
         snprintf(type, sizeof(type), "%s%s%s", u->kind, service ? "." : "", service ? service : "");
-        put_contact(keep(u, type, at), from, chat);
+        put_contact(keep(u, type, at), author_of(message), chat);
         json_decref(doc);
         return;
     }
@@ -201,7 +209,7 @@ static void on_edited(struct update *u)
     json_t *doc = json_object();
     const char *service = NULL;
     if (!json_object_at(message, "chat") || !is_by_person(message) || !telegram_put_content(doc, message, &service)) {
-        put_contact(keep(u, u->kind, at), json_object_at(message, "from"), json_object_at(message, "chat"));
+        put_contact(keep(u, u->kind, at), author_of(message), json_object_at(message, "chat"));
         json_decref(doc);
         return;
     }
@@ -428,7 +436,8 @@ err_t telegram_parse(const struct webhook *w, const json_t *settings, json_t *ev
     struct buf key CLEANUP(buf_done);
     buf_init(&key, SIZE_MAX);
     event_id_text(json_object_get(root, "update_id"), &key);
-    if (key.len == 0) {
+    if (key.len == 0 || key.len > LONGEST_UPDATE_ID) {
+        buf_clear(&key);
         event_key_of_bytes(&key, w->body);
     }
     struct update u = { .w = w, .events = events, .key = key.ptr };

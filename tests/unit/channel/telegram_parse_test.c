@@ -42,6 +42,15 @@ static void reads_messages(void **state)
     CHECK(MESSAGE("\"text\":\"/start@my_bot abc-1\""), { "message.command", "start" },
           { "message.command_arguments", "abc-1" });
     CHECK(MESSAGE("\"text\":\"/\""), { "message.command", "-" });
+    char body[2000];
+    snprintf(body, sizeof(body), "{\"update_id\":\"%01000d\"}", 1);
+    json_t *odd = events_of("telegram", NULL, body);
+    assert_int_equal(strncmp(json_str_or(json_array_get(odd, 0), "key", ""), "sha256:", 7), 0);
+    json_decref(odd);
+    CHECK("{\"update_id\":7.0,\"message\":{\"message_id\":5e0,\"date\":1795420700.0,\"text\":\"hi\",\"chat\":"
+          "{\"id\":4711.0,\"type\":\"private\"},\"from\":{\"id\":4711.0,\"is_bot\":false}}}",
+          { "type", "message.received" }, { "key", "7" }, { "message.id", "5" },
+          { "contact.identities", "[\"telegram:4711\"]" }, { "occurred_at", "2026-11-23T07:58:20.000Z" });
     CHECK(MESSAGE("\"photo\":[{\"file_id\":\"s\",\"width\":90,\"height\":60},{\"file_id\":\"b\",\"width\":1280,"
                   "\"height\":960,\"file_size\":7},{\"file_id\":\"m\",\"width\":320,\"height\":240}],\"caption\":"
                   "\"pic\",\"media_group_id\":\"g\""),
@@ -88,7 +97,8 @@ static void keeps_groups_and_people_apart(void **state)
           { "message.thread", "3" });
     CHECK(IN_GROUP("{\"id\":1,\"is_bot\":true}", "\"text\":\"beep\""), { "type", "webhook.telegram" },
           { "contact", "-" });
-    CHECK(IN_GROUP(ADA, "\"text\":\"x\",\"sender_chat\":{\"id\":-5}"), { "type", "webhook.telegram" });
+    CHECK(IN_GROUP(ADA, "\"text\":\"x\",\"sender_chat\":{\"id\":-5}"), { "type", "webhook.telegram" },
+          { "contact", "-" });
     CHECK(IN_GROUP(ADA, "\"new_chat_members\":[]"), { "type", "webhook.telegram" },
           { "provider_type", "message.new_chat_members" });
     CHECK(UPDATE("business_message", "{\"message_id\":5,\"date\":1795420700,\"business_connection_id\":\"b\",\"from\":{"
