@@ -51,6 +51,41 @@ SELECT test.same((SELECT count(*) FROM event WHERE key = 'alone'), 1::bigint, 'a
 SELECT test.refused($$SELECT pg_temp.store('poison', false, doc => NULL)$$, '23502', 'an event without a document');
 SELECT test.same(pg_temp.store('poison', false), true, 'its key is free again');
 
+-- A batch that is all new goes another way than one with something known in it: both leave the same rows.
+CREATE FUNCTION pg_temp.store_all(names text[]) RETURNS text
+LANGUAGE sql
+AS $$
+    -- Of the webhooks the first has no event, each other one has two.
+    WITH id AS (SELECT nextval('object_id') AS first),
+         event AS (SELECT name, n, first + n AS id, first + 100 + (n + 1) / 2 AS webhook, first FROM id, unnest(names) WITH ORDINALITY AS e (name, n)),
+         webhook AS (SELECT DISTINCT w.id FROM event CROSS JOIN unnest(ARRAY[first + 100, webhook]) AS w (id))
+    SELECT string_agg((SELECT name FROM event WHERE event.id = stored.id), ' ' ORDER BY place)
+      FROM unnest(ingest_batch((SELECT array_agg(id ORDER BY id) FROM webhook), (SELECT array_agg('a'::text) FROM webhook),
+               (SELECT array_agg('{}'::text) FROM webhook), (SELECT array_agg('all'::bytea) FROM webhook),
+               (SELECT array_agg(NULL::text) FROM webhook), 7,
+               (SELECT array_agg(id ORDER BY n) FROM event), (SELECT array_agg(webhook ORDER BY n) FROM event),
+               (SELECT array_agg('a'::text) FROM event), (SELECT array_agg('t'::text) FROM event),
+               (SELECT array_agg(name ORDER BY n) FROM event), (SELECT array_agg(event_key_digest(name) ORDER BY n) FROM event),
+               (SELECT array_agg(4::bigint) FROM event), (SELECT array_agg(NULL::text) FROM event),
+               (SELECT array_agg('{}'::text) FROM event))) WITH ORDINALITY AS stored (id, place)
+$$;
+CREATE FUNCTION pg_temp.counts() RETURNS text
+LANGUAGE sql
+AS $$
+    WITH gone AS (UPDATE webhook SET body = 'seen' WHERE body = 'all' RETURNING id, event_count, new_events)
+    SELECT string_agg(event_count || '/' || new_events, ' ' ORDER BY id) FROM gone
+$$;
+CREATE TABLE stored_keys AS SELECT count(*) AS before FROM event_key;
+SELECT test.same(pg_temp.store_all(ARRAY['n5', 'n1', 'n4', 'n2', 'n3']), 'n5 n1 n4 n2 n3', 'all are new');
+SELECT test.same(pg_temp.counts(), '0/0 2/2 2/2 1/1', 'and counted for their webhooks');
+SELECT test.same(pg_temp.store_all(ARRAY['m5', 'n1', 'm4', 'm2', 'm5', 'm3']), 'm5 m4 m2 m3', 'known, or twice, are two of them');
+SELECT test.same(pg_temp.counts(), '0/0 2/1 2/2 2/1', 'which are not counted as new');
+SELECT test.same(pg_temp.store_all(ARRAY['n5', 'm2']), NULL, 'nothing is new');
+SELECT test.same(pg_temp.counts(), '0/0 2/0', 'the webhook is kept');
+SELECT test.same((SELECT string_agg(e.key, ' ' ORDER BY q.position) FROM work AS q JOIN event AS e ON e.id = q.event_id
+    WHERE e.key ~ '^[mn][0-9]$'), 'n5 n1 n4 n2 n3 m5 m4 m2 m3', 'work in the order given, for each new event once');
+SELECT test.same((SELECT count(*) - before FROM event_key, stored_keys GROUP BY before), 9::bigint, 'and each key once');
+
 -- From every moment near the boundaries of months: new at first, known for 35 days in whichever form it comes again, and
 -- free after three months.
 SELECT make_partitions(8);
