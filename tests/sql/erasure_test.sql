@@ -60,3 +60,33 @@ SELECT test.wait('operator');
 SELECT test.same((SELECT string_agg(id || ' ' || (erased_at IS NOT NULL), ', ' ORDER BY id) FROM contact WHERE id >= 3000),
     '3000 true, 4000 true', 'both are erased');
 SELECT test.same(test.left_of_them(), '', 'nothing is left of them');
+
+-- What waits in their lane of the program's own making ends with them, also when a timer fires while the erasure waits for it.
+DELETE FROM work;
+CREATE FUNCTION test.own(key text, contact bigint) RETURNS bigint
+LANGUAGE sql AS $$
+    SELECT test.event(key, contact % 1000, jsonb_build_object('contact_id', contact, 'timer', jsonb_build_object('data', key)), 'timer.nudge', 'answerd')
+$$;
+SELECT test.contact(5001, 'whatsapp:1'), test.contact(6001, 'whatsapp:2'), test.own('own waits', 5001), test.own('another''s waits', 6001);
+INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id, data)
+VALUES (5008, 'nudge', now() - interval '1 minute', 1, 5001, 5002, '{"said": "own fires"}');
+SELECT test.run('engine', 'BEGIN'), test.ask('engine', 'SELECT fired::text FROM fire_timers(10)');
+SELECT test.start('operator', 'SELECT erase_contact(5001)::text');
+SELECT test.until_blocked('operator');
+SELECT test.run('engine', 'COMMIT');
+SELECT test.wait('operator');
+SELECT test.same((SELECT string_agg(e.key, ', ') FROM work AS w JOIN event AS e ON e.id = w.event_id), 'another''s waits', 'who shares the lane waits on');
+SELECT test.same((SELECT count(*) FROM event AS e WHERE e.doc::text LIKE '%own %'), 0::bigint, 'nothing is left of what waited');
+SELECT test.same((SELECT count(*) FROM handling AS h WHERE h.contact_id = 5001 AND h.problem = 'the contact was erased'), 2::bigint,
+    'it is told that it ended, and why');
+
+-- An event that is in hand is waited for, as long as it is of their lane.
+SELECT test.contact(7001, 'whatsapp:3'), test.own('own in hand', 7001);
+DELETE FROM work WHERE event_id = (SELECT id FROM event WHERE key = 'another''s waits');
+SELECT test.run('engine', 'BEGIN');
+SELECT test.same(test.ask('engine', 'SELECT (cardinality(claim_positions(10, 0)) > 0)::text'), 'true', 'claimed, and its contact not yet locked');
+SELECT test.start('operator', 'SELECT erase_contact(7001)::text');
+SELECT test.until_blocked('operator');
+SELECT test.run('engine', 'ROLLBACK');
+SELECT test.wait('operator');
+SELECT test.same((SELECT count(*) FROM event AS e WHERE e.doc::text LIKE '%own %'), 0::bigint, 'it is erased after all');
