@@ -7,6 +7,7 @@ import { canMount, Cluster } from '../e2e/support/cluster.mjs'
 import { project, until } from '../e2e/support/system.mjs'
 import { Faults, kinds, planBreaks, planFaults, usual } from './faults.mjs'
 import { Fleet } from './fleet.mjs'
+import { Forgotten } from './forgotten.mjs'
 import { LedgerWatch, Oracle } from './oracle.mjs'
 import { Provider } from './provider.mjs'
 import { Random } from './random.mjs'
@@ -126,16 +127,17 @@ async function playRound(number) {
   const trouble = new Faults({ fleet, cluster, pool, plan })
   const watch = new LedgerWatch(pool, `% r${number}p%`)
   const late = []
+  const forgotten = new Forgotten({ seed, round: number, nodes, fleet, pool })
   const findings = []
   await pool.query('TRUNCATE witness')
   try {
-    await Promise.all([trouble.play(), ...round.streams.map((stream, at) => playStream(stream, new Random(seed, number, 'stream', at), late))])
+    await Promise.all([trouble.play(), forgotten.play(), ...round.streams.map((stream, at) => playStream(stream, new Random(seed, number, 'stream', at), late))])
     await trouble.heal()
     await Promise.all(late.map(({ source, webhook }) => fleet.deliver(source, webhook, { node: random.between(0, nodes - 1) })))
     await untilQuiet()
     await playSurveys(round)
     await untilQuiet()
-    findings.push(...await new Oracle({ round, fleet, provider, faults: trouble, pool, from }).check())
+    findings.push(...await new Oracle({ round, fleet, provider, faults: trouble, pool, from }).check(), ...await forgotten.check())
   } catch (error) {
     fleet.abandoned = true
     findings.push(`stuck: ${error.stack}`, ...(await describeTrouble()))

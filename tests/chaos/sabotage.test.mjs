@@ -28,6 +28,7 @@ for (const { name, faults, says } of [
   { name: 'ledger', faults: 'none', says: /ledger: / },
   { name: 'lost_work', faults: 'none', says: /lost: event \d+ .* was never handled/ },
   { name: 'half_effects', faults: 'none', says: /effects: the note '.*' is missing/ },
+  { name: 'erase', faults: 'none', says: /erased: event still knows/ },
   { name: 'traces', faults: 'none', says: /no trace: event \d+ has no trace of rule/ },
   { name: 'send_order', faults: 'provider', says: /order: '.*' was sent after/ },
   { name: 'resend_order', faults: 'kill,provider', says: /order: / },

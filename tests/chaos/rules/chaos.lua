@@ -112,3 +112,19 @@ rule {
     fx:emit("chaos", { tag = e.body.tag }, { contact = { whatsapp = e.body.whatsapp } })
   end,
 }
+
+rule {
+  name = "chaos-forget",
+  doc  = "Leave traces in every place there is, of somebody who will be erased.",
+  on   = "message.received",
+  when = function(e) return e.conversation and (e.message.text or ""):match("^forget ") end,
+  run  = function(e, fx)
+    local tag = e.message.text:match("^forget (.+)$")
+    e.conversation:send { text = "forgot " .. tag }
+    e.conversation:note("note " .. tag)
+    e.conversation:after("300ms", "chaos-forget", { data = { tag = tag } })
+    e.contact:set("said", tag)
+    fx:emit("forget", { tag = tag })
+    fx:webhook("tool", { tag = tag })
+  end,
+}
