@@ -10,6 +10,7 @@
 #include "domain/settlement.h"
 #include "domain/survey.h"
 #include "domain/timer.h"
+#include "domain/window_refusal.h"
 
 json_t *incoming_find_message(const struct scene *scene)
 {
@@ -112,7 +113,8 @@ static void take_status(struct scene *scene)
         address_note_dead(scene, message, "the provider cannot deliver to it");
     if (strcmp(code, "131050") == 0 && scene->contact)
         contact_opt_out(scene, scene->contact, "marketing");
-    outreach_take_status(scene, message);
+    if (!window_refusal_take_status(scene, message))
+        outreach_take_status(scene, message);
 }
 
 /* A provider's word that somebody does or does not want to hear from us. The topic "channel" is about the event's channel

@@ -182,6 +182,11 @@ err_t send_message(struct scene *scene, const struct send_wish *wish, json_t *ma
         draft_done(&draft);
         return err;
     }
+    if (wish->approved_only && !draft.approved) {
+        *ret_refused = "there is no approved template";
+        draft_done(&draft);
+        return ERR_NONE;
+    }
     draft.text = json_str(draft.free, "text");
     if (!draft.text)
         draft.text = json_str(json_object_at(draft.free, "media"), "caption");
@@ -189,6 +194,10 @@ err_t send_message(struct scene *scene, const struct send_wish *wish, json_t *ma
         json_object_set(draft.content, "buttons", json_array_at(draft.free, "buttons"));
     char *text = memory_text(draft.text); /* the request takes the form over */
     draft.text = text;
+    if (wish->approved_only) {
+        json_decref(draft.free);
+        draft.free = NULL;
+    }
     int64_t delivery_id;
     const json_t *message = message_queue(scene, contact, wish->conversation, address, &draft, &delivery_id);
     free(text);

@@ -44,6 +44,12 @@ rule {
     if e.message.text == "later" then conversation:after("1s", "late") end
   end,
 }
+template "answer" { text = "Hi {{name}}", whatsapp = { name = "answer_v1", parameters = { "name" } } }
+rule {
+  name = "answer", doc = "Answers by a template.", on = "message.received", priority = -1,
+  when = function(e) return e.message.text == "template" end,
+  run = function(e) e.conversation:send { template = "answer", vars = { name = "Ada" } } end,
+}
 rule {
   name = "late", doc = "Writes outside the window.", on = { "timer.late" },
   run = function(e) e.conversation:send { text = "too late" } end,
@@ -93,6 +99,27 @@ test('no free text leaves outside the window, and the reason is recorded', async
   assert.match(row.reason, /window/)
   assert.equal((await sentTo('15557000004')).length, 0)
 })
+
+// Meta's 131047 comes at once, or after the message was taken.
+for (const [person, kind] of [['15557000008', 'refuse'], ['15557000009', 'fail_status']]) {
+  test(`what WhatsApp refuses for its window goes as the approved template, once (${kind})`, async () => {
+    await say(person, 'first')
+    await delivery(person, `d.state = 'sent'`)
+    await system.faults({ source: 'whatsapp', kind, code: 131047, times: 1 })
+    await system.faults({ source: 'whatsapp', kind, code: 131047, times: 1 })
+    await say(person, 'template')
+    await delivery(person, `d.sent_as = 'approved' AND d.state = 'sent'`)
+    const told = await system.rows(`SELECT text, state, error_code FROM message WHERE identity = 'whatsapp:${person}' AND direction = 'out' ORDER BY id`)
+    assert.deepEqual(told.slice(1, 3).map(({ text, state, error_code }) => [text, state, error_code]),
+      [['echo template', 'failed', '131047'], ['Hi Ada', 'failed', '131047']])
+    await system.untilSql('the template to arrive', `SELECT 1 FROM message WHERE identity = 'whatsapp:${person}' AND text = 'Hi Ada' AND state = 'read' AND content ? 'replaces'`)
+    assert.deepEqual((await sentTo(person)).filter((entry) => entry.body.type === 'template').map((entry) => entry.body.template.name), ['answer_v1'])
+    const traced = await system.rows(`SELECT effect->>'do' AS what FROM trace, jsonb_array_elements(effects) AS effect
+      WHERE rule = 'answerd.window' AND effect->'made' ? 'message'
+        AND effect->>'instead_of' = (SELECT id::text FROM message WHERE identity = 'whatsapp:${person}' AND text = 'Hi Ada' AND state = 'failed')`)
+    assert.deepEqual(traced, [{ what: 'send_approved' }])
+  })
+}
 
 test('messages to one person leave in order', async () => {
   await system.faults({ source: 'whatsapp', kind: 'rate_limit', times: 1 })

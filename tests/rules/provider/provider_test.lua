@@ -107,3 +107,49 @@ test("nothing more goes to a number that is not on WhatsApp, until it writes", f
   t:message "hi again"
   t:expect_sent "Hello"
 end)
+
+test("what WhatsApp refuses for its window goes as the approved template, once", function(t)
+  t:contact { name = "Ada", whatsapp = "15550100", telegram = "1", prefer = "whatsapp" }
+  t:event("payment.failed", { payment = { invoice = "in_1" } })
+  t:expect_sent { template = "reminder", channel = "whatsapp", approved = false }
+  t:status("failed", { code = 131047 })
+  t:expect_sent { template = "reminder", channel = "whatsapp", approved = true, parameters = { "Ada" }, rule = "remind" }
+  t:status("failed", { code = 131047, of = 1 })
+  t:expect_nothing()
+  t:expect_message { state = "failed", error_code = "131047", count = 1 }
+  t:status("delivered")
+  t:expect_outreach { state = "active", step = 1 }
+  t:advance "1h"
+  t:expect_sent { text = "Again", channel = "telegram" }
+end)
+
+test("the other channel is left when the template is refused as well", function(t)
+  t:contact { whatsapp = "15550100", telegram = "1", prefer = "whatsapp" }
+  t:provider("refuses", { channel = "whatsapp", code = "131047" })
+  t:event("payment.failed", { payment = { invoice = "in_1" } })
+  t:expect_sent { template = "reminder", channel = "telegram" }
+  t:expect_message { source = "whatsapp", state = "failed", count = 2 }
+end)
+
+test("no template goes for a goal that was reached, or to who has opted out", function(t)
+  t:contact { whatsapp = "15550100" }
+  t:event("payment.failed", { payment = { invoice = "in_1" } })
+  t:expect_sent { template = "reminder" }
+  t:event("payment.succeeded", { payment = { invoice = "in_1" } })
+  t:status("failed", { code = 131047 })
+  t:expect_nothing()
+  t:event("payment.failed", { payment = { invoice = "in_2" } })
+  t:expect_sent { template = "reminder" }
+  t:event("custom.stop")
+  t:status("failed", { code = 131047 })
+  t:expect_nothing()
+end)
+
+test("a text has nothing that could go instead", function(t)
+  t:contact { whatsapp = "15550100" }
+  t:message "hi"
+  t:expect_sent "Hello"
+  t:status("failed", { code = 131047 })
+  t:expect_nothing()
+  t:expect_note "not delivered: 131047"
+end)
