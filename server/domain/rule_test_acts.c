@@ -446,7 +446,7 @@ static json_t *act_agent(struct world *world, const json_t *first, const json_t 
     } actions[] = {
         { "reply", "send", "text" },      { "note", "note", "text" },         { "tag", "tag", "tag" },
         { "untag", "untag", "tag" },      { "assign", "assign", "assignee" }, { "resolve", "resolve", NULL },
-        { "survey", "survey", "survey" },
+        { "survey", "survey", "survey" }, { "snooze", "snooze", NULL },
     };
     const char *name = json_string_value(first);
     for (size_t i = 0; name && i < ARRAY_LEN(actions); i++) {
@@ -457,10 +457,19 @@ static json_t *act_agent(struct world *world, const json_t *first, const json_t 
         json_put_str(effect, "conversation", "@");
         if (actions[i].key)
             json_put_str(effect, actions[i].key, json_string_value(second));
+        int64_t for_ms = 0;
+        bool snoozes = strcmp(name, "snooze") == 0;
+        if (snoozes && text_to_duration(bytes_of(json_string_value(second) ? json_string_value(second) : ""), &for_ms))
+            json_put_int(effect, "for_ms", for_ms);
+        if (snoozes && for_ms <= 0) {
+            json_decref(effect);
+            world_fail(world, reterr, NULL, "the second argument is a duration such as \"4h\"");
+            return NULL;
+        }
         act_as_agent(world, "test", effect);
         return NULL;
     }
-    world_fail(world, reterr, NULL, "the first argument is reply, note, tag, untag, assign, resolve or survey");
+    world_fail(world, reterr, NULL, "the first argument is reply, note, tag, untag, assign, snooze, resolve or survey");
     return NULL;
 }
 

@@ -3,6 +3,7 @@
 local host, use = ...
 local support, values, calendar = use "support", use "values", use "calendar"
 local declarations, effects, facts, source_check = use "declarations", use "effects", use "facts", use "source_check"
+local tester = use "tester"
 local fault, type_word, did_you_mean = support.fault, support.type_word, support.did_you_mean
 
 local main = {}
@@ -224,18 +225,8 @@ end
 
 main.is_over = effects.is_over
 
--- t:VERB(…) goes to the host, whatever the verb.
-local tester = setmetatable({}, {
-    __index = function(_, verb)
-        return function(_, ...)
-            return host.verb(verb, ...)
-        end
-    end,
-    __metatable = false,
-})
-
 function main.run_test(index)
-    tests[index].run(tester)
+    tests[index].run(tester.t)
 end
 
 return main

@@ -227,6 +227,32 @@ static void failures_say_what_was_expected_and_what_came(void **state)
     expect_fail("while true do end", "all_test.lua:2");
 }
 
+/* What is not said does not matter: a misspelt word would say nothing, and the test would pass. */
+static void what_a_test_misspells_fails_it(void **state)
+{
+    (void)state;
+    expect_fail("t:contact { telegram = '1', windw = 'closed' }",
+                "all_test.lua:2: t:contact has no 'windw'; did you mean 'window'?");
+    expect_fail("t:message { txt = 'hi' }", "all_test.lua:2: t:message has no 'txt'; did you mean 'text'?");
+    expect_fail("t:message 'hi'\nt:expect_sent { aproved = false }", "all_test.lua:3: t:expect_sent has no 'aproved'",
+                "did you mean 'approved'?");
+    expect_fail("t:message 'hi'\nt:expect_conversation { tag = 'x' }", "has no 'tag'; did you mean 'tags'?");
+    expect_fail("t:event('payment.faild', { payment = {} })", "all_test.lua:2: t:event: unknown event type",
+                "did you mean 'payment.failed'?");
+    expect_fail("t:event('payment.*')", "one event has no '*'");
+    expect_fail("t:event('payment.failed', { paymnt = {} })", "t:event has no 'paymnt'; did you mean 'payment'?");
+    expect_fail("t:event('payment.failed', { payment = { amout = 5 } })",
+                "t:event: 'payment' has no 'amout'; did you mean 'amount'?");
+    expect_fail("t:event('custom.x', { number = 5 })", "t:event has no 'number'", "is in body = { … }");
+    expect_fail("t:message 'hi'\nt:status 'deliverd'", "'deliverd' is no state; did you mean 'delivered'?");
+    expect_fail("t:provider('down', { chanel = 'telegram' })", "has no 'chanel'; did you mean 'channel'?");
+    expect_fail("t.message 'hi'", "all_test.lua:2: t.message: call it with a colon, as in t:message(…)");
+    expect_pass("t:message 'hi' t:agent('snooze', '2h') t:expect_conversation { state = 'snoozed' }\n"
+                "t:advance '2h' t:expect_conversation { state = 'open' }\n"
+                "t:expect_message { text = 'Hello', channel = 'whatsapp' }");
+    expect_fail("t:message 'hi'\nt:agent('snooze', 'long')", "the second argument is a duration");
+}
+
 static void a_rule_that_fails_fails_the_test_unless_expected(void **state)
 {
     (void)state;
@@ -269,6 +295,7 @@ int main(void)
         cmocka_unit_test(statuses_come_from_the_provider),
         cmocka_unit_test(an_identity_of_somebody_else_is_refused),
         cmocka_unit_test(failures_say_what_was_expected_and_what_came),
+        cmocka_unit_test(what_a_test_misspells_fails_it),
         cmocka_unit_test(a_rule_that_fails_fails_the_test_unless_expected),
         cmocka_unit_test(tests_do_not_see_each_other),
     };

@@ -363,7 +363,7 @@ static void tests_call_their_host(void **state)
 {
     (void)state;
     const struct rule_file files[] = {
-        { "a_test.lua", "test('one', function(t)\nlocal r = t:contact { name = 'Ada', tags = {} }\n"
+        { "a_test.lua", "test('one', function(t)\nlocal r = t:contact { name = 'Ada', attributes = {} }\n"
                         "assert(r.verb == 'contact' and r.line == 2 and r.first.name == 'Ada', 'no')\nassert(now() == "
                         "1767607200) end)\n"
                         "test('two', function(t) t:fail() end)\ntest('three', function(t) error('oh') end)\n"
