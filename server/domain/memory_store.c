@@ -160,6 +160,12 @@ static bool is_queued(const json_t *delivery)
     return strcmp(json_str_or(delivery, "state", ""), "queued") == 0;
 }
 
+/* What a budget holds waits, too, for a person. */
+static bool is_waiting(const json_t *delivery)
+{
+    return is_queued(delivery) || strcmp(json_str_or(delivery, "state", ""), "held") == 0;
+}
+
 static void apply_cancels(struct memory_store *store, const json_t *cancels)
 {
     size_t index;
@@ -169,8 +175,8 @@ static void apply_cancels(struct memory_store *store, const json_t *cancels)
         int64_t outreach_id = json_int(cancel, "outreach_id", -1), message_id = json_int(cancel, "message_id", -1);
         for (size_t i = store->first_queued; i < json_array_size(store->deliveries); i++) {
             json_t *delivery = json_array_get(store->deliveries, i);
-            if (is_queued(delivery) && (json_int(delivery, "outreach_id", 0) == outreach_id ||
-                                        json_int(delivery, "message_id", 0) == message_id))
+            if (is_waiting(delivery) && (json_int(delivery, "outreach_id", 0) == outreach_id ||
+                                         json_int(delivery, "message_id", 0) == message_id))
                 memory_store_end_delivery(store, delivery, "canceled", "no longer needed", NULL, 0);
         }
     }
@@ -244,6 +250,11 @@ void memory_store_take_logs(struct memory_store *store, json_t *logs)
 }
 
 /* --- what happens next -------------------------------------------------------------------------------------------- */
+
+void memory_store_add_event(struct memory_store *store, json_t *event)
+{
+    json_array_append(store->events, event);
+}
 
 json_t *memory_store_next_event(struct memory_store *store)
 {
@@ -349,7 +360,7 @@ void memory_store_end_delivery(struct memory_store *store, json_t *delivery, con
     json_put_str(delivery, "provider_message_id", provider_message_id);
     json_put_time(delivery, "ended_at", at);
     while (store->first_queued < json_array_size(store->deliveries) &&
-           !is_queued(json_array_get(store->deliveries, store->first_queued)))
+           !is_waiting(json_array_get(store->deliveries, store->first_queued)))
         store->first_queued++;
     json_t *message = rows_by_id(store->rows, ROWS_MESSAGE, json_int(delivery, "message_id", 0));
     if (!message)
@@ -435,7 +446,7 @@ void memory_store_trim(struct memory_store *store, size_t keep)
     size_t index;
     json_array_foreach(store->deliveries, index, row)
     {
-        if (is_queued(row))
+        if (is_waiting(row))
             json_array_append(waiting, row);
     }
     json_decref(store->deliveries);

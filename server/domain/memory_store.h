@@ -24,6 +24,8 @@ void memory_store_apply(struct memory_store *store, const json_t *changes);
  * changed. */
 void memory_store_take_logs(struct memory_store *store, json_t *logs);
 
+/* One more internal event that waits. */
+void memory_store_add_event(struct memory_store *store, json_t *event);
 /* The next internal event to handle, or NULL; new reference. */
 json_t *memory_store_next_event(struct memory_store *store);
 /* When the next timer is due; 0 when there is none. */

@@ -97,7 +97,9 @@ static void handle_one(struct world *world, const json_t *event)
         json_decref(cases);
         json_decref(unseen);
     }
+    size_t before = memory_store_delivery_count(world->store);
     memory_store_apply(world->store, changes);
+    world_hold_excess(world, before);
     take_traces(world, event, json_array_at(changes, "traces"));
     json_decref(changes);
     json_array_append(world->events, (json_t *)(uintptr_t)event);
@@ -245,6 +247,7 @@ void rule_test_run(struct rule_set *set, size_t index, const json_t *sources, js
         .sent = json_array(),
         .webhooks = json_array(),
         .held = json_array(),
+        .alerts = json_object(),
         .traces = json_array(),
         .errors = json_array(),
         .events = json_array(),
@@ -266,8 +269,8 @@ void rule_test_run(struct rule_set *set, size_t index, const json_t *sources, js
     if (passed)
         buf_clear(&world.report);
     ret_outcome->report = buf_take(&world.report);
-    json_t *const owned[] = { world.sent, world.webhooks, world.held, world.traces, world.errors, world.events,
-                               world.provider };
+    json_t *const owned[] = { world.sent, world.webhooks, world.held,   world.alerts,  world.traces,
+                               world.errors, world.events,   world.provider };
     for (size_t i = 0; i < ARRAY_LEN(owned); i++)
         json_decref(owned[i]);
     memory_store_free(world.store);

@@ -18,6 +18,7 @@ struct world {
     json_t *webhooks;  /* array: those to endpoints */
     size_t webhooks_taken;
     json_t *held;   /* array: what could not leave, with "reason" */
+    json_t *alerts; /* object by key: those that were raised */
     json_t *traces; /* of the last act: array of trace rows with "type" of their event */
     json_t *errors; /* traces of rules that failed and that no expect_error has taken */
     json_t *events; /* internal and given events of the last act, in order */
@@ -36,6 +37,8 @@ void world_happen(struct world *world, json_t *event);
 /* Lets time pass until `until`: timers and deliveries in the order they are due. */
 void world_advance(struct world *world, msec_t until);
 int64_t world_next_id(void *world);
+/* Holds what goes beyond the budget of its rule among the deliveries from number `first` on, which are new. */
+void world_hold_excess(struct world *world, size_t first);
 /* A delivery that is due goes to the provider, or is held back. Ends or postpones it. */
 void world_dispatch(struct world *world, json_t *delivery);
 /* One more of `what` under a name: coverage[part][name][what]; `name` may be NULL. */

@@ -153,3 +153,25 @@ test("a text has nothing that could go instead", function(t)
   t:expect_nothing()
   t:expect_note "not delivered: 131047"
 end)
+
+test("what goes beyond a budget is held, and the team is told once an hour", function(t)
+  local people = {}
+  for number = 1, 4 do
+    people[number] = t:contact { telegram = tostring(number) }
+    t:event("custom.offer", { contact = people[number], body = { number = 1 } })
+  end
+  t:expect_sent { text = "Something new.", to = people[1] }
+  t:expect_sent { text = "Something new.", to = people[2] }
+  t:expect_nothing()
+  t:expect_held { reason = "more than 2 messages of this rule in an hour" }
+  t:expect_held {}
+  t:expect_message { of = people[3], state = "queued", reason = "held: more than 2 messages of this rule in an hour" }
+  t:expect_webhook { endpoint = "team", body = { problem = "sends_held", rule = "offer" } }
+  t:expect_webhook(false)
+  t:advance "1h"
+  t:event("custom.offer", { contact = people[1], body = { number = 2 } })
+  t:expect_held { reason = "more than 1 message of this rule to this contact in a day" }
+  t:expect_nothing()
+  t:event("order.completed", { contact = people[3], order = { id = "o1", reference = "1" } })
+  t:expect_message { of = people[3], state = "canceled" }
+end)

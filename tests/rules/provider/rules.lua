@@ -53,3 +53,22 @@ rule {
   on   = "custom.greet_again",
   run  = function(e, fx) e.conversation:send "Hello" end,
 }
+
+rule {
+  name   = "offer",
+  on     = "custom.offer",
+  budget = { sends_per_hour = 2, sends_per_contact_per_day = 1 },
+  run    = function(e, fx)
+    fx:outreach {
+      topic = "offers", reference = tostring(e.body.number), goal = "order.completed", steps = { { text = "Something new." } },
+    }
+  end,
+}
+
+rule {
+  name = "tell-about-held",
+  on   = "custom.system_alert",
+  run  = function(e, fx) fx:webhook("team", { problem = e.body.problem, rule = e.body.rule }) end,
+}
+
+endpoint "team" { url = "https://team.example.com/hooks", secret = "whsec_dGhlIHNlY3JldCBvZiB0aGUgdGVhbSdzIGNoYXQ=" }
