@@ -182,7 +182,7 @@ end
 
 -- The second look, and the names of everything that rule files can use. Not part of loading: nothing that runs needs it.
 function main.review(sources)
-    return use("review").run(sources)
+    return use("review").run(sources, globals)
 end
 
 function main.api()

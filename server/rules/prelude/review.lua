@@ -5,6 +5,7 @@ local host, use = ...
 local support, declarations, effects, event_types = use "support", use "declarations", use "effects", use "event_types"
 local tokens, functions, fields = use "source_tokens", use "source_functions", use "review_fields"
 local flow, calendar = use "review_flow", use "calendar"
+local names, values = use "review_names", use "review_values"
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
 local review = {}
@@ -124,12 +125,25 @@ local function check_calls(file, list, uses)
             local arguments = tokens.arguments(list, at)
             if arguments then
                 check_call(file, token.text, arguments)
+                values.check(file, token.text, arguments, token.line)
             end
+        elseif token.kind == "name" and not is(list[at - 1], ".") then
+            values.check_calendar(file, list, at, calendar.methods)
         end
     end
 end
 
 -- Rules -----------------------------------------------------------------------------------------------------------------
+
+-- The event comes first, and what a rule asks for is asked in 'run' alone.
+local function check_parameters(file, line, what, made)
+    if made.params[1] == "fx" then
+        problem("error", { file = file, line = line }, string.format("'%s' gets the event first: function(e%s)", what,
+            what == "run" and ", fx" or ""))
+    elseif what == "when" and made.params[2] == "fx" then
+        problem("error", { file = file, line = line }, "'when' gets the event alone: effects are for 'run'")
+    end
+end
 
 local function check_rules(source, libraries)
     local file, list = source.file, source.tokens
@@ -145,10 +159,12 @@ local function check_rules(source, libraries)
             end
             local when, run = function_of(list, written.when), function_of(list, written.run)
             if rule and when then
+                check_parameters(file, written.when.line, "when", when)
                 fields.check(file, list, when.from, when.to, when.params[1], nil, rule.on)
                 rule.decides_nothing = flow.decides_nothing(list, when.from, when.to, when.params[1] or "e")
             end
             if rule and run then
+                check_parameters(file, written.run.line, "run", run)
                 fields.check(file, list, run.from, run.to, run.params[1], run.params[2], rule.on)
                 rule.certain = flow.certain(source, run, libraries)
             end
@@ -213,7 +229,7 @@ end
 
 -- `sources` is a list of {kind = "rules" | "library" | "data", name, file, text}. Returns what was found, in the form of
 -- the problems of loading.
-function review.run(sources)
+function review.run(sources, globals)
     local all, uses = support.problems(), new_uses()
     local kept = {}
     for position = #all, 1, -1 do
@@ -230,6 +246,7 @@ function review.run(sources)
     for _, source in ipairs(sources) do
         if source.kind ~= "data" then
             check_calls(source.file, source.tokens, uses)
+            names.check(source.file, source.tokens, globals)
             check_rules(source, libraries)
         end
     end

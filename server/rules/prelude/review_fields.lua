@@ -51,11 +51,36 @@ local function names_of(part)
     return list
 end
 
--- `shown.NAME` or `shown:NAME(…)`, where `shown` is such a part.
-local function check_member(file, part, shown, sign, member)
+local reading = support.set_of { "history", "has_tag", "conversations", "identity", "can_reach", "has_opted_out" }
+
+-- Is the method, token `at`, called without its object? `shown` are the words of the object: c.tag(c, "x") is right.
+local function lacks_object(list, at, shown)
+    local after = list[at + 1]
+    if not after or not (after.kind == "text" or is(after, "(") or is(after, "{")) then
+        return false
+    end
+    for position, word in ipairs(shown) do
+        if not is(list[at + 1 + position], word) then
+            return true
+        end
+    end
+    local behind = list[at + 2 + #shown]
+    return not is(after, "(") or not (is(behind, ",") or is(behind, ")"))
+end
+
+-- `shown.NAME` or `shown:NAME(…)`, where `shown` is such a part and NAME the token `place`.
+local function check_member(file, list, part, shown, place, decides)
+    local sign, member = list[place - 1], list[place]
     local at = { file = file, line = member.line }
     local methods = methods_of[part]
     if methods and methods[member.text] then
+        local parts = { string.match(shown, "^([^.]+)(%.?)(.*)$") }
+        if is(sign, ".") and lacks_object(list, place, parts[2] == "" and { shown } or parts) then
+            problem("error", at, string.format("%s.%s: call it with a colon, as in %s:%s(…)", shown, member.text, shown,
+                member.text))
+        elseif decides and is(sign, ":") and not reading[member.text] then
+            problem("error", at, string.format("%s:%s(…) is an effect: 'when' only decides, 'run' does it", shown, member.text))
+        end
         return
     end
     local near = did_you_mean(member.text, is(sign, ":") and support.keys(methods or {}) or names_of(part))
@@ -153,7 +178,11 @@ function review_fields.check(file, list, from, to, event, fx, types)
             and not is(list[at - 1], ".") and not is(list[at - 1], ":")
         local alias = reads and aliases[token.text]
         if alias and at > alias.at then
-            check_member(file, alias.part, token.text, sign, member)
+            check_member(file, list, alias.part, token.text, at + 2, not fx)
+        elseif reads and fx and token.text == fx and is(sign, ".") and effects.fx_methods[member.text]
+            and lacks_object(list, at + 2, { fx }) then
+            problem("error", { file = file, line = member.line }, string.format("fx.%s: call it with a colon, as in fx:%s(…)",
+                member.text, member.text))
         elseif reads and token.text == event and is(sign, ".") then
             local field = member.text
             if not event_fields[field] then
@@ -175,7 +204,7 @@ function review_fields.check(file, list, from, to, event, fx, types)
             local next_sign, next_member = list[at + 3], list[at + 4]
             if part_fields[field] and next_member and next_member.kind == "name"
                 and (is(next_sign, ".") or is(next_sign, ":")) then
-                check_member(file, field, "e." .. field, next_sign, next_member)
+                check_member(file, list, field, "e." .. field, at + 4, not fx)
             end
         end
     end

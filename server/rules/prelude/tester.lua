@@ -92,7 +92,8 @@ end
 
 function checks.status(state)
     if type(state) == "string" and not support.set_of(states)[state] then
-        fault("t:status: '%s' is no state%s; there are %s", state, did_you_mean(state, states), table.concat(states, ", "))
+        local near = did_you_mean(state, states)
+        fault("t:status: '%s' is no state%s", state, near ~= "" and near or "; there are " .. table.concat(states, ", "))
     end
 end
 

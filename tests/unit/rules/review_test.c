@@ -112,7 +112,7 @@ static void fields_that_may_be_there_are_not_judged(void **state)
         { ON("'timer.*'", "log(e.timer.data.whatever, e:raw())"), NULL, NULL, NULL, NULL },
         { ON("'custom.x'", "for _, e in ipairs(e.body.list) do log(e.colour) end"), NULL, NULL, NULL, NULL },
         { ON("'custom.x'", "local e = e.body\nlog(e.colour)"), NULL, NULL, NULL, NULL },
-        { ON("'custom.x'", "local all = map(function(e) return e.colour end)"), NULL, NULL, NULL, NULL },
+        { ON("'custom.x'", "local all = pcall(function(e) return e.colour end)"), NULL, NULL, NULL, NULL },
         { ON("'payment.failed'", "local pay = e.payment or {}\nlog(pay.colour)"), NULL, NULL, NULL, NULL },
         { ON("'payment.failed'", "local pay = e.payment\npay = { colour = 1 }\nlog(pay.colour)"), NULL, NULL, NULL,
           NULL },
@@ -145,7 +145,7 @@ static void options_of_effects_are_checked(void **state)
           "after has no 'unles'", NULL },
         { ON("'message.received'", "fx:emit('x', {}, { contcat = 'email:a@b.c' })"), "rules/a.lua:2", "error",
           "emit has no 'contcat'", NULL },
-        { ON("'message.received'", "other:dispatch { txt = 'x' }"), NULL, NULL, NULL, NULL },
+        { ON("'message.received'", "local other = e\nother:dispatch { txt = 'x' }"), NULL, NULL, NULL, NULL },
         { { { "a.lua",
               "local mail = require 'mail'\nrule { name = 'x', on = 'message.received', run = function(e, fx)\n"
               "mail.new():send { recipient = 'x' }\nend }" },
@@ -159,6 +159,108 @@ static void options_of_effects_are_checked(void **state)
 }
 
 #define RULE(name, on, body) "rule { name = '" name "', on = " on ", run = function(e, fx) " body " end }\n"
+
+static void methods_are_called_with_a_colon(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { ON("'message.received'", "e.conversation.tag('x')"), "rules/a.lua:2", "error",
+          "e.conversation.tag: call it with a colon, as in e.conversation:tag(…)", NULL },
+        { ON("'message.received'", "local c = e.conversation\nc.send { text = 'x' }"), "rules/a.lua:3", "error",
+          "c.send: call it with a colon", NULL },
+        { ON("'message.received'", "fx.stop()"), "rules/a.lua:2", "error", "fx.stop: call it with a colon", NULL },
+        { WHEN("'message.received'", "e.conversation.has_tag('x')"), "rules/a.lua:2", "error", "has_tag: call it", NULL },
+        { FILE_A("calendar 'desk' { timezone = 'UTC', hours = { mon = '09:00-17:00' } }\n"
+                 "rule { name = 'x', on = 'message.received', when = function(e)\n"
+                 "return calendar('desk').open(now()) end, run = function() end }"),
+          "rules/a.lua:3", "error", "calendar(…).open: call it with a colon", NULL },
+        /* The same written out. */
+        { ON("'message.received'", "local c = e.conversation\nc.tag(c, 'x')\ne.conversation.tag(e.conversation, 'x')\n"
+                                   "fx.stop(fx)"),
+          NULL, NULL, NULL, NULL },
+        { ON("'message.received'", "log(e.conversation.tags, e.contact.name)"), NULL, NULL, NULL, NULL },
+        /* What decides does nothing, and gets the event first. */
+        { WHEN("'message.received'", "e.conversation:tag('x')"), "rules/a.lua:2", "error",
+          "e.conversation:tag(…) is an effect: 'when' only decides", NULL },
+        { WHEN("'message.received'", "e.conversation:has_tag('x') and #e.conversation:history(3) > 1"), NULL, NULL, NULL,
+          NULL },
+        { FILE_A("rule { name = 'x', on = 'message.received', when = function(e, fx) return e.contact end,\n"
+                 "run = function() end }"),
+          "rules/a.lua:1", "error", "'when' gets the event alone", NULL },
+        { FILE_A("rule { name = 'x', on = 'message.received', run = function(fx, e) end }"), "rules/a.lua:1", "error",
+          "'run' gets the event first: function(e, fx)", NULL },
+    };
+    CHECK_EACH(cases);
+}
+
+static void names_that_nobody_declared_are_found(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { ON("'message.received'", "e.conversation:set('at', os.time())"), "rules/a.lua:2", "error", "'os' is not defined",
+          "now()" },
+        { ON("'message.received'", "log(hsa(e.message.text, 'x'))"), "rules/a.lua:2", "error", "'hsa' is not defined",
+          "did you mean 'has'?" },
+        { ON("'message.received'", "total = 5"), "rules/a.lua:2", "error", "assignment to the undeclared variable 'total'",
+          "write `local total`" },
+        { FILE_A("local count = 0\nrule { name = 'x', on = 'message.received', run = function(e, fx)\n"
+                 "  if e.message then count = 1 end\nend }"),
+          "rules/a.lua:3", "error", "the rule changes 'count', a variable outside", "c:set" },
+        { FILE_A("local function late()\n  return oops\nend\n"
+                 "rule { name = 'x', on = 'message.received', run = function(e, fx) late() end }"),
+          "rules/a.lua:2", "error", "'oops' is not defined", NULL },
+        /* Everything that is there, in every way of declaring it. */
+        { ON("'message.received'",
+             "local a <const>, b, c = 1, 2, 3\nlocal function f(n, ...) return n == 0 and 0 or f(n - 1, ...) end\n"
+             "for i = a, b do log(i, f(i)) end\nfor key, value in pairs { x = a, [b] = 2; y = f } do log(key, value) end\n"
+             "repeat local done = true until done\nwhile a > b do local w = a log(w) end\ndo local d = b log(d) end\n"
+             "local t = { run = function(self, n) local m = n self.n = m return self end }\nfunction t:add(n) self.n = n end\n"
+             "function t.sub(n) return n end\nif a then local x = 1 log(x) elseif b then log(b) else log(t) end\n"
+             "b, c = c, b\nt.a, t['b'] = 1, 2\ngoto out\n::out:: log(t:run(1), t.sub(2))\n"
+             "log(array {}, assert(a), error, ipairs, math.pi, next, pcall, print, random(), require, select, string, table)\n"
+             "log(tonumber, tostring, type, utf8, now(), duration, minutes, hours, days, date, local_time, money, has, is)\n"
+             "log(data, calendar, env, file)"),
+          NULL, NULL, NULL, NULL },
+        { FILE_A("local made = {}\nlocal function add(name) made = name end\nadd('x')\n"
+                 "rule { name = 'x', on = 'message.received', run = function(e, fx) local made = 1 made = 2 log(made) end }"),
+          NULL, NULL, NULL, NULL },
+    };
+    CHECK_EACH(cases);
+}
+
+static void literals_are_checked(void **state)
+{
+    (void)state;
+#define TIMER "\nend }\nrule { name = 'y', on = 'timer.wait', run = function() "
+    static const struct wanted cases[] = {
+        { ON("'message.received'", "e.conversation:after('4 hours', 'wait')" TIMER), "rules/a.lua:2", "error",
+          "after: '4 hours' is not a duration", NULL },
+        { ON("'message.received'", "e.conversation:after('4h', 'wait', { unless = { 'reply', 'conversation.closed' } })" TIMER),
+          "rules/a.lua:2", "error", "unless: unknown event type 'conversation.closed'", NULL },
+        { ON("'message.received'", "e.conversation:after('1h30m', 'wait', { unless = 'reply' })" TIMER), NULL, NULL, NULL,
+          NULL },
+        { ON("'message.received'", "e.conversation:snooze('tomorrow')"), "rules/a.lua:2", "error", "snooze: 'tomorrow' is",
+          NULL },
+        { ON("'message.received'", "fx:open_conversation { topic = 'a', reopen = '1 day' }"), "rules/a.lua:2", "error",
+          "reopen: '1 day' is not a duration", NULL },
+        { ON("'message.received'", "e.contact:identify('ada@example.com')"), "rules/a.lua:2", "error",
+          "identify: 'ada@example.com' is not an identity", NULL },
+        { ON("'message.received'", "e.conversation:send { text = 'Hi {{name}}', vars = { nam = 'x' } }"), "rules/a.lua:2",
+          "error", "the text has {{name}}, and 'vars' has no 'name'", NULL },
+        { ON("'message.received'", "e.conversation:send { text = 'Hi {{name}}', vars = { name = e.contact.name } }"), NULL,
+          NULL, NULL, NULL },
+        { ON("'payment.failed'", "fx:outreach { topic = 'a', steps = { { text = 'x' } } }"), "rules/a.lua:2", "error",
+          "outreach needs one of 'goal', 'goals'", "payment.succeeded" },
+        { ON("'payment.failed'", "fx:outreach { topic = 'a', goal = 'payment.succeeded',\n"
+                                 "steps = { { after = '2 days', text = 'x' } } }"),
+          "rules/a.lua:3", "error", "outreach: step 1: '2 days' is not a duration", NULL },
+        { ON("'payment.failed'", "fx:outreach { topic = 'a', goal = 'payment.succeeded', vars = { a = 1 },\n"
+                                 "steps = { { text = '{{a}}{{b}}', vars = { b = 2 } } } }"),
+          NULL, NULL, NULL, NULL },
+    };
+#undef TIMER
+    CHECK_EACH(cases);
+}
 
 static void rules_that_never_run_are_found(void **state)
 {
@@ -579,6 +681,9 @@ int main(void)
         cmocka_unit_test(fields_are_checked),
         cmocka_unit_test(fields_that_may_be_there_are_not_judged),
         cmocka_unit_test(options_of_effects_are_checked),
+        cmocka_unit_test(methods_are_called_with_a_colon),
+        cmocka_unit_test(names_that_nobody_declared_are_found),
+        cmocka_unit_test(literals_are_checked),
         cmocka_unit_test(rules_that_never_run_are_found),
         cmocka_unit_test(rules_that_run_themselves_are_found),
         cmocka_unit_test(what_called_functions_do_is_followed),

@@ -1,0 +1,140 @@
+-- Values that are written as literals in calls of effects: durations, event types, names, texts with variables. What they
+-- would fail for when the rule runs is told before.
+
+local host, use = ...
+local support, event_types, templates, identities = use "support", use "event_types", use "templates", use "identities"
+local problem, is = support.problem, use("source_tokens").is
+
+local known = use("effects").option_fields.outreach
+
+local review_values = {}
+
+local function check_duration(file, what, value, line)
+    local text = value and value.text
+    local _, wrong = nil, nil
+    if text then
+        _, wrong = support.duration_ms(text)
+    end
+    if wrong then
+        problem("error", { file = file, line = value.line or line }, string.format("%s: %s", what, wrong))
+    end
+end
+
+local function check_unless(file, value)
+    if not value then
+        return
+    end
+    for _, item in ipairs(value.table and value.table.items or { value }) do
+        local wrong = item.text and item.text ~= "reply" and event_types.wrong(item.text)
+        if wrong then
+            problem("error", { file = file, line = item.line }, string.format("unless: %s (or \"reply\")", wrong))
+        end
+    end
+end
+
+-- {{name}} in a text that a rule gives itself, which 'vars' does not have.
+local function check_text(file, what, options, outer)
+    local text, vars = options.fields.text, options.fields.vars
+    local given = vars and vars.table or nil
+    if not text or not text.text or vars and not given or options.is_open or outer and outer.is_open then
+        return
+    end
+    local also = outer and outer.fields.vars
+    if also and not also.table then
+        return
+    end
+    for _, one in ipairs { given or false, also and also.table or false } do
+        if one and (one.is_open or #one.items > 0) then
+            return
+        end
+    end
+    for _, name in ipairs((templates.placeholders(text.text))) do
+        if not (given and given.fields[name]) and not (also and also.table.fields[name]) then
+            problem("error", { file = file, line = text.line },
+                string.format("%s: the text has {{%s}}, and 'vars' has no '%s'", what, name, name))
+        end
+    end
+end
+
+local function check_steps(file, options)
+    local steps = options.fields.steps and options.fields.steps.table
+    for position, item in ipairs(steps and steps.items or {}) do
+        if item.table then
+            local what = "outreach: step " .. position
+            check_duration(file, what, item.table.fields.after, item.line)
+            check_text(file, what, item.table, options)
+        end
+    end
+end
+
+local checks = {}
+
+function checks.after(file, arguments, line)
+    check_duration(file, "after", arguments[1], line)
+    check_unless(file, arguments[3] and arguments[3].table and arguments[3].table.fields.unless)
+end
+
+function checks.snooze(file, arguments, line)
+    check_duration(file, "snooze", arguments[1], line)
+end
+
+function checks.open_conversation(file, arguments)
+    local options = arguments[1] and arguments[1].table
+    check_duration(file, "open_conversation: reopen", options and options.fields.reopen)
+end
+
+function checks.send(file, arguments)
+    if arguments[1] and arguments[1].table then
+        check_text(file, "send", arguments[1].table)
+    end
+end
+
+function checks.identify(file, arguments, line)
+    local text = arguments[1] and arguments[1].text
+    if text then
+        local well, wrong = pcall(identities.one, "identify", text)
+        if not well then
+            problem("error", { file = file, line = line }, (string.gsub(tostring(wrong), "^[^ ]*:%d+: ", "")))
+        end
+    end
+end
+
+function checks.outreach(file, arguments)
+    local options = arguments[1] and arguments[1].table
+    if not options then
+        return
+    end
+    check_steps(file, options)
+    check_duration(file, "outreach: grace", options.fields.grace)
+    local is_read = not options.is_open and #options.items == 0
+    for name in pairs(options.fields) do
+        is_read = is_read and known[name] ~= nil -- else it is a misspelt one
+    end
+    if is_read and not options.fields.goal and not options.fields.goals then
+        problem("error", { file = file, line = options.line }, "outreach needs one of 'goal', 'goals'",
+            "name the event that ends it, as in goal = \"payment.succeeded\"")
+    end
+end
+
+-- A call of an effect by its name, with the arguments as they are written.
+function review_values.check(file, method, arguments, line)
+    local check = checks[method]
+    if check then
+        for _, argument in ipairs(arguments) do
+            argument.line = argument.line or line
+        end
+        check(file, arguments, line)
+    end
+end
+
+-- calendar("office").open(…)
+function review_values.check_calendar(file, list, at, methods)
+    local last = is(list[at + 1], "(") and at + 3 or at + 1
+    local sign, member = list[last + 1], list[last + 2]
+    if is(list[at], "calendar") and is(sign, ".") and member and methods[member.text] and is(list[last + 3], "(") then
+        problem("error", { file = file, line = member.line },
+            string.format("calendar(…).%s: call it with a colon, as in calendar(…):%s(…)", member.text, member.text))
+    end
+end
+
+return review_values
