@@ -53,7 +53,7 @@ local options = {
     expect_note = message_columns,
     expect_message = message_columns,
     expect_webhook = words "endpoint type body timestamp",
-    expect_event = joined(event_types.fields, words "lane survey_id outreach_id"),
+    expect_event = joined(event_types.fields, words "lane survey_id outreach_id count"),
     expect_error = words "rule contains",
 }
 
