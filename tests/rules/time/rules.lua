@@ -37,3 +37,13 @@ rule {
   on   = "cron.morning",
   run  = function(e, fx) fx:emit("digest", { hour = local_time(now(), "Europe/Zurich").hour }) end,
 }
+
+rule {
+  name = "every-minute",
+  on   = { "custom.watch", "timer.watch" },
+  run  = function(e, fx)
+    local c = fx:open_conversation { topic = "watch" }
+    c:after("1m", "watch")
+    c:set("looks", (c.attributes.looks or 0) + 1)
+  end,
+}

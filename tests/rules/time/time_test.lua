@@ -114,3 +114,10 @@ test("a cron fires at the hour of its place", function(t)
   t:cron "morning"
   if t:now() ~= 1774767600 + 86400 then error("it is " .. t:now()) end
 end)
+
+test("a timer each minute fires for as long as time passes", function(t)
+  t:contact { telegram = "1" }
+  t:event("custom.watch")
+  t:advance "2d"
+  t:expect_conversation { topic = "watch", attributes = { looks = 2 * 24 * 60 + 1 } }
+end)
