@@ -24,6 +24,18 @@ static const char *const searched[] = { "answerd.lua", "/etc/answerd/answerd.lua
 /* --- problems --------------------------------------------------------------------------------------------------- */
 
 /* Splits "text\nHINT: hint". */
+/* A loop makes the same mistake each time. */
+static bool is_known(const struct loading *loading, const json_t *problem)
+{
+    size_t index;
+    json_t *known;
+    json_array_foreach (loading->problems, index, known) {
+        if (json_equal(known, problem))
+            return true;
+    }
+    return false;
+}
+
 void loading_add_problem(struct loading *loading, int line, const char *text)
 {
     if (json_array_size(loading->problems) >= MAX_PROBLEMS)
@@ -37,7 +49,10 @@ void loading_add_problem(struct loading *loading, int line, const char *text)
     json_put_bytes(problem, "text", (struct bytes){ text, hint ? (size_t)(hint - text) : strlen(text) });
     if (hint)
         json_put_bytes(problem, "hint", bytes_of(hint + sizeof(mark) - 1));
-    json_array_append_new(loading->problems, problem);
+    if (is_known(loading, problem))
+        json_decref(problem);
+    else
+        json_array_append_new(loading->problems, problem);
 }
 
 void loading_problem(struct loading *loading, int line, const char *format, ...)

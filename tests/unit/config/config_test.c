@@ -90,6 +90,17 @@ static void expect_problem(const char *text, int line, const char *expected)
     free(problems);
 }
 
+static void a_loop_makes_a_mistake_once(void **state)
+{
+    (void)state;
+    char *problems = problems_of("for i = 1, 3 do sorce('a' .. i) end\nsorce('b')");
+    const char *first = strstr(problems, "'sorce' is not defined");
+    const char *second = first ? strstr(first + 1, "'sorce' is not defined") : NULL;
+    if (!second || strstr(second + 1, "'sorce' is not defined"))
+        fail_msg("%s", problems); /* one for each line */
+    free(problems);
+}
+
 static void standard_values(void **state)
 {
     (void)state;
@@ -325,6 +336,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(standard_values),
+cmocka_unit_test(a_loop_makes_a_mistake_once),
         cmocka_unit_test(all_kinds_of_values),
         cmocka_unit_test(line_ends_of_the_environment),
         cmocka_unit_test(addresses_of_the_database),
