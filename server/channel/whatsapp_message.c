@@ -255,6 +255,9 @@ static void add_system(const struct reading *r)
     const json_t *system = json_object_at(r->message, "system");
     const char *type = json_str_or(system, "type", "");
     struct whatsapp_person from = person_of(r);
+    if (from.user_id == NULL) {
+        from.user_id = json_str(system, "previous_user_id"); /* of who has no number that we may know */
+    }
     struct whatsapp_person changed = { .number = json_str(system, "wa_id"), .user_id = json_str(system, "user_id") };
     bool is_move = strcmp(type, "user_changed_number") == 0 || strcmp(type, "user_changed_user_id") == 0;
     if (!is_move || (changed.number == NULL && changed.user_id == NULL)) {
