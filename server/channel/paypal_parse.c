@@ -147,8 +147,10 @@ static void read_invoice(json_t *event, const json_t *resource)
     put_money(payment, amount ? amount : json_object_at(invoice, "total_amount"));
     payment_put_id(payment, "invoice", json_object_get(invoice, "id"));
     json_put_str(payment, "number", json_string_value(json_at(invoice, "detail.invoice_number")));
+    json_put_str(payment, "number", json_str(invoice, "number")); /* as invoices of the first version have it */
     json_put_str(payment, "url", json_string_value(json_at(invoice, "detail.metadata.recipient_view_url")));
     customer_add_email(event, json_string_value(json_at(invoice, "primary_recipients.0.billing_info.email_address")));
+    read_person(event, json_at(invoice, "billing_info.0"));
     put_status(payment, invoice);
     payment_finish(event, reference_keys);
 }

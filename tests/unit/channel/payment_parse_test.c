@@ -166,6 +166,12 @@ static void other_things_of_each(void **state)
           "\"currency_code\":\"USD\"},\"links\":[{\"rel\":\"up\",\"href\":\"https://api/v2/payments/captures/C1\"}]}}",
           { "0.type", "payment.refunded" }, { "0.payment.id", "C1" }, { "0.payment.refund", "R1" },
           { "0.payment.amount", "251" });
+    CHECK("paypal",
+          "{\"id\":\"WH-4\",\"event_type\":\"INVOICING.INVOICE.PAID\",\"resource\":{\"id\":\"INV2-8FSD\",\"number\":\"MM00063\","
+          "\"status\":\"PAID\",\"billing_info\":[{\"email\":\"a@b.c\",\"first_name\":\"Ada\",\"last_name\":\"L\"}],"
+          "\"total_amount\":{\"currency\":\"USD\",\"value\":\"1.00\"}}}",
+          { "0.type", "payment.succeeded" }, { "0.payment.invoice", "INV2-8FSD" }, { "0.payment.number", "MM00063" },
+          { "0.payment.amount", "100" }, { "0.contact", "{\"identities\":[\"email:a@b.c\"],\"name\":\"Ada L\"}" });
     CHECK("square",
           "{\"type\":\"subscription.updated\",\"event_id\":\"e\",\"data\":{\"object\":{\"subscription\":{\"id\":\"s1\",\"status\":"
           "\"CANCELED\"}}}}",
