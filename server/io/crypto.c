@@ -1,42 +1,66 @@
 #include "io/crypto.h"
 
-#include <assert.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 
 #include "base/macros.h"
 
-#define MAX_BLOCK_SIZE 128
-
-/* Fetching takes locks inside OpenSSL, so that it is done once. What was fetched may be used by all threads; the
- * contexts made from it may not, and are made for each call. */
 static const struct {
     const char *name;
     size_t size;
-    size_t block_size;
 } kinds[] = {
-    [HASH_SHA1] = { "SHA1", 20, 64 },
-    [HASH_SHA256] = { "SHA256", SHA256_SIZE, 64 },
-    [HASH_SHA512] = { "SHA512", 64, MAX_BLOCK_SIZE },
+    [HASH_SHA1] = { "SHA1", 20 },
+    [HASH_SHA256] = { "SHA256", SHA256_SIZE },
+    [HASH_SHA512] = { "SHA512", 64 },
 };
+
+/* Looking an algorithm up takes locks inside OpenSSL, so that it is done once. All threads may use what was found, and copy
+ * the contexts of the MACs, which have looked up their digest and hold no secret; a context that is worked with is made for
+ * each call. */
 static EVP_MD *digests[ARRAY_LEN(kinds)];
+static EVP_MAC_CTX *macs[ARRAY_LEN(kinds)];
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
+
+/* OpenSSL fails here only without memory, or on a bug of ours; there is no answer that would be safe to give. */
+static void must(int ok)
+{
+    if (ok != 1)
+        abort();
+}
+
+static EVP_MAC_CTX *new_mac(EVP_MAC *hmac, const char *digest)
+{
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_MAC_CTX *context = EVP_MAC_CTX_new(hmac);
+    must(context != NULL);
+    must(EVP_MAC_init(context, (const unsigned char *)"", 0, params)); /* only what has a key can be copied */
+    return context;
+}
 
 static void fetch(void)
 {
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    must(hmac != NULL);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         digests[i] = EVP_MD_fetch(NULL, kinds[i].name, NULL);
-        assert(digests[i]);
+        must(digests[i] != NULL);
+        macs[i] = new_mac(hmac, kinds[i].name);
     }
+    EVP_MAC_free(hmac);
 }
 
 void crypto_start(void)
@@ -49,62 +73,28 @@ size_t hash_size(enum hash_kind kind)
     return kinds[kind].size;
 }
 
-/* OpenSSL fails here only without memory, or on a bug of ours; there is no answer that would be safe to give. */
-static void must(int ok)
-{
-    if (ok != 1)
-        abort();
-}
-
-/* The digest of `first` and then the parts; the context may be used again. */
-static void digest(EVP_MD_CTX *context, enum hash_kind kind, struct bytes first, const struct bytes *parts,
-                   size_t count, unsigned char *ret_digest)
-{
-    must(EVP_DigestInit_ex2(context, digests[kind], NULL));
-    must(EVP_DigestUpdate(context, first.ptr, first.len));
-    for (size_t i = 0; i < count; i++)
-        must(EVP_DigestUpdate(context, parts[i].ptr, parts[i].len));
-    must(EVP_DigestFinal_ex(context, ret_digest, NULL));
-}
-
-static EVP_MD_CTX *new_context(void)
+void crypto_hash(enum hash_kind kind, const struct bytes *parts, size_t count, unsigned char *ret_digest)
 {
     crypto_start();
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     must(context != NULL);
-    return context;
-}
-
-void crypto_hash(enum hash_kind kind, const struct bytes *parts, size_t count, unsigned char *ret_digest)
-{
-    EVP_MD_CTX *context = new_context();
-    digest(context, kind, BYTES_LITERAL(""), parts, count, ret_digest);
+    must(EVP_DigestInit_ex2(context, digests[kind], NULL));
+    for (size_t i = 0; i < count; i++)
+        must(EVP_DigestUpdate(context, parts[i].ptr, parts[i].len));
+    must(EVP_DigestFinal_ex(context, ret_digest, NULL));
     EVP_MD_CTX_free(context);
 }
 
-/* RFC 2104 in its own words: H(K xor opad, H(K xor ipad, text)). EVP_MAC would look its digest up by name for each key,
- * which costs as much as to hash a webhook. */
 void crypto_hmac(enum hash_kind kind, struct bytes key, const struct bytes *parts, size_t count, unsigned char *ret_mac)
 {
-    EVP_MD_CTX *context = new_context();
-    unsigned char inner_key[MAX_BLOCK_SIZE] = { 0 };
-    unsigned char outer_key[MAX_BLOCK_SIZE];
-    unsigned char inner[HASH_MAX_SIZE];
-    size_t block = kinds[kind].block_size;
-    if (key.len > block)
-        digest(context, kind, key, NULL, 0, inner_key);
-    else if (key.len > 0)
-        memcpy(inner_key, key.ptr, key.len);
-    for (size_t i = 0; i < block; i++) {
-        outer_key[i] = inner_key[i] ^ 0x5c;
-        inner_key[i] ^= 0x36;
-    }
-    digest(context, kind, (struct bytes){ (const char *)inner_key, block }, parts, count, inner);
-    const struct bytes inner_part = { (const char *)inner, kinds[kind].size };
-    digest(context, kind, (struct bytes){ (const char *)outer_key, block }, &inner_part, 1, ret_mac);
-    EVP_MD_CTX_free(context);
-    OPENSSL_cleanse(inner_key, sizeof(inner_key));
-    OPENSSL_cleanse(outer_key, sizeof(outer_key));
+    crypto_start();
+    EVP_MAC_CTX *context = EVP_MAC_CTX_dup(macs[kind]);
+    must(context != NULL);
+    must(EVP_MAC_init(context, (const unsigned char *)(key.len > 0 ? key.ptr : ""), key.len, NULL));
+    for (size_t i = 0; i < count; i++)
+        must(EVP_MAC_update(context, (const unsigned char *)parts[i].ptr, parts[i].len));
+    must(EVP_MAC_final(context, ret_mac, NULL, kinds[kind].size));
+    EVP_MAC_CTX_free(context); /* wipes the key */
 }
 
 bool crypto_equal(struct bytes a, struct bytes b)
