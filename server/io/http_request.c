@@ -96,6 +96,19 @@ static void join_header(struct evhttp_request *request, const char *name, struct
     }
 }
 
+/* evhttp knows only a `Connection` that is nothing but "close"; it may be one of a list of options. */
+static bool wants_to_close(struct evhttp_request *request)
+{
+    struct buf options CLEANUP(buf_done);
+    buf_init(&options, SIZE_MAX); /* the head has a limit */
+    join_header(request, "Connection", &options);
+    struct bytes rest = buf_bytes(&options);
+    while (rest.len > 0)
+        if (text_equal_ignore_case(text_trim(text_next_field(&rest, ',')), BYTES_LITERAL("close")))
+            return true;
+    return false;
+}
+
 /* Of a connection it stays the same, so that it is read and printed once. */
 static void read_peer(struct connection *c, struct evhttp_connection *evcon)
 {
@@ -271,7 +284,7 @@ void http_answer(struct http_request *request, int status, const char *content_t
         evhttp_add_header(output, "Content-Type", content_type);
     for (size_t i = 0; headers && headers[i] && headers[i + 1]; i += 2)
         evhttp_add_header(output, headers[i], headers[i + 1]);
-    if ((server->draining || http_refusal_follows(c)) && !evhttp_find_header(output, "Connection"))
+    if ((server->draining || http_refusal_follows(c) || wants_to_close(evhttp)) && !evhttp_find_header(output, "Connection"))
         evhttp_add_header(output, "Connection", "close");
     evhttp_add_header(output, "Date", date_of_now(server));
     struct evbuffer *content = evbuffer_new();

@@ -243,6 +243,41 @@ static void test_idle_connections_make_room(void **state)
         close(fds[i]);
 }
 
+/* RFC 9110 section 7.6.1: a list of options in any case, that may come in several lines. */
+static void test_client_asks_to_close(void **state)
+{
+    (void)state;
+    static const char *const closing[] = {
+        "Connection: close\r\n",
+        "Connection: CLOSE\r\n",
+        "Connection: foo, Close\r\n",
+        "Connection: close ,foo\r\n",
+        "Connection: foo\r\nX-Other: 1\r\nConnection: close\r\n",
+        "Connection: keep-alive, close\r\n",
+    };
+    static const char *const staying[] = { "", "Connection: foo, keep-alive\r\n", "Connection: closed, not-close\r\n" };
+    char request[200], answer[4096];
+    for (size_t i = 0; i < ARRAY_LEN(closing); i++) {
+        int fd = open_client();
+        snprintf(request, sizeof(request), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", closing[i]);
+        send_text(fd, request);
+        assert_true(read_until_closed(fd, answer, sizeof(answer)));
+        assert_int_equal(count_answers(answer), 1);
+        assert_non_null(strstr(answer, "Connection: close"));
+        close(fd);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(staying); i++) {
+        int fd = open_client();
+        snprintf(request, sizeof(request), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", staying[i]);
+        for (int turn = 0; turn < 2; turn++) {
+            send_text(fd, request);
+            assert_true(read_answers(fd, 1, answer, sizeof(answer)));
+            assert_null(strstr(answer, "Connection: close"));
+        }
+        close(fd);
+    }
+}
+
 static void test_drain_answers_what_is_in_flight(void **state)
 {
     (void)state;
@@ -305,6 +340,7 @@ int main(void)
         CASE(test_more_connections_than_allowed, stage_start_server),
         CASE(test_silent_connections_make_room, stage_start_server_with_short_deadline),
         CASE(test_idle_connections_make_room, stage_start_server),
+        CASE(test_client_asks_to_close, stage_start_server),
         CASE(test_drain_answers_what_is_in_flight, stage_start_server),
         CASE(test_address_in_use_is_reported, stage_start_server),
     };
