@@ -33,7 +33,15 @@ const char *webhook_header_value(const struct webhook *w, const char *name); /* 
 /* One setting of a kind, for the configuration's checks and `answerd help`. */
 struct channel_setting {
     const char *name;
-    enum { SETTING_TEXT, SETTING_SECRET, SETTING_SECRETS /* one or a list */, SETTING_NUMBER, SETTING_BOOL, SETTING_DURATION } type;
+    enum {
+        SETTING_TEXT,
+        SETTING_URL, /* http or https */
+        SETTING_SECRET,
+        SETTING_SECRETS, /* one or a list */
+        SETTING_NUMBER,
+        SETTING_BOOL,
+        SETTING_DURATION,
+    } type;
     bool required;
     const char *help;
 };

@@ -31,7 +31,7 @@ static const struct channel_setting settings_of_messenger[] = {
     { "access_token", SETTING_SECRET, false, "the page's token; without it this source only receives" },
     { "page_id", SETTING_TEXT, false, "the page that messages are sent from; default me" },
     { "app_id", SETTING_TEXT, false, "our app, to tell echoes of our own messages from those of other tools" },
-    { "api_url", SETTING_TEXT, false, "default https://graph.facebook.com" },
+    { "api_url", SETTING_URL, false, "default https://graph.facebook.com" },
     { "api_version", SETTING_TEXT, false, "default " DEFAULT_GRAPH_VERSION },
     { NULL, SETTING_TEXT, false, NULL },
 };
@@ -43,7 +43,7 @@ static const struct channel_setting settings_of_instagram[] = {
     { "access_token", SETTING_SECRET, false, "the account's token; without it this source only receives" },
     { "account_id", SETTING_TEXT, false, "the Instagram account that messages are sent from; default me" },
     { "app_id", SETTING_TEXT, false, "our app, to tell echoes of our own messages from those of other tools" },
-    { "api_url", SETTING_TEXT, false,
+    { "api_url", SETTING_URL, false,
       "default https://graph.instagram.com; https://graph.facebook.com with a page's token" },
     { "api_version", SETTING_TEXT, false, "default " DEFAULT_GRAPH_VERSION },
     { NULL, SETTING_TEXT, false, NULL },

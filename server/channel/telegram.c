@@ -51,11 +51,27 @@ static bool is_token(struct bytes text)
     return text.len >= 1 && text.len <= 256;
 }
 
+#define TOKEN_FORM "a secret token has 1 to 256 letters (a to z, A to Z), digits, '_' and '-'"
+
+static err_t check(const json_t *settings, struct error *reterr)
+{
+    struct secret_list secrets;
+    if (secrets_read(settings, secret_settings, &secrets, NULL) != ERR_NONE) {
+        return ERR_NONE; /* that there is none is said where all kinds are checked */
+    }
+    for (size_t i = 0; i < secrets.count; i++) {
+        if (!is_token(secrets.secrets[i])) {
+            return fail(reterr, ERR_INVALID, "Telegram does not take this secret_token\nHINT: " TOKEN_FORM);
+        }
+    }
+    return ERR_NONE;
+}
+
 static err_t sign(const struct webhook *w, struct bytes secret, struct buf *headers, struct error *reterr)
 {
     (void)w;
     if (!is_token(secret)) {
-        return fail(reterr, ERR_INVALID, "a secret token has 1 to 256 letters, digits, '_' and '-'");
+        return fail(reterr, ERR_INVALID, TOKEN_FORM);
     }
     buf_add_text(headers, TOKEN_HEADER ": ");
     buf_add_bytes(headers, secret);
@@ -95,12 +111,11 @@ static err_t registration(const char *url, const json_t *settings, struct outgoi
 {
     struct secret_list secrets;
     err_t err = secrets_read(settings, secret_settings, &secrets, reterr);
+    if (err == ERR_NONE) {
+        err = check(settings, reterr);
+    }
     if (err != ERR_NONE) {
         return err;
-    }
-    if (!is_token(secrets.secrets[0])) {
-        return fail(reterr, ERR_INVALID,
-                    "Telegram does not take this secret_token\nHINT: use 1 to 256 letters, digits, '_' and '-'");
     }
     int64_t connections = json_int(settings, "max_connections", 40);
     if (connections < 1 || connections > 100) {
@@ -124,7 +139,7 @@ static const struct channel_setting settings_of_telegram[] = {
     { "secret_tokens", SETTING_SECRETS, false, "more secret tokens that are accepted, while one is being replaced" },
     { "bot_token", SETTING_SECRET, false, "from @BotFather; without it this source only receives" },
     { "max_connections", SETTING_NUMBER, false, "how many webhooks Telegram may send at once; default 40" },
-    { "api_url", SETTING_TEXT, false, "default https://api.telegram.org" },
+    { "api_url", SETTING_URL, false, "default https://api.telegram.org" },
     { NULL, SETTING_TEXT, false, NULL },
 };
 
@@ -135,6 +150,7 @@ const struct channel_kind channel_telegram = {
     .verify = verify,
     .parse = telegram_parse,
     .sign = sign,
+    .check = check,
     .answer = answer,
     /* About one message a second in one chat, 30 a second in all; short bursts pass. */
     .address_interval_ms = 1000,

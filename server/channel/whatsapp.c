@@ -291,7 +291,7 @@ static const struct channel_setting settings_of_whatsapp[] = {
     { "phone_number_id", SETTING_TEXT, false,
       "the id of the number that messages are sent from; what another number receives is kept and not handled" },
     { "business_account_id", SETTING_TEXT, false, "the WhatsApp Business Account, for `answerd webhook register`" },
-    { "api_url", SETTING_TEXT, false, "default https://graph.facebook.com" },
+    { "api_url", SETTING_URL, false, "default https://graph.facebook.com" },
     { "api_version", SETTING_TEXT, false, "default " DEFAULT_GRAPH_VERSION },
     { "list_label", SETTING_TEXT, false, "the button that opens a list of more than three choices; default Options" },
     { NULL, SETTING_TEXT, false, NULL },

@@ -1,11 +1,13 @@
 #include "commands/source_check.h"
 
+#include "base/macros.h"
 #include "base/text.h"
 #include "channel/channel.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define MAX_NAMES 64
 
@@ -99,6 +101,18 @@ static bool are_filled_texts(const json_t *value)
     return true;
 }
 
+/* An empty one stands for the default. */
+static bool is_url(const char *text)
+{
+    static const char *const schemes[] = { "https://", "http://" };
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+        size_t length = strlen(schemes[i]);
+        if (strncasecmp(text, schemes[i], length) == 0)
+            return text[length] != '\0';
+    }
+    return *text == '\0';
+}
+
 /* NULL, or what the value must be. */
 static const char *wanted(const struct channel_setting *setting, const json_t *value)
 {
@@ -107,6 +121,8 @@ static const char *wanted(const struct channel_setting *setting, const json_t *v
     switch (setting->type) {
     case SETTING_TEXT:
         return text ? NULL : "a text";
+    case SETTING_URL:
+        return text && is_url(text) ? NULL : "a URL that begins with https:// or http://";
     case SETTING_SECRET:
         return text ? NULL : "a text; use env or file for secrets";
     case SETTING_SECRETS:
@@ -204,6 +220,8 @@ static const char *type_name(const struct channel_setting *setting)
     switch (setting->type) {
     case SETTING_TEXT:
         return "text";
+    case SETTING_URL:
+        return "URL";
     case SETTING_SECRET:
         return "secret";
     case SETTING_SECRETS:
