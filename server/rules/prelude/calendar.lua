@@ -42,7 +42,7 @@ local function intervals_of(value)
             from, to = left and minutes_of(left), right and minutes_of(right)
         end
         if not from or not to or from == to or from == 1440 then
-            return nil, string.format("'%s' are not hours; write them like \"09:00-17:00\"", tostring(text))
+            return nil, string.format("%s are not hours; write them like \"09:00-17:00\"", support.shown(text))
         end
         if to < from then
             to = to + 1440 -- over midnight
@@ -96,8 +96,8 @@ function calendar.compile(name, options, complain)
         local days = type(key) == "string" and days_of(key)
         local list, wrong = intervals_of(unwrap(options.hours)[key])
         if not days then
-            complain("hours", string.format("calendar '%s': '%s' is not a day; write \"mon\" or \"mon-fri\"", name,
-                tostring(key)))
+            complain("hours", string.format("calendar '%s': %s is not a day; write \"mon\" or \"mon-fri\"", name,
+                support.shown(key)))
         elseif not list then
             complain("hours", string.format("calendar '%s': %s", name, wrong))
         else
@@ -117,8 +117,8 @@ function calendar.compile(name, options, complain)
             and (string.find(date, "^%d%d%d%d%-%d%d%-%d%d$") or string.find(date, "^%d%d%-%d%d$"))
         if not is_date then
             complain(key,
-                string.format("calendar '%s': '%s' is not a date; write \"2027-12-25\", or \"12-25\" for each year",
-                name, tostring(date)))
+                string.format("calendar '%s': %s is not a date; write \"2027-12-25\", or \"12-25\" for each year",
+                name, support.shown(date)))
         else
             made.special[date] = list
         end

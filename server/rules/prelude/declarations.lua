@@ -127,8 +127,8 @@ local function declare_survey(name, options, at)
             local copy = {}
             for _, language in ipairs(support.keys(value)) do
                 if not templates.is_language(language) then
-                    complain(key, string.format("%s: '%s' is not a language; write \"en\" or \"pt-BR\"", what,
-                        tostring(language)))
+                    complain(key, string.format("%s: %s is not a language; write \"en\" or \"pt-BR\"", what,
+                        support.shown(language)))
                 elseif type(value[language]) ~= "string" then
                     complain(key, string.format("%s: %s in '%s' is a text, not %s", what, key, language,
                         type_word(value[language])))
@@ -169,8 +169,8 @@ local function declare_survey(name, options, at)
             made.labels = {}
             for _, language in ipairs(support.keys(labels)) do
                 if not templates.is_language(language) then
-                    complain("labels", string.format("%s: '%s' is not a language; write \"en\" or \"pt-BR\"", what,
-                        tostring(language)))
+                    complain("labels", string.format("%s: %s is not a language; write \"en\" or \"pt-BR\"", what,
+                        support.shown(language)))
                 else
                     made.labels[language] = check_list(labels[language], " in '" .. language .. "'")
                 end
@@ -362,13 +362,13 @@ function declarations.declare(kind, name, at)
     return function(options)
         waiting[at] = nil
         if type(options) ~= "table" then
-            problem("error", at, string.format("%s '%s' takes a table, not %s", kind, tostring(name),
+            problem("error", at, string.format("%s %s takes a table, not %s", kind, support.shown(name),
                 type_word(options)))
             return
         end
         if type(name) ~= "string" or not string.find(name, name_pattern) or #name > 64 then
-            problem("error", at, string.format("a %s needs a name of letters, digits, '-', '_' and '.', not '%s'",
-                kind, tostring(name)))
+            problem("error", at, string.format("a %s needs a name of letters, digits, '-', '_' and '.', not %s",
+                kind, support.shown(name)))
             return
         end
         local other = declared[kind][name]
@@ -403,14 +403,14 @@ end
 
 -- "there is no template 'x'; did you mean 'y'?"
 function declarations.undeclared(kind, name)
-    return string.format("there is no %s '%s'%s", kind, tostring(name), did_you_mean(name, declarations.names(kind)))
+    return string.format("there is no %s %s%s", kind, support.shown(name), did_you_mean(name, declarations.names(kind)))
 end
 
 -- What can only be known when all files have been read. When one of them failed, what it declares is not known either:
 -- then nobody is blamed for naming it (`is_complete` is false).
 function declarations.finish(is_complete)
     for at, what in next, waiting do
-        problem("error", at, string.format("%s '%s' has no table after it", what.kind, tostring(what.name)))
+        problem("error", at, string.format("%s %s has no table after it", what.kind, support.shown(what.name)))
     end
     if not is_complete then
         return

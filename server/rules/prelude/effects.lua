@@ -7,7 +7,7 @@ local support, event_types, declarations, templates = use "support", use "event_
 local identities = use "identities"
 local fault, check_effect, argument, type_word = support.fault, support.check_effect, support.argument,
     support.type_word
-local unwrap, did_you_mean, plain = support.unwrap, support.did_you_mean, support.plain
+local unwrap, did_you_mean, plain, shown = support.unwrap, support.did_you_mean, support.plain, support.shown
 
 local effects = {}
 
@@ -274,7 +274,8 @@ end
 
 local function key_argument(what, key)
     if type(key) ~= "string" or not string.find(key, "^[%a_][%w_.-]*$") or #key > 64 then
-        fault("%s: the name is a text of letters, digits, '_', '-' and '.', not '%s'", what, tostring(key))
+        fault("%s: the name is a text of letters, digits, '_', '-' and '.', not %s; write it like %s(\"plan\", \"pro\")", what,
+            shown(key), what)
     end
     return key
 end
@@ -316,7 +317,7 @@ end
 
 local function timer_name(what, name)
     if type(name) ~= "string" or not string.find(name, "^[%w_][%w_.-]*$") or #name > 64 then
-        fault("%s: the timer's name is a text of letters, digits, '_', '-' and '.', not '%s'", what, tostring(name))
+        fault("%s: the timer's name is a text of letters, digits, '_', '-' and '.', not %s", what, shown(name))
     end
     return name
 end
@@ -584,12 +585,11 @@ end
 effects.fx = support.view({}, fx, "fx", function(key)
     local names = support.keys(fx)
     if conversation[key] then
-        fault("fx has no '%s'; it is for a conversation: e.conversation:%s(…) or fx:open_conversation{…}:%s(…)",
-            tostring(key), key, key)
+        fault("fx has no '%s'; it is for a conversation: e.conversation:%s(…) or fx:open_conversation{…}:%s(…)", key, key, key)
     elseif contact[key] then
-        fault("fx has no '%s'; it is for the contact: e.contact:%s(…)", tostring(key), key)
+        fault("fx has no '%s'; it is for the contact: e.contact:%s(…)", key, key)
     end
-    fault("fx has no '%s'%s", tostring(key), did_you_mean(key, names))
+    fault("fx has no %s%s", shown(key), did_you_mean(key, names))
 end)
 
 return effects

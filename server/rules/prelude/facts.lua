@@ -204,7 +204,8 @@ end
 
 local function missing_field(key)
     if not known_fields[key] then
-        fault("unknown field 'e.%s'%s", tostring(key), did_you_mean(key, event_types.fields))
+        local name = type(key) == "string" and "'e." .. key .. "'" or support.shown(key)
+        fault("unknown field %s%s", name, did_you_mean(key, event_types.fields))
     end
 end
 

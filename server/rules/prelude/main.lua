@@ -55,7 +55,7 @@ for key, method in next, calendar.methods do
 end
 
 local function calendar_missing(key)
-    fault("a calendar has no '%s'%s", tostring(key), did_you_mean(key, support.keys(calendar_methods)))
+    fault("a calendar has no %s%s", support.shown(key), did_you_mean(key, support.keys(calendar_methods)))
 end
 
 function globals.calendar(name)
@@ -76,9 +76,12 @@ function globals.calendar(name)
 end
 
 function globals.data(name)
-    local value = type(name) == "string" and data_tables[name]
+    if type(name) ~= "string" then
+        fault("data takes a name, not %s", type_word(name))
+    end
+    local value = data_tables[name]
     if not value then
-        fault("there is no data '%s'%s", tostring(name), did_you_mean(name, support.keys(data_tables)))
+        fault("there is no data '%s'%s", name, did_you_mean(name, support.keys(data_tables)))
     end
     return value
 end

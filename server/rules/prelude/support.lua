@@ -86,6 +86,15 @@ function support.type_word(value)
 end
 local type_word = support.type_word
 
+-- What an author wrote where a name was due, for an error: the same on every machine, so that no table shows its address.
+function support.shown(value)
+    if type(value) == "string" or type(value) == "number" or type(value) == "boolean" then
+        return "'" .. tostring(value) .. "'"
+    end
+    return type_word(value)
+end
+local shown = support.shown
+
 -- Read-only views ---------------------------------------------------------------------------------------------------
 
 -- What is behind a view, of ours or of the sandbox; any other value is returned as it is.
@@ -110,7 +119,7 @@ end
 local refusals = setmetatable({}, {
     __index = function(cache, what)
         local function refuse(_, key)
-            fault("%s cannot be changed: '%s' was assigned to", what, tostring(key))
+            fault("%s cannot be changed: %s was assigned to", what, shown(key))
         end
         cache[what] = refuse
         return refuse
@@ -245,7 +254,7 @@ local function convert(kind, value)
         local list = {}
         for key in next, value do
             if math.type(key) ~= "integer" then
-                return nil, "is a text or a list of texts; it has the key '" .. tostring(key) .. "'"
+                return nil, "is a text or a list of texts; it has the key " .. shown(key)
             end
         end
         for position, item in ipairs(value) do
@@ -309,7 +318,7 @@ function support.check(what, options, fields, complain)
             if field == nil and type(key) == "number" then
                 complain(nil, string.format("%s has a value without a name", what))
             elseif field == nil then
-                complain(key, string.format("%s has no '%s'%s", what, tostring(key), did_you_mean(key, keys(fields))))
+                complain(key, string.format("%s has no %s%s", what, shown(key), did_you_mean(key, keys(fields))))
             else
                 local _, wrong = convert(type_of(field), options[key])
                 if wrong then

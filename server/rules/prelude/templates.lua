@@ -49,7 +49,7 @@ function templates.buttons(value, complain)
     end
     for _, key in ipairs(support.keys(value)) do
         if math.type(key) ~= "integer" then
-            complain(string.format("'buttons' is a list; it has the key '%s'", tostring(key)))
+            complain(string.format("'buttons' is a list; it has the key %s", support.shown(key)))
             return list
         end
     end
@@ -163,8 +163,8 @@ local function whatsapp_part(made, value, variables, complain)
     part.language = {}
     for _, key in ipairs(support.keys(languages)) do
         if not made.languages[key] then
-            complain("language", string.format("template '%s': whatsapp.language names '%s', which has no text",
-                made.name, tostring(key)))
+            complain("language", string.format("template '%s': whatsapp.language names %s, which has no text",
+                made.name, support.shown(key)))
         elseif type(languages[key]) ~= "string" then
             complain("language", string.format("template '%s': whatsapp.language.%s is a text such as \"en_US\"",
                 made.name, key))
@@ -229,8 +229,8 @@ function templates.declare(name, options, at, complain)
     for _, language in ipairs(languages) do
         local variant = unwrap(texts[language])
         if not templates.is_language(language) then
-            complain("languages", string.format("%s: '%s' is not a language; write \"en\" or \"pt-BR\"", what,
-                tostring(language)))
+            complain("languages", string.format("%s: %s is not a language; write \"en\" or \"pt-BR\"", what,
+                support.shown(language)))
         else
             if type(variant) == "string" then
                 variant = { text = variant }

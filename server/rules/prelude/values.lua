@@ -8,7 +8,8 @@ local values = {}
 
 -- Money ---------------------------------------------------------------------------------------------------------------
 
--- Digits after the point that differ from two: ISO 4217 and Telegram's stars, the same as in channel/payment.c.
+-- Digits after the point that differ from two: ISO 4217 and Telegram's stars, the same as in channel/payment.c. Codes that
+-- are not in the lists, such as those of crypto currencies, count hundredths there and here.
 local digits = {}
 for code in string.gmatch("BIF CLP DJF GNF ISK JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF XTR", "%a+") do
     digits[code] = 0
@@ -21,16 +22,15 @@ local signs = {
     BRL = "R$", CAD = "CA$", AUD = "A$", NZD = "NZ$", HKD = "HK$", SGD = "S$", MXN = "MX$", TRY = "₺", UAH = "₴",
 }
 
--- money(1900, "usd") is "$19.00"; money(1900, "chf") is "19.00 CHF".
+-- money(1900, "usd") is "$19.00"; money(1900, "chf") is "19.00 CHF". Any code that a provider may send is taken.
 function values.money(amount, currency)
     local whole = type(amount) == "number" and math.tointeger(amount)
     if not whole then
         fault("money: the amount is a whole number of the currency's smallest unit, not %s",
             type(amount) == "number" and tostring(amount) or type_word(amount))
     end
-    if type(currency) ~= "string" or not string.find(currency, "^%a%a%a$") then
-        fault("money: the currency is a code of three letters such as \"usd\", not %s",
-            type(currency) == "string" and "'" .. currency .. "'" or type_word(currency))
+    if type(currency) ~= "string" or currency == "" then
+        fault("money: the currency is a code such as \"usd\", not %s", support.shown(currency))
     end
     local code = string.upper(currency)
     local places = digits[code] or 2
@@ -104,8 +104,10 @@ end
 
 local function need_zone(what, name)
     local zone = host.zone(name)
-    if not zone then
-        fault("%s: there is no time zone '%s'; write it like \"Europe/Zurich\" or \"UTC\"", what, tostring(name))
+    if not zone and type(name) ~= "string" then
+        fault("%s: a time zone is a text such as \"Europe/Zurich\" or \"UTC\", not %s", what, type_word(name))
+    elseif not zone then
+        fault("%s: there is no time zone '%s'; write it like \"Europe/Zurich\" or \"UTC\"", what, name)
     end
     return zone
 end

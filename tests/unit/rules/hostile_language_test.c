@@ -66,6 +66,15 @@ static void nothing_is_found_out(void **state)
           NULL },
         { "assert(tostring({}) == tostring({ 1 }))", RULE_RAN, NULL },
         { "error(tostring(fx) .. tostring(c))", RULE_FAILED, "rules/a.lua:2: " },
+        { "c:set { plan = 'pro' }", RULE_FAILED,
+          "set: the name is a text of letters, digits, '_', '-' and '.', not a table; write it like set(\"plan\", \"pro\")" },
+        { "e.contact:set(print, 1)", RULE_FAILED, "not a function; write it like" },
+        { "c:cancel {}", RULE_FAILED, "the timer's name is a text of letters, digits, '_', '-' and '.', not a table" },
+        { "c:send { text = 'x', [{}] = 1 }", RULE_FAILED, "has no a table" },
+        { "date('%Y', now(), {})", RULE_FAILED, "not a table" },
+        { "local x = data {}", RULE_FAILED, "data takes a name, not a table" },
+        { "local x = calendar {}", RULE_FAILED, "calendar takes a name, not a table" },
+        { "e[{}] = 1", RULE_FAILED, "cannot be changed: a table was assigned to" },
     };
     RUN_EACH(attacks);
 }

@@ -43,7 +43,9 @@ static void money(void **state)
         { "money(1900.0, 'usd')", "$19.00" },
         { "money(19.5, 'usd')", "rules/a.lua:3: money: the amount is a whole number" },
         { "money(nil, 'usd')", "not nothing" },
-        { "money(1, 'dollars')", "a code of three letters" },
+        { "money(1900, 'usdc'), money(-5, 'USDT'), money(0, 'x1')", "19.00 USDC\t-0.05 USDT\t0.00 X1" },
+        { "money(1, '')", "money: the currency is a code such as \"usd\", not ''" },
+        { "money(1)", "money: the currency is a code such as \"usd\", not nothing" },
     };
     check_values("", values, sizeof(values) / sizeof(values[0]));
 }
