@@ -34,21 +34,25 @@ local function append(run, effect)
     end
     if #list >= host.max_effects then
         -- Kept with its place: the rule may catch the error.
-        run.over = string.format("%s:%d: more than %s in one call", file or run.file, line or run.line,
+        run.over = string.format("%s:%d: more than %s in one call", file or run.rule.file, line or run.rule.line,
             support.counted(host.max_effects, "effect"))
         error(run.over, 0)
     end
-    effect.line = line or run.line
+    effect.line = line or run.rule.line
     list[#list + 1] = effect
 end
 
--- One table for all runs: {mode, list, opened, opened_count, over, stop, file, line}.
-local the_run = {}
+-- One table for all runs: {mode, rule, list, opened, opened_count, over, stop}.
+local the_run = { mode = "run" }
 
+-- Most rules say no to most events in their `when`, which leaves nothing behind that the next rule could see.
 function effects.begin(rule)
     local run = the_run
-    run.mode, run.file, run.line = "when", rule.file, rule.line
-    run.list, run.opened, run.opened_count, run.over, run.stop = nil, nil, 0, nil, nil
+    if run.mode == "run" then
+        run.list, run.opened, run.opened_count, run.over, run.stop = nil, nil, 0, nil, nil
+        run.mode = "when"
+    end
+    run.rule = rule
     current = run
     return run
 end

@@ -212,10 +212,14 @@ function main.run(index, is_new)
     if is_new then
         facts.renew()
     end
-    local e = facts.event
-    if rule.when and not rule.when(e) then
-        rule.when_line = rule.when_line or host.line_of(rule.when)
-        return "skipped", rule.when_line
+    local e, when = facts.event, rule.when
+    if when and not when(e) then
+        local line = rule.when_line
+        if not line then
+            line = host.line_of(when)
+            rule.when_line = line
+        end
+        return "skipped", line
     end
     run.mode = "run"
     rule.run(e, effects.fx)
