@@ -21,7 +21,7 @@ die() {
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev libssl-dev libpq-dev liblua5.4-dev
     libcurl4-openssl-dev libjansson-dev libjemalloc-dev)
 run_packages=(postgresql-15 postgresql-client-15 curl ca-certificates tzdata procps)
-test_packages=(g++ libcmocka-dev git shellcheck lua-check libxml2-utils)
+test_packages=(g++ libcmocka-dev git shellcheck lua-check libxml2-utils faketime)
 # Of single parts of scripts/test.
 static_packages=(clang-tidy-14 cppcheck)
 valgrind_packages=(valgrind libc6-dbg)

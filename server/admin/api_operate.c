@@ -28,7 +28,7 @@ json_t *api_event_doc(struct api_call *call, const char *type)
     json_put_str(doc, "source", "api");
     json_put_str(doc, "provider", "answerd");
     put_key(call, doc);
-    json_put_time(doc, "occurred_at", clock_now());
+    json_put_time(doc, "occurred_at", clock_shared());
     return doc;
 }
 

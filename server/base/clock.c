@@ -1,29 +1,51 @@
 #include "base/clock.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
 static _Thread_local msec_t frozen;
-
-msec_t clock_now(void)
-{
-    if (frozen != 0)
-        return frozen;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (msec_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-msec_t clock_steady(void)
-{
-    return clock_steady_us() / 1000;
-}
+static atomic_int_least64_t shared_ahead_us;
 
 static int64_t microseconds_of(clockid_t clock)
 {
     struct timespec now;
     clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t clock_now_us(void)
+{
+    return microseconds_of(CLOCK_REALTIME);
+}
+
+msec_t clock_now(void)
+{
+    return frozen != 0 ? frozen : clock_now_us() / 1000;
+}
+
+msec_t clock_shared(void)
+{
+    return frozen != 0 ? frozen : (clock_now_us() + atomic_load(&shared_ahead_us)) / 1000;
+}
+
+int64_t clock_shared_ahead_us(void)
+{
+    return atomic_load(&shared_ahead_us);
+}
+
+/* The answer was on its way for an unknown part of the time between: while what is known may be true, it stays, so that
+ * the clock does not shake with each look. */
+void clock_follow(int64_t before_us, int64_t shared_us, int64_t after_us)
+{
+    int64_t known = atomic_load(&shared_ahead_us);
+    if (known < shared_us - after_us || known > shared_us - before_us)
+        atomic_store(&shared_ahead_us, shared_us - before_us - (after_us - before_us) / 2);
+}
+
+msec_t clock_steady(void)
+{
+    return clock_steady_us() / 1000;
 }
 
 int64_t clock_steady_us(void)

@@ -1,5 +1,6 @@
 /* `answerd serve`: the server. */
 #include "commands/certificate_check.h"
+#include "commands/clock_watch.h"
 #include "commands/commands.h"
 #include "commands/serve_process.h"
 #include "commands/serve_rules.h"
@@ -142,6 +143,9 @@ static err_t try_database(const struct config *config, struct error *reterr)
         return err;
     }
     err = store_check_schema(pg, reterr);
+    if (err == ERR_NONE) {
+        err = clock_watch(pg, reterr);
+    }
     if (err == ERR_NONE) {
         err = store_make_partitions(pg, reterr);
     }

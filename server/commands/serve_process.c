@@ -7,6 +7,7 @@
 #include "admin/admin.h"
 #include "base/memory.h"
 #include "base/metrics.h"
+#include "commands/clock_watch.h"
 #include "commands/rule_world.h"
 #include "commands/serve_rules.h"
 #include "deliver/deliver.h"
@@ -19,7 +20,7 @@
 #define UPKEEP_MS ((msec_t)3600 * 1000)
 #define UPKEEP_RETRY_MS 30000
 #define REJECTS_MS 5000
-#define SCHEMA_CHECK_MS 5000
+#define LOOK_MS 5000
 
 struct serve_process {
     const struct config *config;
@@ -37,7 +38,7 @@ struct serve_process {
     struct pg *pg;
     msec_t next_upkeep;
     msec_t next_rejects;
-    msec_t next_schema_check;
+    msec_t next_look;
     bool upkeep_trouble;
     bool outlived;
 };
@@ -242,19 +243,19 @@ static err_t do_upkeep(struct serve_process *process, msec_t now, struct error *
     return err;
 }
 
-/* A migration may say that it ends programs as old as this one. */
-static err_t look_at_schema(struct serve_process *process, msec_t now, struct error *reterr)
+/* A migration may say that it ends programs as old as this one; and the database's clock may have been set. */
+static err_t look_at_database(struct serve_process *process, msec_t now, struct error *reterr)
 {
-    if (now < process->next_schema_check) {
+    if (now < process->next_look) {
         return ERR_NONE;
     }
-    process->next_schema_check = now + SCHEMA_CHECK_MS;
+    process->next_look = now + LOOK_MS;
     err_t err = store_check_schema_fits(process->pg, reterr);
     if (err == ERR_INVALID && reterr->sqlstate[0] == '\0') {
         log_error("this program has been outlived, it stops", "reason='%s'", reterr->text);
         process->outlived = true;
     }
-    return err;
+    return err == ERR_NONE ? clock_watch(process->pg, reterr) : err;
 }
 
 bool serve_process_is_outlived(const struct serve_process *process)
@@ -276,7 +277,7 @@ static err_t keep_rules(struct serve_process *process, struct error *reterr)
 void serve_process_upkeep(struct serve_process *process)
 {
     struct error error;
-    bool done = upkeep_connected(process, &error) && look_at_schema(process, clock_steady(), &error) == ERR_NONE &&
+    bool done = upkeep_connected(process, &error) && look_at_database(process, clock_steady(), &error) == ERR_NONE &&
                 keep_rules(process, &error) == ERR_NONE && do_upkeep(process, clock_steady(), &error) == ERR_NONE;
     if (!done && !process->upkeep_trouble) {
         log_warn("upkeep has to wait", "reason='%s'", error.text);

@@ -208,7 +208,7 @@ static void attempt_ended(const struct http_exchange *exchange, void *arg)
     if (exchange->outcome == HTTP_ANSWERED) {
         json_put_int(outcome, "status", exchange->status);
     }
-    attempt_conclude(&result, is_webhook, attempt_number(attempt->delivery), clock_now(), crypto_random_u32(), outcome);
+    attempt_conclude(&result, is_webhook, attempt_number(attempt->delivery), clock_shared(), crypto_random_u32(), outcome);
     if (result.verdict == SEND_CHANNEL_DOWN) {
         add_alert(attempt, "channel_down", &result);
     } else if (result.alarming) {
@@ -250,7 +250,7 @@ static void start_webhook(struct attempt *attempt)
     struct outgoing_request call = { .headers = { NULL } };
     struct error error;
     if (webhook_call_render(json_int(attempt->delivery, "id", 0), json_object_at(attempt->delivery, "request"),
-                            endpoint, attempt->started_at, &call, &error) != ERR_NONE) {
+                            endpoint, clock_now(), &call, &error) != ERR_NONE) {
         outgoing_request_done(&call);
         conclude_unsent(attempt, "failed", "render", error.text);
         return;
@@ -296,7 +296,7 @@ static struct attempt *attempt_new(struct attempt_context *context, json_t *deli
     struct attempt *attempt = memory_new(sizeof(*attempt));
     attempt->context = context;
     attempt->delivery = delivery;
-    attempt->started_at = clock_now();
+    attempt->started_at = clock_shared();
     attempt->next = context->first;
     if (attempt->next != NULL) {
         attempt->next->previous = attempt;

@@ -238,13 +238,13 @@ static json_t *alert_event(const json_t *alert)
     struct buf key CLEANUP(buf_done);
     buf_init(&key, 400);
     buf_addf(&key, "alert:%s:%s:%lld", json_str_or(alert, "problem", ""), json_str_or(alert, "source", ""),
-             (long long)(clock_now() / ALERT_EVERY_MS));
+             (long long)(clock_shared() / ALERT_EVERY_MS));
     json_t *doc = json_object();
     json_put_str(doc, "type", "custom.system_alert");
     json_put_str(doc, "source", "answerd");
     json_put_str(doc, "provider", "answerd");
     json_put_bytes(doc, "key", buf_bytes(&key));
-    json_put_time(doc, "occurred_at", clock_now());
+    json_put_time(doc, "occurred_at", clock_shared());
     json_put_int(doc, "lane", lane_of("source:answerd"));
     json_put(doc, "body", json_deep_copy(alert));
     return doc;
@@ -332,7 +332,7 @@ static void deliver_claim(struct deliver *deliver)
     if (count == limit) {
         deliver->look = true;
     } else if (next_due != 0) {
-        msec_t wait = next_due - clock_now();
+        msec_t wait = next_due - clock_shared();
         msec_t at = clock_steady() + (wait > 0 ? wait : 1);
         if (at < deliver->next_look) {
             deliver->next_look = at;

@@ -119,7 +119,7 @@ static json_t *handle_events(struct handling *handling, struct claim *claim, siz
             break;
         }
         const json_t *event = json_object_at(item, "event");
-        msec_t now = clock_now();
+        msec_t now = clock_shared();
         if (shadow_is_on(context->shadow)) {
             shadow_keep(context->shadow, desk, event, now);
         }

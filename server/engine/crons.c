@@ -18,7 +18,7 @@ err_t crons_register(struct pg *pg, struct rule_set *rules, struct error *reterr
     json_object_foreach (rule_set_declarations(rules, "cron"), name, declaration) {
         const json_t *schedule = json_object_at(declaration, "schedule");
         msec_t next = 0;
-        if (schedule_next(schedule, clock_now(), &next, NULL) != ERR_NONE) {
+        if (schedule_next(schedule, clock_shared(), &next, NULL) != ERR_NONE) {
             continue;
         }
         json_t *cron = json_object();
@@ -38,7 +38,7 @@ err_t crons_register(struct pg *pg, struct rule_set *rules, struct error *reterr
 static err_t cron_fire(struct pg *pg, const json_t *cron, bool *ret_fired, struct error *reterr)
 {
     const char *name = json_str_or(cron, "name", "");
-    msec_t now = clock_now();
+    msec_t now = clock_shared();
     msec_t next = 0;
     struct error reason;
     if (schedule_next(json_object_at(cron, "schedule"), now, &next, &reason) != ERR_NONE) {

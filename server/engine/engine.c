@@ -173,7 +173,7 @@ static void engine_database_trouble(struct engine *engine, const char *what, con
 static void engine_fire_timers(struct engine *engine)
 {
     msec_t now = clock_steady();
-    bool due = engine->next_due != 0 && clock_now() >= engine->next_due;
+    bool due = engine->next_due != 0 && clock_shared() >= engine->next_due;
     if (!due && now < engine->next_timer_check) {
         return;
     }
@@ -398,7 +398,7 @@ static msec_t engine_idle_ms(const struct engine *engine)
     msec_t poll_ms = engine->settings.config->engine.poll_ms;
     msec_t idle = poll_ms - (msec_t)(crypto_random_u32() % (uint32_t)(poll_ms / 4 + 1));
     if (engine->next_due != 0) {
-        msec_t until_due = engine->next_due - clock_now();
+        msec_t until_due = engine->next_due - clock_shared();
         if (until_due < idle) {
             idle = until_due;
         }

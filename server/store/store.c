@@ -20,6 +20,18 @@ err_t store_reserve_ids(struct pg *pg, size_t count, int64_t *ret_first, struct 
     return err;
 }
 
+err_t store_follow_clock(struct pg *pg, struct error *reterr)
+{
+    static const char sql[] = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+    struct pg_result *result CLEANUP(pg_result_free) = NULL;
+    int64_t before_us = clock_now_us();
+    err_t err = query_row(pg, sql, NULL, 0, &result, reterr);
+    if (err == ERR_NONE) {
+        clock_follow(before_us, pg_int8(result, 0, 0), clock_now_us());
+    }
+    return err;
+}
+
 err_t store_renew_plans(struct pg *pg, struct plan_age *age, struct error *reterr)
 {
     msec_t now = clock_steady();

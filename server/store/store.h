@@ -17,6 +17,9 @@ err_t store_check_schema(struct pg *pg, struct error *reterr) MUST_CHECK;
  * one (`-- Ends: programs before NNNN`, see CONTRIBUTING.md). */
 err_t store_check_schema_fits(struct pg *pg, struct error *reterr) MUST_CHECK;
 
+/* Asks what time it is there, and has clock_shared() go by that. */
+err_t store_follow_clock(struct pg *pg, struct error *reterr) MUST_CHECK;
+
 /* Applies what is missing, each migration in a transaction of its own; several programs may do so at the same time.
  * `applied` (may be NULL) is called after each. Refuses a database that is newer, or whose migrations differ from ours.
  */

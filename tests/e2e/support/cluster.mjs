@@ -30,10 +30,12 @@ const asPostgres = (name, args, options) => command(join(binaries, name), args, 
 
 export class Cluster {
   // options: settings (of postgresql.conf), space (bytes: its files lie on a file system of that size, made for it; needs
-  // the right to mount)
+  // the right to mount), ownClock (setClock() may set it)
   static async create(options = {}) {
     const cluster = new Cluster()
     await cluster.#makeFolder(options)
+    if (options.ownClock) cluster.clock = join(cluster.folder, 'clock')
+    cluster.setClock(0)
     await asPostgres('initdb', ['-D', cluster.data, '-U', 'answerd', '-E', 'UTF8', '--lc-collate=C', '--lc-ctype=C.UTF-8', '--auth=peer', '--wal-segsize=1', '-N'])
     const user = isRoot ? ['root', 'postgres'] : [(await command('id', ['-un'])).trim()]
     writeFileSync(join(cluster.data, 'pg_ident.conf'), user.flatMap((name) => [`project ${name} answerd`, `project ${name} answerd_app`]).join('\n') + '\n')
@@ -72,6 +74,11 @@ export class Cluster {
     return other
   }
 
+  // How many seconds its clock is ahead of this machine's from now on, with Debian's faketime; what it waits for goes on as it was.
+  setClock(seconds) {
+    if (this.clock) writeFileSync(this.clock, `${seconds < 0 ? '' : '+'}${seconds}s\n`)
+  }
+
   get pid() {
     return Number(readFileSync(join(this.data, 'postmaster.pid'), 'utf8').split('\n')[0])
   }
@@ -86,7 +93,13 @@ export class Cluster {
   }
 
   async start() {
-    await asPostgres('pg_ctl', ['-D', this.data, '-w', '-t', '60', '-l', this.log, 'start'], { stdio: 'ignore' })
+    const environment = { PATH: process.env.PATH, HOME: '/tmp', LC_ALL: 'C.UTF-8' }
+    if (this.clock) {
+      const [library] = ['x86_64', 'aarch64'].map((machine) => `/usr/lib/${machine}-linux-gnu/faketime/libfaketimeMT.so.1`).filter(existsSync)
+      if (!library) throw new Error('a cluster with a clock of its own needs the package faketime')
+      Object.assign(environment, { LD_PRELOAD: library, FAKETIME_TIMESTAMP_FILE: this.clock, FAKETIME_NO_CACHE: '1', FAKETIME_DONT_FAKE_MONOTONIC: '1' })
+    }
+    await asPostgres('pg_ctl', ['-D', this.data, '-w', '-t', '60', '-l', this.log, 'start'], { stdio: 'ignore', env: environment })
   }
 
   async stop(mode = 'fast') {

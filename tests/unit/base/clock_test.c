@@ -129,6 +129,24 @@ static void test_can_be_set(void **state)
     assert_true(clock_steady() <= clock_steady());
 }
 
+static void test_follows_another(void **state)
+{
+    (void)state;
+    int64_t now = clock_now_us();
+    clock_follow(now - 2000, now + 180000000, now + 2000);
+    assert_int_equal(clock_shared_ahead_us(), 180000000);
+    assert_in_range(clock_shared() - clock_now(), 179999, 180001);
+    clock_follow(now - 2000, now + 180001999, now + 2000); /* may be the same */
+    assert_int_equal(clock_shared_ahead_us(), 180000000);
+    clock_follow(now, now + 180002000, now + 1000); /* cannot */
+    assert_int_equal(clock_shared_ahead_us(), 180001500);
+    clock_set(1795420800123);
+    assert_int_equal(clock_shared(), 1795420800123);
+    clock_set(0);
+    clock_follow(now, now, now);
+    assert_int_equal(clock_shared_ahead_us(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +155,7 @@ int main(void)
         cmocka_unit_test(test_prints_and_reads_back),
         cmocka_unit_test(test_dates_are_those_of_the_c_library),
         cmocka_unit_test(test_can_be_set),
+        cmocka_unit_test(test_follows_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
