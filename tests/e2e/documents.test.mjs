@@ -19,7 +19,14 @@ before(async () => {
 })
 after(() => system?.stop())
 
-for (const file of ['README.md', 'migrations/README.md', 'rules/OPERATING.md'])
+// docker-compose gives a program a terminal unless it is told not to, and a terminal changes what is not text.
+test('no command of the documents sends a file through a terminal', () => {
+  for (const file of ['README.md', 'docker/README.md', 'migrations/README.md', 'rules/OPERATING.md'])
+    for (const [command, options] of readFileSync(join(project, file), 'utf8').matchAll(/docker-compose … exec ((?:-\S+ )*)[^`\n|]*[<>] *[a-z]/g))
+      assert.match(options, /-T/, `${file}: ${command}`)
+})
+
+for (const file of ['README.md', 'docker/README.md', 'migrations/README.md', 'rules/OPERATING.md'])
   for (const block of blocks(file, 'sql'))
     for (const query of block.split(/;\s*$/m).filter((text) => text.trim()))
       test(`${file}: ${query.trim().split('\n')[0]}`, async () => {
