@@ -67,7 +67,7 @@ struct engine {
     msec_t next_blame_check;
     msec_t next_due; /* wall clock; 0: no timer is known */
     struct batch_outcome outcome;
-    struct log_throttle refusals, rule_failures;
+    struct log_throttle troubles, refusals, rule_failures;
 
     struct metric *handled, *batches, *batch_seconds, *conflict_count, *failed_events, *parked_events, *timers_fired;
 };
@@ -157,13 +157,16 @@ static bool engine_connect(struct engine *engine)
 /* Something in the database said no; decides whether the connection is still worth anything. */
 static void engine_database_trouble(struct engine *engine, const char *what, const struct error *error)
 {
+    unsigned swallowed;
     if (error->code == ERR_LOST || error->code == ERR_BUSY || error->code == ERR_TIMEOUT) {
-        log_warn("database trouble, connecting again", "during='%s' reason='%s'", what, error->text);
+        if (log_allowed(&engine->troubles, 5000, &swallowed)) {
+            log_warn("database trouble, connecting again", "during='%s' reason='%s' also=%u", what, error->text,
+                     swallowed);
+        }
         engine_disconnect(engine);
         engine_pause(engine, backoff_delay(1, CONNECT_RETRY_MS, CONNECT_RETRY_MAX_MS, crypto_random_u32()));
         return;
     }
-    unsigned swallowed;
     if (log_allowed(&engine->refusals, 5000, &swallowed)) {
         log_error("database refused", "during='%s' reason='%s' also=%u", what, error->text, swallowed);
     }

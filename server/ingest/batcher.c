@@ -45,6 +45,7 @@ struct batcher {
     bool in_flight_alone;
     bool away; /* the database was, when we last heard of it */
     size_t waiting_bytes;
+    struct log_throttle refusals;
     int64_t sent_us;
     struct id_blocks ids;
     struct loop_timer *soon;
@@ -127,8 +128,19 @@ static bool may_come_again(err_t code)
     return code == ERR_LOST || code == ERR_TIMEOUT || code == ERR_BUSY || code == ERR_CONFLICT;
 }
 
+/* Whatever it was, it is not about these webhooks. */
+static void say_busy(struct batcher *b, const struct error *e)
+{
+    unsigned swallowed;
+    if (log_allowed(&b->refusals, 5000, &swallowed))
+        log_warn("the database takes no webhooks, they are answered 503", "sqlstate=%s reason='%s' also=%u",
+                 e->sqlstate, e->text, swallowed);
+}
+
 static void batch_refused(struct batcher *b, const struct error *e)
 {
+    if (e->code == ERR_BUSY)
+        say_busy(b, e);
     bool try_alone = e->code != ERR_LOST && e->code != ERR_TIMEOUT && e->code != ERR_BUSY;
     if (!try_alone || (b->in_flight_alone && e->code != ERR_CONFLICT)) {
         finish_all(&b->in_flight, e);
@@ -182,8 +194,7 @@ static void ids_done(const struct pg_result *result, const struct error *e, void
         return;
     }
     if (e->code != ERR_LOST && e->code != ERR_TIMEOUT)
-        log_error("no ids for webhooks", "sqlstate=%s reason='%s'", e->sqlstate, e->text);
-    /* Whatever it was, it is not about these webhooks. */
+        say_busy(b, e);
     struct error later = *e;
     later.code = ERR_BUSY;
     finish_all(&b->alone, &later);

@@ -300,6 +300,10 @@ static err_t code_of_sqlstate(const char *sqlstate)
         { "53", ERR_BUSY },        /* out of connections, memory, disk */
         { "25006", ERR_BUSY },     /* read-only: a standby, or a full disk guard */
         { "57P03", ERR_BUSY },     /* starting up or shutting down */
+        { "42501", ERR_BUSY },     /* rights were taken from our role: it is not about what we work on */
+        { "42P01", ERR_BUSY },     /* tables or functions are gone: somebody restores a backup */
+        { "42883", ERR_BUSY },
+        { "3F000", ERR_BUSY },
         { "57014", ERR_TIMEOUT },  /* statement timeout: it was rolled back */
         { "57P01", ERR_LOST },     /* terminated by an administrator */
         { "57P02", ERR_LOST },     /* crash of another session */
@@ -328,7 +332,13 @@ err_t pg_judge(PGconn *connection, const PGresult *result, struct error *reterr)
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     one_line(message ? message : "no message", text, sizeof(text));
     err_t code = PQstatus(connection) == CONNECTION_BAD ? ERR_LOST : code_of_sqlstate(sqlstate);
-    fail(reterr, code, "the database refused: %s", text);
+    if (strcmp(sqlstate, "42501") == 0)
+        fail(reterr, code,
+             "the database refused: %s\n"
+             "HINT: this is '%s'; who owns the tables says GRANT answerd_app TO it, and runs answerd migrate", text,
+             PQuser(connection));
+    else
+        fail(reterr, code, "the database refused: %s", text);
     if (reterr)
         snprintf(reterr->sqlstate, sizeof(reterr->sqlstate), "%s", sqlstate);
     return code;

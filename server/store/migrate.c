@@ -222,8 +222,8 @@ static err_t name_owner(struct pg *pg, err_t err, struct error *reterr)
     const struct error reason = *reterr;
     const struct bytes name = pg_text(user, 0, 0);
     return fail(reterr, err,
-                "%.800s\nHINT: migrate as the role that owns the database and the tables in it; this is '%.*s'",
-                reason.text, (int)name.len, name.ptr);
+                "%.*s\nHINT: migrate as the role that owns the database and the tables in it; this is '%.*s'",
+                (int)strcspn(reason.text, "\n"), reason.text, (int)name.len, name.ptr);
 }
 
 /* One transaction: whoever holds its lock sees what others did, and does the next one. `*ret_name` stays NULL when

@@ -53,6 +53,33 @@ test('months are made and dropped', async () => {
   assert.doesNotMatch(system.nodes[0].log, /permission denied|must be owner/)
 })
 
+test('rights that are taken away stop everything with a hint, and cost nothing: 503, and outcomes wait until they are back', async () => {
+  const person = '15559100002'
+  const outcome = `SELECT d.state, a.outcome FROM delivery AS d JOIN attempt AS a ON a.delivery_id = d.id WHERE d.identity = 'whatsapp:${person}'`
+  await system.faults({ source: 'whatsapp', kind: 'slow', ms: 3000, times: 1 })
+  await system.faults({ source: 'whatsapp', kind: 'no_status', times: 1 })
+  assert.equal((await system.post('whatsapp', whatsapp.message(person, 'hi'))).status, 200)
+  await system.untilSql('a send that is under way', `SELECT 1 FROM outbox AS o JOIN delivery AS d ON d.id = o.delivery_id
+    WHERE o.state = 'sending' AND d.identity = 'whatsapp:${person}'`)
+  await system.rows('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM answerd_app')
+  const refused = await until('a webhook to be turned away', async () => {
+    const answer = await system.post('whatsapp', whatsapp.message(person, 'again', { id: 'wamid.again' }))
+    return answer.status !== 200 && answer
+  })
+  assert.equal(refused.status, 503)
+  assert.match(refused.headers.get('retry-after'), /^[0-9]+$/)
+  const log = () => system.nodes[0].log
+  await until('the log to say what to do', () => /the database takes no webhooks.*permission denied.*HINT: .*GRANT answerd_app/.test(log()))
+  await until('the outcome to be refused', () => /actor=deliver msg="database trouble" during="recording"/.test(log()) || /actor=deliver msg="database is away".*permission denied/.test(log()))
+  await until('the provider to have it', async () => (await system.sent()).some((entry) => entry.to === '+' + person))
+  await system.rows('SELECT grant_roles()')
+  await until('webhooks to be taken', async () => (await system.post('whatsapp', whatsapp.message(person, 'again', { id: 'wamid.again' }))).status === 200)
+  await system.untilSql('what was sent to be known', `SELECT 1 FROM (${outcome}) AS o WHERE state = 'sent' AND outcome = 'sent'`)
+  assert.equal(await system.value(`SELECT count(*)::int FROM attempt WHERE outcome = 'unknown'`), 0)
+  assert.equal(await system.value('SELECT count(*)::int FROM parked_event'), 0)
+  assert.ok(log().match(/permission denied/g).length < 100, 'and the log is not full of it')
+})
+
 test('the commands of operators work, too', async () => {
   const event = await system.value(`SELECT event_id FROM event_log ORDER BY event_id LIMIT 1`)
   const why = await run(['why', '--config', system.config, String(event)], { env: system.environment() })
