@@ -32,6 +32,7 @@
 #define DATABASE_STATEMENT_MS 15000
 #define UPKEEP_EVERY_MS 1000
 #define SPARE_DESCRIPTORS 128
+#define FEWEST_CONNECTIONS 8
 
 static bool parse_roles(const char *text, struct serve_roles *ret_roles)
 {
@@ -106,8 +107,9 @@ static void obey_second_signal(void)
     pthread_sigmask(SIG_UNBLOCK, &open, NULL);
 }
 
-/* Connections need descriptors; a limit that is too low shows up as refused customers under load. */
-static void check_descriptors(const struct config *config, struct serve_roles roles)
+/* Connections need descriptors. Without one nobody is let in, and idle connections are not asked to make room: when the
+ * limit is too low, there are fewer connections. */
+static void fit_descriptors(struct config *config, struct serve_roles roles)
 {
     rlim_t needed = SPARE_DESCRIPTORS + config->deliver.max_in_flight;
     if (roles.ingest) {
@@ -122,11 +124,18 @@ static void check_descriptors(const struct config *config, struct serve_roles ro
     if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
         limit = raised;
     }
-    if (limit.rlim_cur < needed) {
-        log_warn("few file descriptors",
-                 "limit=%llu needed=%llu hint='raise `ulimit -n` or lower http.max_connections'",
-                 (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
+    if (limit.rlim_cur >= needed) {
+        return;
     }
+    rlim_t missing = needed - limit.rlim_cur;
+    size_t most = config->http.max_connections;
+    if (roles.ingest) {
+        most = missing + FEWEST_CONNECTIONS < most ? most - missing : FEWEST_CONNECTIONS;
+        config->http.max_connections = most < config->http.max_connections ? most : config->http.max_connections;
+    }
+    log_warn("few file descriptors",
+             "limit=%llu needed=%llu connections=%zu hint='raise `ulimit -n` or lower http.max_connections'",
+             (unsigned long long)limit.rlim_cur, (unsigned long long)needed, config->http.max_connections);
 }
 
 static err_t try_database(const struct config *config, struct error *reterr)
@@ -223,7 +232,6 @@ static int serve_until_stopped(struct serve_process *process, const sigset_t *si
 static int serve(const struct config *config, struct serve_roles roles, struct rule_sources *sources)
 {
     sigset_t signals = block_signals();
-    check_descriptors(config, roles);
     struct serve_process *process = NULL;
     struct watchdog *watchdog = NULL;
     struct error error;
@@ -320,6 +328,7 @@ static int run_serve(const struct command *command, int argc, char **argv)
         rule_sources_free(sources);
         exit_code = EXIT_CONFIGURATION;
     } else {
+        fit_descriptors(config, roles);
         exit_code = serve(config, roles, sources);
     }
     config_free(config);
