@@ -35,11 +35,20 @@ json_t *api_event_doc(struct api_call *call, const char *type)
 bool api_add_event(struct api_call *call, json_t *doc, int64_t conversation_id)
 {
     bool is_new = false;
+    bool is_same = true;
     struct error error;
-    err_t err = api_store_add_event(call->pg, doc, &call->waits_for_event, &is_new, &error);
+    err_t err = api_store_add_event(call->pg, doc, &call->waits_for_event, &is_new, &is_same, &error);
     json_decref(doc);
     if (err != ERR_NONE) {
         return api_database_failed(call, &error);
+    }
+    if (!is_same && call->idempotency_key != NULL) {
+        int64_t first = call->waits_for_event;
+        call->waits_for_event = 0;
+        api_refuse(call, 422, "key_reused", "a key names one call; another one needs another key",
+                   "this Idempotency-Key came with another body before, as event %lld; nothing was done",
+                   (long long)first);
+        return true;
     }
     call->conversation_id = conversation_id;
     call->give_up_at = clock_steady() + WAIT_MS;

@@ -264,7 +264,7 @@ static void deliver_raise_alerts(struct deliver *deliver)
         int64_t event_id;
         bool is_new;
         struct error error;
-        if (api_store_add_event(deliver->pg, doc, &event_id, &is_new, &error) != ERR_NONE) {
+        if (api_store_add_event(deliver->pg, doc, &event_id, &is_new, NULL, &error) != ERR_NONE) {
             deliver_database_trouble(deliver, "raising an alert", &error);
         }
         json_decref(doc);

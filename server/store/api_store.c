@@ -144,12 +144,13 @@ err_t api_store_owner(struct pg *pg, int64_t conversation_id, json_t **ret_owner
 }
 
 err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_id, bool *ret_is_new,
-                          struct error *reterr)
+                          bool *ret_is_same, struct error *reterr)
 {
     /* Keys are claimed inside; when this one was known, the event that has it is looked up. */
     static const char add_sql[] = "SELECT append_internal_events(jsonb_build_array($1::jsonb))";
     static const char find_sql[] =
-        "SELECT id FROM event WHERE source = $1 AND key = $2 ORDER BY received_at DESC LIMIT 1";
+        "SELECT id, coalesce(doc->'effects' = $3::jsonb->'effects', true) AND coalesce(doc->'body' = $3::jsonb->'body', true)"
+        " FROM event WHERE source = $1 AND key = $2 ORDER BY received_at DESC LIMIT 1";
     int64_t id = 0;
     err_t err = store_reserve_ids(pg, 1, &id, reterr);
     if (err != ERR_NONE) {
@@ -167,24 +168,26 @@ err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_i
     struct pg_result *added CLEANUP(pg_result_free) = NULL;
     err = query_row(pg, add_sql, values, ARRAY_LEN(values), &added, reterr);
     json_decref(copy);
-    free(text);
-    if (err != ERR_NONE) {
-        return err;
-    }
-    *ret_is_new = pg_int8(added, 0, 0) > 0;
     *ret_event_id = id;
-    if (*ret_is_new) {
-        return ERR_NONE;
+    *ret_is_new = err == ERR_NONE && pg_int8(added, 0, 0) > 0;
+    if (ret_is_same != NULL) {
+        *ret_is_same = true;
     }
-    const struct pg_value known[] = { PG_VALUE_TEXT(json_str(doc, "source")), PG_VALUE_TEXT(json_str(doc, "key")) };
-    struct pg_result *found CLEANUP(pg_result_free) = NULL;
-    err = pg_run(pg, find_sql, known, ARRAY_LEN(known), &found, reterr);
-    if (err == ERR_NONE && pg_rows(found) == 0) {
-        return fail(reterr, ERR_NOT_FOUND, "the event that had this key is no longer kept");
+    if (err == ERR_NONE && !*ret_is_new) {
+        const struct pg_value known[] = { PG_VALUE_TEXT(json_str(doc, "source")), PG_VALUE_TEXT(json_str(doc, "key")),
+                                          PG_VALUE_TEXT(text) };
+        struct pg_result *found CLEANUP(pg_result_free) = NULL;
+        err = pg_run(pg, find_sql, known, ARRAY_LEN(known), &found, reterr);
+        if (err == ERR_NONE && pg_rows(found) == 0) {
+            err = fail(reterr, ERR_NOT_FOUND, "the event that had this key is no longer kept");
+        } else if (err == ERR_NONE) {
+            *ret_event_id = pg_int8(found, 0, 0);
+            if (ret_is_same != NULL) {
+                *ret_is_same = pg_bool(found, 0, 1);
+            }
+        }
     }
-    if (err == ERR_NONE) {
-        *ret_event_id = pg_int8(found, 0, 0);
-    }
+    free(text);
     return err;
 }
 
