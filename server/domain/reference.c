@@ -2,42 +2,27 @@
 
 #include <string.h>
 
-#include "base/macros.h"
+#include "store/event_reference.h"
 
 #define SAME_PAYMENT_WITHIN_MS ((msec_t)10 * 60 * 1000)
-
-static int compare(const json_t *object, const char *key, const char *reference, int so_far)
-{
-    const char *value = json_str(object, key);
-    if (!value || !*value || so_far == 1)
-        return so_far;
-    return strcmp(value, reference) == 0 ? 1 : 0;
-}
-
-/* Where an event names what it is about, the most exact name first. */
-static const struct {
-    const char *part;
-    const char *key;
-} places[] = {
-    { "payment", "reference" }, { "payment", "invoice" },    { "payment", "order" },   { "payment", "subscription" },
-    { "payment", "id" },        { "subscription", "id" },    { "order", "reference" }, { "order", "id" },
-    { "body", "reference" },    { "outreach", "reference" },
-};
 
 int reference_match(const json_t *event, const char *reference)
 {
     int match = -1;
-    for (size_t i = 0; i < ARRAY_LEN(places); i++)
-        match = compare(json_object_at(event, places[i].part), places[i].key, reference, match);
+    for (size_t i = 0; match != 1 && i < EVENT_REFERENCES; i++) {
+        const char *name = event_reference(event, i);
+        if (name)
+            match = strcmp(name, reference) == 0;
+    }
     return match;
 }
 
 json_t *reference_names(const json_t *event)
 {
     json_t *names = json_array();
-    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-        const char *name = json_str(json_object_at(event, places[i].part), places[i].key);
-        if (name && *name && !json_list_has(names, name))
+    for (size_t i = 0; i < EVENT_REFERENCES; i++) {
+        const char *name = event_reference(event, i);
+        if (name && !json_list_has(names, name))
             json_array_append_new(names, json_string(name));
     }
     return names;

@@ -55,6 +55,19 @@ struct bytes pg_text(const struct pg_result *r, size_t row, size_t column); /* b
 int64_t pg_int8(const struct pg_result *r, size_t row, size_t column);      /* 0 for NULL */
 bool pg_bool(const struct pg_result *r, size_t row, size_t column);
 size_t pg_affected(const struct pg_result *r);
+
+/* What a column holds, for who makes a document of a row. */
+enum pg_column {
+    PG_COLUMN_TEXT, /* and whatever else the others are not */
+    PG_COLUMN_INTEGER,
+    PG_COLUMN_BOOL,
+    PG_COLUMN_TIME,  /* timestamptz */
+    PG_COLUMN_JSON,  /* json, jsonb */
+    PG_COLUMN_TEXTS, /* text[] */
+};
+size_t pg_columns(const struct pg_result *r);
+const char *pg_column_name(const struct pg_result *r, size_t column); /* borrowed */
+enum pg_column pg_column_kind(const struct pg_result *r, size_t column);
 void pg_result_free(struct pg_result **r);
 
 /* --- blocking ------------------------------------------------------------------------------------------------- */
@@ -73,7 +86,7 @@ struct pg_settings {
 
 /* Can `conninfo` be read: a libpq URL, keywords, the name of a database, or ""? The error does not show it. Asks nobody. */
 err_t pg_check_conninfo(const char *conninfo, struct error *reterr) MUST_CHECK;
-/* Connects, sets time zone UTC, the timeouts and a quiet notice processor. `conninfo` may name several hosts. */
+/* Connects, sets time zone UTC, times in ISO 8601, the timeouts and a quiet notice processor. `conninfo` may name several hosts. */
 err_t pg_open(const struct pg_settings *settings, struct pg **ret_pg, struct error *reterr) MUST_CHECK;
 void pg_close(struct pg *pg);           /* NULL is fine; an open transaction is rolled back by the server */
 bool pg_is_broken(const struct pg *pg); /* after ERR_LOST: close it and open another */

@@ -16,14 +16,20 @@
 
 /* From PostgreSQL's catalog (pg_type.dat); they never change. */
 enum {
+    OID_BOOL = 16,
     OID_BYTEA = 17,
     OID_INT8 = 20,
+    OID_INT2 = 21,
+    OID_INT4 = 23,
     OID_TEXT = 25,
+    OID_JSON = 114,
     OID_BYTEA_ARRAY = 1001,
     OID_TEXT_ARRAY = 1009,
     OID_INT8_ARRAY = 1016,
+    OID_TIMESTAMPTZ = 1184,
     OID_UUID = 2950,
-    OID_UUID_ARRAY = 2951
+    OID_UUID_ARRAY = 2951,
+    OID_JSONB = 3802
 };
 
 /* PostgreSQL refuses messages from 1 GiB on; nothing that we send comes near. */
@@ -190,6 +196,37 @@ size_t pg_affected(const struct pg_result *r)
 {
     uint64_t count;
     return text_to_u64(bytes_of(PQcmdTuples(r->result)), &count) ? (size_t)count : 0;
+}
+
+size_t pg_columns(const struct pg_result *r)
+{
+    return (size_t)PQnfields(r->result);
+}
+
+const char *pg_column_name(const struct pg_result *r, size_t column)
+{
+    return PQfname(r->result, (int)column);
+}
+
+enum pg_column pg_column_kind(const struct pg_result *r, size_t column)
+{
+    switch (PQftype(r->result, (int)column)) {
+    case OID_INT2:
+    case OID_INT4:
+    case OID_INT8:
+        return PG_COLUMN_INTEGER;
+    case OID_BOOL:
+        return PG_COLUMN_BOOL;
+    case OID_TIMESTAMPTZ:
+        return PG_COLUMN_TIME;
+    case OID_JSON:
+    case OID_JSONB:
+        return PG_COLUMN_JSON;
+    case OID_TEXT_ARRAY:
+        return PG_COLUMN_TEXTS;
+    default:
+        return PG_COLUMN_TEXT;
+    }
 }
 
 void pg_result_free(struct pg_result **r)

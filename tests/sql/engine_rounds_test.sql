@@ -21,7 +21,7 @@ AS $$
 DECLARE
     positions constant bigint[] := ARRAY(SELECT e.position FROM claimed_events(claim_positions(most, only_position)) AS e);
 BEGIN
-    PERFORM FROM claimed_facts(names_in_events(positions), '{}', '{}', '{}', true);
+    PERFORM claimed_contacts(names_in_events(positions), true);
     RETURN positions;
 END
 $$;
