@@ -62,3 +62,29 @@ SELECT test.run('a', 'BEGIN'), test.ask('a', 'SELECT id::text FROM contact WHERE
 SELECT test.same((SELECT json_array_length(contacts) FROM claimed_facts(ROW('{whatsapp:1}', NULL, NULL, NULL, NULL, NULL, NULL)::event_names,
                                                               '{}', '{}', '{}', false)), 1, 'beside somebody who holds the contact');
 SELECT test.run('a', 'ROLLBACK');
+
+-- Whom events name, for programs that read the rows themselves: locked, and once more when somebody brought others in meanwhile.
+CREATE FUNCTION test.named(handles text, locking boolean) RETURNS text
+LANGUAGE sql
+AS $$ SELECT format('SELECT claimed_contacts(ROW(%L, NULL, NULL, NULL, NULL, NULL, NULL)::event_names, %L)::text', handles, locking) $$;
+SELECT test.open('b');
+SELECT test.same(test.ask('b', test.named('{whatsapp:2,whatsapp:1,whatsapp:4}', true)), '{1000,2000}', 'in the order of their ids');
+SELECT test.run('b', 'BEGIN'), test.ask('b', test.named('{whatsapp:1}', true));
+SELECT test.same(test.ask('b', $$SELECT current_setting('answerd.locked_contacts')$$), '{1000}', 'the commit finds whose facts they are');
+SELECT test.refused('SELECT FROM contact WHERE id = 1000 FOR NO KEY UPDATE NOWAIT', '55P03', 'they are locked');
+SELECT test.run('b', 'ROLLBACK');
+SELECT test.run('a', 'BEGIN'), test.run('a', 'UPDATE contact SET merged_into = 2000 WHERE id = 3000');
+SELECT test.same(test.ask('b', test.named('{whatsapp:3}', false)), '{3000}', 'who only looks waits for nobody');
+SELECT test.start('b', test.named('{whatsapp:3}', true));
+SELECT test.until_blocked('b');
+SELECT test.run('a', 'COMMIT');
+SELECT test.same(test.wait('b'), '{2000}', 'whom they were merged into while we waited');
+
+-- What an earlier try ran into comes with the next one; work whose event somebody dropped is parked.
+INSERT INTO work (event_id, event_received_at, lane) VALUES (99999, now(), 77);
+UPDATE work SET also_load = '{email:a@b}' WHERE position = (SELECT min(position) FROM work);
+SELECT test.same((SELECT string_agg(e.key || coalesce(' ' || e.also_load::text, ''), ', ' ORDER BY n)
+                    FROM claimed_events(ARRAY(SELECT position FROM work ORDER BY position)) WITH ORDINALITY AS e
+                      (position, attempts, id, type, source, key, lane, received_at, occurred_at, doc, replay, happened, also_load, n)),
+                 'a ["email:a@b"], b, c, d, e, f', 'the others come as ever');
+SELECT test.same((SELECT string_agg(event_id || ' ' || problem, ', ') FROM parked_event), '99999 the event is gone', 'it does not come again');
