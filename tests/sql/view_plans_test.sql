@@ -7,16 +7,26 @@ INSERT INTO identity (identity, contact_id) SELECT 'whatsapp:' || (15550000000 +
 INSERT INTO conversation (id, contact_id, source, state, last_inbound_at)
 SELECT 100000 + g, g, 'whatsapp', CASE g % 30 WHEN 0 THEN 'open' ELSE 'resolved' END, now() FROM generate_series(1, 3000) AS g;
 CREATE TEMP TABLE past AS
-SELECT g, 1 + g % 3000 AS contact, now() - g % 28 * interval '1 day' AS at FROM generate_series(1, 60000) AS g;
+SELECT g, 1 + g % 3000 AS contact, now() - (60000 - g) * (interval '28 days' / 60000) AS at FROM generate_series(1, 60000) AS g;
 INSERT INTO message (id, created_at, conversation_id, contact_id, direction, source, kind, text, author, state, event_id)
 SELECT 1000000 + g, at, 100000 + contact, contact, CASE g % 2 WHEN 0 THEN 'in' ELSE 'out' END, 'whatsapp', 'text', 'hello',
        CASE g % 2 WHEN 0 THEN 'contact' ELSE 'rule:inbox' END, CASE g % 2 WHEN 0 THEN 'received' ELSE 'read' END, 2000000 + g FROM past;
 INSERT INTO event (id, received_at, occurred_at, webhook_id, source, type, key, lane, doc)
-SELECT 2000000 + g, at, at, 4000000 + g, 'whatsapp', 'message.received', 'k' || g, contact, '{"message": {"text": "hello"}}' FROM past;
+SELECT 2000000 + g, at, at, 4000000 + g, 'whatsapp', 'message.received', 'k' || g, contact,
+       jsonb_build_object('message', jsonb_build_object('text', repeat('hello ', 100))) FROM past;
+INSERT INTO event (id, received_at, occurred_at, source, type, key, lane, doc)
+SELECT 2500000 + g, at, at, 'stripe', 'payment.failed', 'p' || g, contact,
+       jsonb_build_object('payment', jsonb_build_object('reference', 'in_' || g, 'amount', 1900, 'currency', 'usd')) FROM past WHERE g % 20 = 0;
+INSERT INTO handling (event_id, handled_at, contact_id, rule_set) SELECT 2500000 + g, at, contact, 'x' FROM past WHERE g % 20 = 0 AND g % 200 <> 0;
+INSERT INTO parked_event (event_id, event_received_at, lane, attempts, problem)
+SELECT 2500000 + g, at, contact, 5, 'it broke' FROM past WHERE g % 4000 = 0;
+INSERT INTO work (event_id, event_received_at, lane) SELECT 2500000 + g, at, contact FROM past WHERE g % 200 = 0 AND g % 4000 <> 0 AND g > 56000;
 INSERT INTO handling (event_id, handled_at, contact_id, conversation_id, rule_set) SELECT 2000000 + g, at, contact, 100000 + contact, 'x' FROM past;
 INSERT INTO trace (event_id, handled_at, number, rule, verdict, rule_set) SELECT 2000000 + g, at, 1, 'inbox', 'ran', 'x' FROM past;
 INSERT INTO delivery (id, created_at, kind, source, contact_id, conversation_id, message_id, message_created_at, event_id, request, state)
 SELECT 3000000 + g, at, 'message', 'whatsapp', contact, 100000 + contact, 1000000 + g, at, 2000000 + g, '{}', 'sent' FROM past WHERE g % 2 = 1;
+INSERT INTO outbox (delivery_id, delivery_created_at, source, recipient, due_at)
+SELECT 3000000 + g, at, 'whatsapp', 'r' || g, now() FROM past WHERE g > 59900 AND g % 10 = 1;
 INSERT INTO webhook (id, received_at, source, headers, body, event_count, new_events, parser)
 SELECT 4000000 + g, at, 'whatsapp', '{}', 'body', 1, 1, 1 FROM past;
 INSERT INTO survey (id, name, conversation_id, contact_id, episode) SELECT 5000000 + g, 'csat', 100000 + contact, contact, g FROM past WHERE g % 4 = 0;
@@ -42,6 +52,22 @@ CREATE TEMP TABLE cost AS SELECT q.query, test.pages(q.query) AS pages FROM unne
     $$SELECT * FROM event_log ORDER BY event_id DESC LIMIT 20$$,
     $$SELECT * FROM why((SELECT event_id FROM event_log ORDER BY event_id DESC LIMIT 1))$$,
     $$SELECT * FROM why_nothing(1234, '60 days')$$,
+    $$SELECT * FROM event_log WHERE parked_at IS NOT NULL$$,
+    $$SELECT * FROM event_log WHERE waiting_since IS NOT NULL ORDER BY waiting_since$$,
+    $$SELECT * FROM event_log WHERE received_at > now() - interval '15 minutes' ORDER BY received_at DESC$$,
+    $$SELECT * FROM event_log WHERE conversation_id = 101234
+         AND contact_id = (SELECT contact_id FROM conversation_list WHERE conversation_id = 101234)$$,
+    $$SELECT * FROM conversation_history WHERE at > now() - interval '15 minutes'$$,
+    $$SELECT * FROM webhook_log WHERE received_at > now() - interval '15 minutes'$$,
+    $$SELECT * FROM delivery_log WHERE created_at > now() - interval '15 minutes'$$,
+    $$SELECT * FROM delivery_log WHERE state IN ('failed', 'parked', 'blocked', 'unknown') ORDER BY created_at DESC LIMIT 50$$,
+    $$SELECT * FROM delivery_log WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at$$,
+    $$SELECT * FROM delivery_log WHERE conversation_id = 101234
+         AND contact_id = (SELECT contact_id FROM conversation_list WHERE conversation_id = 101234)$$,
+    $$SELECT * FROM payment_log WHERE reference = 'in_2000'$$,
+    $$SELECT * FROM payment_log WHERE contact_id = 1241$$,
+    $$SELECT * FROM payment_log WHERE type = 'payment.refunded'$$,
+    $$SELECT * FROM outreach_list WHERE reference = 'in_2000'$$,
     $$SELECT * FROM delivery_log WHERE contact_id = 1234$$,
     $$SELECT * FROM delivery_log WHERE event_id = 2001234$$,
     $$SELECT * FROM delivery_log WHERE message_id = 1001235$$,
@@ -53,8 +79,20 @@ CREATE TEMP TABLE cost AS SELECT q.query, test.pages(q.query) AS pages FROM unne
     $$SELECT * FROM webhook_log ORDER BY webhook_id DESC LIMIT 20$$]) AS q (query);
 SELECT 'measured: at most ' || max(pages) || ' pages' FROM cost;
 SELECT test.same((SELECT string_agg(pages || ' pages: ' || query, E'\n') FROM cost
-    WHERE pages > CASE WHEN query LIKE '%why_nothing%' THEN 2000 ELSE 600 END), NULL,
+    WHERE pages > CASE WHEN query LIKE '%why_nothing%' THEN 2000 WHEN query LIKE '%history WHERE at >%' THEN 300
+                       WHEN query LIKE '%webhook_log WHERE received_at >%' THEN 150 WHEN query LIKE '%reference%' THEN 50 ELSE 600 END), NULL,
     'queries that read more than the rows they find'); -- why_nothing() tells of twenty events, rule by rule
+-- Traces are not found by number alone, because those of rules that were skipped lie elsewhere: all are read, each once.
+CREATE TEMP TABLE all_traces AS SELECT test.pages('SELECT * FROM rule_trace ORDER BY event_id DESC LIMIT 20') AS pages;
+SELECT 'measured: ' || pages || ' pages for the latest of all traces' FROM all_traces;
+SELECT test.holds(pages < 5000, pages || ' pages for the latest of all traces') FROM all_traces;
+
+-- Those queries find what they are for.
+SELECT test.same((SELECT count(*) || ' ' || bool_and(state = 'parked') FROM event_log WHERE parked_at IS NOT NULL), '15 true', 'parked');
+SELECT test.same((SELECT count(*) || ' ' || bool_and(state = 'waiting') FROM event_log WHERE waiting_since IS NOT NULL), '19 true', 'waiting');
+SELECT test.same((SELECT count(*) FROM delivery_log WHERE next_attempt_at IS NOT NULL), 10::bigint, 'to leave');
+SELECT test.same((SELECT concat_ws(' ', type, amount, currency, contact_id, secondary::text) FROM payment_log WHERE reference = 'in_2020'),
+    'payment.failed 1900 usd 2021 false', 'a payment');
 
 -- Nothing is compiled for one question: that takes seconds with many partitions.
 SELECT test.same((SELECT array_to_string(setconfig, ' ') LIKE '%jit=off%' FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase
@@ -79,6 +117,10 @@ SELECT test.same((SELECT count(*) FROM conversation_history WHERE contact_id = 1
     + (SELECT count(*) FROM event_log WHERE contact_id = 1250) + (SELECT count(*) FROM csat_scores WHERE contact_id = 1250), 0::bigint, 'one');
 SELECT test.same((SELECT DISTINCT contact_name FROM csat_scores WHERE contact_id = 1249), 'Person 1249', 'one name');
 SELECT test.same((SELECT contact_id FROM identity_list WHERE identity = 'whatsapp:15550001250'), 1249::bigint, 'their handle');
+
+-- What was given up when it was replayed is found as well.
+INSERT INTO parked_event (event_id, event_received_at, lane, attempts, problem) SELECT event_id, received_at, 1, 5, 'again' FROM event_log WHERE event_id = 2004321;
+SELECT test.same((SELECT state || ' ' || problem FROM event_log WHERE parked_at IS NOT NULL AND event_id = 2004321), 'handled again', 'parked again');
 
 -- What was tried again is one event, as it was handled last.
 INSERT INTO handling (event_id, handled_at, contact_id, rule_set) VALUES (2001234, now() + interval '1 second', 1235, 'y');
