@@ -148,3 +148,19 @@ test('the same webhook once more is still a repetition; the person themselves ma
   await settled()
   assert.equal(await system.value(`SELECT count(*)::int FROM conversation_history WHERE text = 'hello again'`), 1)
 })
+
+test('what still waits when somebody is erased is never handled', async () => {
+  // Whoever holds these locks has the lanes: no engine takes anything meanwhile.
+  const lanes = await system.db.connect()
+  await lanes.query('SELECT pg_advisory_lock(4201, n) FROM generate_series(0, 511) AS n')
+  await post('whatsapp', whatsapp.message(person.phone, `waiting ${words}`, { name: person.name, id: wamid(person.phone, 101) }))
+  await post('whatsapp', whatsapp.message('15551112222', 'waiting as well', { id: wamid('15551112222', 102) }))
+  const contact = await system.value('SELECT contact_id FROM identity WHERE identity = $1', ['whatsapp:' + person.phone])
+  await lanes.query('SELECT erase_contact($1)', [contact])
+  await lanes.query('SELECT pg_advisory_unlock_all()')
+  lanes.release()
+  await settled()
+  assert.deepEqual(await whoKnows(traces), [])
+  assert.equal(await system.value(`SELECT count(*)::int FROM conversation_history WHERE text = 'waiting as well'`), 1)
+  assert.equal(await system.value(`SELECT count(*)::int FROM event_log WHERE contact_id = $1 AND type = 'message.received' AND problem = 'the contact was erased'`, [contact]), 1)
+})

@@ -37,9 +37,10 @@ SELECT test.ask('engine', $$SELECT test.handled('first', 5000, 1000)$$), test.ru
 SELECT test.same(test.wait('operator'), '1', 'it waited, and emptied what had just been written');
 SELECT test.same(test.left_of_them(), '', 'nothing is left');
 
--- The other way round: who handles an event after the erasure finds nobody, and knows nothing of before.
-SELECT test.contact(2000, 'whatsapp:1'), test.written('second');
+-- The other way round: who handles an event that comes after the erasure began finds nobody, and knows nothing of before.
+SELECT test.contact(2000, 'whatsapp:1');
 SELECT test.run('operator', 'BEGIN'), test.ask('operator', 'SELECT erase_contact(2000)::text');
+SELECT test.written('second');
 SELECT test.run('engine', 'BEGIN'), test.start('engine', $$SELECT (c.work::text LIKE '%contact 2000%')::text FROM engine_claim(10) AS c$$);
 SELECT test.until_blocked('engine');
 SELECT test.run('operator', 'COMMIT');
@@ -90,3 +91,55 @@ SELECT test.until_blocked('operator');
 SELECT test.run('engine', 'ROLLBACK');
 SELECT test.wait('operator');
 SELECT test.same((SELECT count(*) FROM event AS e WHERE e.doc::text LIKE '%own %'), 0::bigint, 'it is erased after all');
+
+DELETE FROM work;
+-- What waits is handled by the erasure: whatever names the person, and nothing else, also when it was tried or given up before.
+SELECT test.contact(15000, 'whatsapp:15550005000'), test.contact(16000, 'whatsapp:15550006000');
+INSERT INTO message (id, created_at, direction, kind, state, source, contact_id, provider_message_id)
+VALUES (15002, now(), 'out', 'text', 'sent', 'whatsapp', 15000, 'wamid.15002');
+INSERT INTO delivery (id, created_at, kind, source, contact_id, request, state) VALUES (15005, now(), 'message', 'whatsapp', 15000, '{}', 'sent');
+INSERT INTO outreach (id, contact_id, topic, reference, goal, state, steps)
+VALUES (15003, 15000, 'billing', 'in_15003', 'payment.succeeded', 'active', '[]');
+SELECT test.event('words', 1, '{"contact": {"identities": ["whatsapp:15550005000"], "name": "Ada"}, "message": {"text": "secret"}}'),
+       test.event('phone', 2, '{"contact": {"identities": ["phone:15550005000"]}}'),
+       test.event('former', 3, '{"contact": {"identities": ["whatsapp:BSUID"], "former_identities": ["whatsapp:15550005000"]}}'),
+       test.event('number', 4, '{"contact_id": 15000}'),
+       test.event('conversation', 5, '{"conversation_id": 15001}'),
+       test.event('status', 6, '{"status": {"message_id": "wamid.15002", "state": "read"}}', 'message.status'),
+       test.event('payment', 7, '{"payment": {"invoice": "in_15003", "amount": 1900, "currency": "usd"}}', 'payment.succeeded', 'stripe'),
+       test.event('echo', 6, jsonb_build_object('status', jsonb_build_object('echo', '15005', 'state', 'read')), 'message.status'),
+       test.event('unread', 8, '{"body": {"said": "call 15550005000"}}', 'webhook.crm', 'crm'),
+       test.event('theirs', 1, '{"contact": {"identities": ["whatsapp:15550006000"], "name": "Bob"}}'),
+       test.event('stranger', 9, '{"contact": {"identities": ["whatsapp:15550007000"]}}');
+UPDATE work AS w SET attempts = 2, retry_at = now() + interval '1 hour' FROM event AS e WHERE e.id = w.event_id AND e.key = 'phone';
+SELECT test.same((SELECT string_agg(e.key, ' ' ORDER BY w.position) FROM work AS w JOIN event AS e ON e.id = w.event_id
+                   WHERE 15000 = ANY (claimed_contacts(ARRAY[w.position]))),
+    'words phone former number conversation status payment echo', 'for the engine they are about them');
+CREATE TABLE their_webhooks AS
+SELECT webhook_id FROM event WHERE key IN ('words', 'phone', 'former', 'number', 'conversation', 'status', 'payment', 'echo', 'unread');
+SELECT test.same(erase_contact(15000), 1::bigint, 'their message');
+SELECT test.same((SELECT string_agg(e.key, ' ' ORDER BY w.position) FROM work AS w JOIN event AS e ON e.id = w.event_id),
+    'theirs stranger', 'what others wrote waits on');
+SELECT test.same((SELECT string_agg(e.doc::text, '') FROM event AS e
+    WHERE e.key NOT IN ('theirs', 'stranger') AND e.doc::text ~ '15550005000|15000|15001|15002|15003|15005|Ada|secret'), NULL, 'nothing is left in their events');
+SELECT test.same((SELECT count(*) FROM webhook AS w JOIN their_webhooks AS t ON t.webhook_id = w.id WHERE w.body <> '' OR w.problem <> 'erased'),
+    0::bigint, 'nor in their webhooks');
+SELECT test.same((SELECT count(*) || ' ' || sum(h.attempts) FROM handling AS h WHERE h.contact_id = 15000 AND h.problem = 'the contact was erased'),
+    '9 2', 'they are handled');
+SELECT test.same((SELECT count(*) FROM event WHERE key = 'erased:' || id AND id IN (SELECT h.event_id FROM handling AS h WHERE h.contact_id = 15000)), 9::bigint, 'and known by no key');
+SELECT test.same((SELECT test.claim(10)), 'theirs stranger', 'the engine goes on');
+DELETE FROM work;
+
+-- The engine has one of several in hand: the erasure waits, and takes the others.
+SELECT test.contact(17000, 'whatsapp:1'), test.written('in hand'), test.written('behind it');
+SELECT test.run('engine', 'BEGIN');
+SELECT test.same(test.ask('engine', 'SELECT test.claim(1)'), 'in hand', 'it is being handled');
+SELECT test.start('operator', 'SELECT erase_contact(17000)::text');
+SELECT test.until_blocked('operator');
+SELECT test.ask('engine', $$SELECT test.handled('in hand', 17500, 17000)$$), test.run('engine', 'COMMIT');
+SELECT test.wait('operator');
+SELECT test.same((SELECT count(*) FROM work), 0::bigint, 'nothing waits');
+SELECT test.same((SELECT string_agg(coalesce(h.problem, 'done'), ', ' ORDER BY h.event_id) FROM handling AS h WHERE h.contact_id = 17000),
+    'done, the contact was erased', 'each was handled once');
+SELECT test.same((SELECT string_agg(c.id::text, ' ' ORDER BY c.id) FROM contact AS c WHERE c.id IN (15000, 16000, 17000) AND c.name IS NOT NULL),
+    '16000', 'who is left');

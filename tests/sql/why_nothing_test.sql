@@ -60,7 +60,23 @@ SELECT test.contact(2000, 'telegram:2');
 UPDATE contact SET merged_into = 1000 WHERE id = 2000;
 SELECT test.holds((SELECT subject = 'contact 1000 (contact 1000)' AND detail LIKE '%contact 2000 was merged into them'
     FROM why_nothing(2000) WHERE what = 'contact'), 'who was merged');
-SELECT test.same((SELECT count(*) FROM why_nothing(77)), 0::bigint, 'nobody');
+SELECT test.same((SELECT string_agg(concat_ws(' ', what, subject, outcome, detail), ', ') FROM why_nothing(77) WHERE what = 'contact'),
+    'contact contact 77 not known identity_list tells whose number or address it is', 'nobody');
+SELECT test.same((SELECT string_agg(concat_ws(' ', what, subject, outcome, detail), ', ') FROM why(77)),
+    'event event 77 not known none has this number, or its month was dropped', 'no event');
+SELECT test.same((SELECT string_agg(concat_ws(' ', subject, outcome), ', ') FROM why(NULL)), 'no event not known', 'nothing at all');
+
+-- What waits, or was given up, in the lane of another handle of theirs.
+SELECT test.same(identity_lane('whatsapp:15550100') || ' ' || identity_lane('email:é@example.org') || ' ' || identity_lane(''),
+    '638199252 820534489 18652613', 'as server/base/text.c has it');
+INSERT INTO identity (identity, contact_id) VALUES ('email:a@example.org', 1000);
+SELECT test.event('by mail', identity_lane('email:a@example.org'), '{"contact": {"identities": ["email:a@example.org"]}}', 'custom.mail'),
+       test.event('of another', identity_lane('email:b@example.org'), '{"contact": {"identities": ["email:b@example.org"]}}', 'custom.mail');
+SELECT test.same((SELECT string_agg(subject || ': ' || outcome, ' | ' ORDER BY step) FROM why_nothing(1000) WHERE subject = 'custom.mail'),
+    'custom.mail: not handled yet', 'waiting');
+SELECT park_event(position, 'it broke') FROM work;
+SELECT test.same((SELECT string_agg(subject || ': ' || outcome, ' | ' ORDER BY step) FROM why_nothing(1000) WHERE subject = 'custom.mail'),
+    'custom.mail: parked', 'given up');
 
 SET ROLE answerd_read;
 DO $$
