@@ -84,3 +84,28 @@ SELECT test.run('a', 'COMMIT');
 SELECT test.same((SELECT count(*) FROM drop_partitions(6)), 6::bigint, 'later it is done');
 
 SELECT test.refused('SELECT drop_partitions(-1)', '22023', 'a negative age');
+
+-- A person of long ago, of whose months nothing is left: every view and every question is answered.
+ANALYZE;
+SELECT test.contact(9000, 'whatsapp:9');
+INSERT INTO survey (id, name, conversation_id, contact_id, episode, state, score, message_id, asked_at)
+VALUES (9002, 'csat', 9001, 9000, 1, 'answered', 5, 9010, now() - interval '9 months');
+INSERT INTO outreach (id, contact_id, conversation_id, topic, reference, goal, state, steps, started_at, ended_at, next_attempt_at, event_id, ended_by)
+VALUES (9003, 9000, 9001, 'billing', 'in_9', 'payment.succeeded', 'recovered', '[]', now() - interval '9 months', now() - interval '8 months',
+        now() - interval '260 days', 9011, 9012);
+DO $$
+DECLARE
+    view_name text;
+BEGIN
+    FOR view_name IN SELECT c.relname FROM pg_class AS c WHERE c.relkind = 'v' AND c.relnamespace = 'public'::regnamespace LOOP
+        EXECUTE format('SELECT count(x.*) FROM (SELECT * FROM %I) AS x', view_name);
+    END LOOP;
+END
+$$;
+SELECT test.same((SELECT concat_ws(' ', messages_in, coalesce(last_text, '-'), score, state) FROM conversation_list WHERE conversation_id = 9001),
+    '0 - 5 open', 'a conversation without what was said');
+SELECT test.same((SELECT score FROM csat_scores WHERE contact_id = 9000), 5, 'a rating');
+SELECT test.same((SELECT state || ' ' || before_next_attempt FROM outreach_list WHERE contact_id = 9000), 'recovered false', 'an outreach');
+SELECT test.same((SELECT string_agg(outcome, ' ') FROM why(9011)), 'not known', 'an event');
+SELECT test.holds((SELECT count(*) > 1 FROM why_nothing(9000, '2 years')), 'and what can be said of them');
+SELECT test.same(erase_contact(9000), 0::bigint, 'they can be erased');
