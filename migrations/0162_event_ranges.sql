@@ -4,10 +4,10 @@
 -- Nothing of the program looks for events by their webhook; people do, rarely. VACUUM takes pages that were filled since into
 -- the index; until then they are read as well.
 -- Locks: writes to a partition wait while it is indexed, unless it is this month's (or a later one) and has 64 MB; then the
--- table is locked for a moment. A lock that is not to be had within 5 seconds ends the migration: nothing has happened, apply it
--- again when the long query is over. Takes: about 2 seconds for each gigabyte of the months that are over.
+-- table is locked for a moment. Whoever reads it for long has everybody wait behind that lock for 2 seconds at most: it is given
+-- up then and tried again, ten times. Takes: up to 20 seconds for each gigabyte of the months that are over.
 
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '2s';
 
 -- New months get the index by themselves. For the month that was too big make it by hand, or do without it until it is dropped:
 --   CREATE INDEX CONCURRENTLY ON event_202611 USING brin (webhook_id int8_minmax_multi_ops) WITH (pages_per_range = 32);
