@@ -43,9 +43,12 @@ end }
 `
 
 let system
+// What was sent comes back as statuses: the simulator has nothing left to post, and nothing waits before and after that was seen.
+const atRest = () => system.untilSql('all work to be done', `SELECT NOT EXISTS (SELECT FROM work) AND NOT EXISTS (SELECT FROM outbox)`)
 const settled = async () => {
+  await atRest()
   await until('the simulator to be done', async () => (await (await fetch(system.simulateUrl + '/control/state')).json()).webhooks_waiting === 0)
-  await system.untilSql('all work to be done', `SELECT NOT EXISTS (SELECT FROM work) AND NOT EXISTS (SELECT FROM outbox)`)
+  await atRest()
 }
 const post = async (source, webhook) => assert.equal((await system.post(source, webhook)).status, 200)
 
