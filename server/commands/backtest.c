@@ -204,13 +204,15 @@ static int compare_rules(const struct command *command, const struct backtest_wi
 {
     struct loaded_rules before = { NULL, NULL }, after = { NULL, NULL };
     struct pg *pg = NULL;
-    int exit_code =
-        loaded_rules_read(command, config, wish->against ? wish->against : config->rules.directory, &before);
-    if (exit_code == EXIT_OK)
-        exit_code = loaded_rules_read(command, config, wish->rules, &after);
+    struct error e = { .code = ERR_NONE };
+    int exit_code = loaded_rules_read(command, config, wish->rules, &after);
     if (exit_code == EXIT_OK)
         exit_code = command_open_database(command, config, "answerd backtest", &pg);
-    struct error e = { .code = ERR_NONE };
+    if (exit_code == EXIT_OK && store_check_schema(pg, &e) != ERR_NONE)
+        exit_code = command_failed(command, &e);
+    if (exit_code == EXIT_OK)
+        exit_code = wish->against ? loaded_rules_read(command, config, wish->against, &before)
+                                  : loaded_rules_in_force(command, config, pg, &before);
     json_t *sources = rule_world_sources(config);
     if (exit_code == EXIT_OK) {
         const struct crew_settings settings = {
@@ -229,7 +231,7 @@ static int compare_rules(const struct command *command, const struct backtest_wi
             .threads = (size_t)wish->threads,
         };
         msec_t began = clock_steady();
-        if (store_check_schema(pg, &e) != ERR_NONE || run_backtest(pg, &settings, wish->sql, result, &e) != ERR_NONE)
+        if (run_backtest(pg, &settings, wish->sql, result, &e) != ERR_NONE)
             exit_code = command_failed(command, &e);
         result->took_ms = clock_steady() - began;
     }
@@ -294,7 +296,7 @@ static int run_backtest_command(const struct command *command, int argc, char **
 static const struct command_option options[] = {
     OPTION_CONFIG,
     { "rules", OPTION_TEXT, "DIR", "the candidate rules" },
-    { "against", OPTION_TEXT, "DIR", "the rules to compare with; otherwise the configured ones" },
+    { "against", OPTION_TEXT, "DIR", "the rules to compare with; otherwise those in force, or configured when none ever were" },
     { "since", OPTION_TEXT, "TIME", "from when on: 7d (the default), or 2026-11-23T08:00:00Z" },
     { "until", OPTION_TEXT, "TIME", "up to when; otherwise now" },
     { "sql", OPTION_FLAG, NULL, "keep the differences in backtest_run and backtest_effect" },

@@ -237,7 +237,7 @@ static int work_on(const struct command *command, const struct replay_wish *wish
     if (replay_store_select(pg, choice, &count, &e) != ERR_NONE || replay_store_preview(pg, &rows, &e) != ERR_NONE)
         return not_selected(command, wish, &e);
     struct loaded_rules rules = { NULL, NULL };
-    int exit_code = wish->dry ? loaded_rules_read(command, config, config->rules.directory, &rules) : EXIT_OK;
+    int exit_code = wish->dry ? loaded_rules_in_force(command, config, pg, &rules) : EXIT_OK;
     if (exit_code == EXIT_OK)
         exit_code = know_rules(command, wish, pg, rules.set);
     if (exit_code == EXIT_OK)
@@ -327,7 +327,7 @@ static const struct command_option options[] = {
     { "type", OPTION_TEXT, "TYPE", "only of this type, or family such as payment.*" },
     { "where", OPTION_TEXT, "SQL", "only those in event_log for which this holds" },
     { "rule", OPTION_TEXTS, "NAME", "ask this rule again, too, though it had its say; may be repeated" },
-    { "dry", OPTION_FLAG, NULL, "only tell what would be made that has not been made" },
+    { "dry", OPTION_FLAG, NULL, "only tell what the rules in force would make that has not been made" },
     { "yes", OPTION_FLAG, NULL, "do not ask" },
     { "rate", OPTION_TEXT, "N/s", "at most so many events a second" },
     { "json", OPTION_FLAG, NULL, "with --dry: print one JSON object" },

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "channel/channel.h"
+#include "rules/rule_feed.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -38,23 +39,22 @@ struct rule_limits rule_world_limits(const struct config *config)
     return limits;
 }
 
-int loaded_rules_read(const struct command *command, const struct config *config, const char *directory,
-                      struct loaded_rules *ret_rules)
+/* Loads the sources, which it takes over; `origin` is what the message calls them. Returns the exit code. */
+static int load_sources(const struct command *command, const struct config *config, struct rule_sources *sources,
+                        const char *origin, struct loaded_rules *ret_rules)
 {
-    struct loaded_rules rules = { NULL, NULL };
+    struct loaded_rules rules = { sources, NULL };
     const struct rule_limits limits = rule_world_limits(config);
     struct error e;
     json_t *problems = json_array();
-    err_t err = rule_sources_read(directory, false, &rules.sources, &e);
-    if (err == ERR_NONE)
-        err = rule_set_load(rules.sources, &limits, problems, &rules.set, &e);
+    err_t err = rule_set_load(rules.sources, &limits, problems, &rules.set, &e);
     if (err != ERR_NONE) {
         struct buf text;
         buf_init(&text, (size_t)256 * 1024);
         for (size_t i = 0; i < json_array_size(problems); i++)
             config_add_problem_text(&text, json_array_get(problems, i));
         if (text.len > 0)
-            fprintf(stderr, "%sanswerd %s: the rules in %s do not load\n", text.ptr, command->name, directory);
+            fprintf(stderr, "%sanswerd %s: the rules %s do not load\n", text.ptr, command->name, origin);
         else
             fprintf(stderr, "answerd %s: %s\n", command->name, e.text);
         buf_done(&text);
@@ -65,6 +65,37 @@ int loaded_rules_read(const struct command *command, const struct config *config
         return EXIT_CONFIGURATION;
     *ret_rules = rules;
     return EXIT_OK;
+}
+
+int loaded_rules_read(const struct command *command, const struct config *config, const char *directory,
+                      struct loaded_rules *ret_rules)
+{
+    struct rule_sources *sources = NULL;
+    struct error e;
+    if (rule_sources_read(directory, false, &sources, &e) != ERR_NONE) {
+        fprintf(stderr, "answerd %s: %s\n", command->name, e.text);
+        return EXIT_CONFIGURATION;
+    }
+    struct buf origin CLEANUP(buf_done);
+    buf_init(&origin, 4096);
+    buf_addf(&origin, "in %s", directory);
+    return load_sources(command, config, sources, origin.ptr, ret_rules);
+}
+
+int loaded_rules_in_force(const struct command *command, const struct config *config, struct pg *pg,
+                          struct loaded_rules *ret_rules)
+{
+    struct rule_pointer pointer;
+    struct rule_sources *sources = NULL;
+    struct error e;
+    err_t err = version_store_pointer(pg, &pointer, &e);
+    if (err == ERR_NONE && pointer.current[0] == '\0')
+        return loaded_rules_read(command, config, config->rules.directory, ret_rules);
+    if (err == ERR_NONE)
+        err = rule_feed_read_stored(pg, pointer.current, &sources, &e);
+    if (err != ERR_NONE)
+        return command_failed(command, &e);
+    return load_sources(command, config, sources, "in force", ret_rules);
 }
 
 void loaded_rules_done(struct loaded_rules *rules)

@@ -1,8 +1,10 @@
-/* What commands that run rules themselves need: rule sets from directories, and the sources as the desk sees them. */
+/* What commands that run rules themselves need: rule sets from directories or in force, and the sources as the desk sees
+ * them. */
 #ifndef COMMANDS_RULE_WORLD_H
 #define COMMANDS_RULE_WORLD_H
 
 #include "commands/commands.h"
+#include "io/pg.h"
 #include "rules/rule_set.h"
 
 /* The configured sources: object by name, {kind, provider, sends, window_ms}; new reference. */
@@ -17,6 +19,9 @@ struct loaded_rules {
 /* Loads the rules of a directory with the limits of the configuration. Problems are printed on stderr; the exit code. */
 int loaded_rules_read(const struct command *command, const struct config *config, const char *directory,
                       struct loaded_rules *ret_rules);
+/* The same for the version that is in force on all nodes; where none ever was, the configured directory. */
+int loaded_rules_in_force(const struct command *command, const struct config *config, struct pg *pg,
+                          struct loaded_rules *ret_rules);
 void loaded_rules_done(struct loaded_rules *rules);
 
 /* "7d" (so long before `now`) or a time such as 2026-11-23T08:00:00Z; false when it is neither. */

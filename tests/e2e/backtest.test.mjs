@@ -1,7 +1,7 @@
 // What a candidate rule set would have done with what really came in.
 
 import assert from 'node:assert/strict'
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { stripe, telegram, whatsapp } from './support/providers.mjs'
@@ -171,6 +171,22 @@ test('the result is the same each time', async () => {
   const [one, two] = [await answerd(...args), await answerd(...args)]
   const cut = (text) => ({ ...JSON.parse(text), since: 0 })
   assert.deepEqual(cut(one.stdout), cut(two.stdout))
+})
+
+test('what is edited and not yet in force is compared with what is', async () => {
+  const edited = join(system.rules, 'edited.lua')
+  writeFileSync(edited, `rule { name = "edited", on = { "message.received" }, run = function(e, fx) e.conversation:tag("edited") end }`)
+  try {
+    const report = await json('--rules', system.rules, '--since', '1h')
+    assert.notEqual(report.before_rule_set, report.after_rule_set)
+    assert.equal(report.before_rule_set, await system.value('SELECT current_version FROM rule_pointer'))
+    assert.ok(total(report, 'edited', 'tag').added > 0)
+    const dry = await answerd('replay', '--dry', '--json', '--since', '1h')
+    assert.equal(dry.code, 0, dry.stderr)
+    assert.deepEqual(JSON.parse(dry.stdout).rules.filter(({ rule }) => rule === 'edited'), [], 'a replay goes by what is in force')
+  } finally {
+    rmSync(edited)
+  }
 })
 
 test('a captured event is a rule test that passes, and tells of nobody', async () => {
