@@ -100,15 +100,11 @@ test('cut off before and after what ends a migration: it is there and noted, or 
 
 test('killed in the middle of one migration: another goes on as soon as PostgreSQL has noticed', patience, async () => {
   await cluster.run('CREATE DATABASE half')
-  // Somebody holds what a later migration needs, so that it stands in its middle.
-  const half = await migrate('half')
-  assert.equal(half.code, 0)
-  const { number, name } = (await cluster.run('SELECT number, name FROM schema_migration ORDER BY number DESC LIMIT 1', 'half'))[0]
-  await cluster.run(`DELETE FROM schema_migration WHERE number = ${number}`, 'half')
+  const child = spawn(program, ['migrate', '--config', configuration], { env: { ...process.env, ...environment('half') }, stdio: 'ignore' })
+  // Somebody holds what the next migration needs, so that it stands in its middle.
   const holder = cluster.client('half')
   await holder.connect()
-  await holder.query('BEGIN; LOCK TABLE schema_migration IN SHARE MODE')
-  const child = spawn(program, ['migrate', '--config', configuration], { env: { ...process.env, ...environment('half') }, stdio: 'ignore' })
+  await until('some to be applied', () => holder.query('BEGIN; LOCK TABLE schema_migration IN SHARE MODE').then(() => true, () => holder.query('ROLLBACK').then(() => false)))
   await until('it to wait', async () => (await cluster.run(`SELECT FROM pg_stat_activity WHERE datname = 'half' AND wait_event_type = 'Lock'`))[0])
   child.kill('SIGKILL')
   const next = migrate('half')
@@ -117,7 +113,7 @@ test('killed in the middle of one migration: another goes on as soon as PostgreS
   await holder.end()
   const { code, stdout, stderr } = await next
   assert.deepEqual([code, stderr], [0, ''])
-  assert.match(stdout, new RegExp(`applied ${name}`))
+  assert.match(stdout, /^applied /m)
   await assertIsWhole('half')
 })
 

@@ -38,7 +38,7 @@ test('a program that is started with a library that will not do says so and ends
 test('the build refuses a library that will not do', () => {
   for (const [name, version, words] of [['jansson', '2.13', /jansson>=2\.14/], ['libcurl', '8.9.0', /libcurl 8\.9\.0 spins/], ['libpq', '13.0', /libpq>=14/]]) {
     writeFileSync(join(folder, `${name}.pc`), `Name: ${name}\nDescription: pretends\nVersion: ${version}\nLibs:\nCflags:\n`)
-    const { status, stdout, stderr } = spawnSync('cmake', ['-S', project, '-B', join(folder, `build-${name}`), '-DBUILD_TESTING=OFF'], { encoding: 'utf8', env: { ...process.env, PKG_CONFIG_PATH: folder } })
+    const { status, stdout, stderr } = spawnSync('cmake', ['-G', 'Ninja', '-S', project, '-B', join(folder, `build-${name}`), '-DBUILD_TESTING=OFF'], { encoding: 'utf8', env: { ...process.env, PKG_CONFIG_PATH: folder } })
     assert.notEqual(status, 0, `${name} ${version}`)
     assert.match(stdout + stderr, words)
     rmSync(join(folder, `${name}.pc`))
