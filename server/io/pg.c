@@ -149,9 +149,9 @@ static PGresult *take_result(PGconn *connection, struct patience patience, bool 
 
 /* --- connecting ------------------------------------------------------------------------------------------------- */
 
-/* Times are UTC everywhere, and shown in one form. A commit is only reported when it is on the disk, and each statement sees what others have
- * committed before it: a database that was tuned otherwise is set right for our sessions, because a webhook that was
- * answered 200 must not be lost, and who leaves a line must see who stands behind it. */
+/* Times are UTC everywhere, and shown in one form. A commit is only reported when it is on the disk, and each statement
+ * sees what others have committed before it: a database that was tuned otherwise is set right for our sessions, because a
+ * webhook that was answered 200 must not be lost, and who leaves a line must see who stands behind it. */
 static const char session_sql[] = "SELECT current_setting('transaction_read_only')::boolean, "
                                   "set_config('TimeZone', 'UTC', false), "
                                   "set_config('DateStyle', 'ISO', false), "
