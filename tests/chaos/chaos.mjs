@@ -1,6 +1,6 @@
 // Plays rounds of traffic and trouble, and compares what came of each with an oracle. See README.md.
 
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { canMount, Cluster } from '../e2e/support/cluster.mjs'
@@ -173,6 +173,7 @@ async function report(number, { findings, plan, trouble }) {
     deliveries: await table(`SELECT d.*, m.text, m.state AS message_state FROM delivery d LEFT JOIN message m ON m.id = d.message_id ORDER BY d.id`),
     attempts: await table('SELECT * FROM attempt ORDER BY delivery_id, started_at'), steps: await table('SELECT * FROM witness ORDER BY number'),
   }, null, 1))
+  copyFileSync(cluster.log, join(folder, 'postgresql.log'))
   for (const node of fleet.nodes) writeFileSync(join(folder, `node-${node.number}.log`), node.log)
   console.log(`round ${number} FAILED, ${findings.length} findings; logs, faults and requests are in ${folder}`)
   for (const finding of findings.slice(0, 30)) console.log(`  ${finding}`)
@@ -190,7 +191,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
     process.exit(130)
   })
 }
-cluster = await Cluster.create({ space: faults.includes('disk') ? '400m' : undefined })
+cluster = await Cluster.create({ space: faults.includes('disk') ? '400m' : undefined, ownClock: faults.includes('clock') })
 try {
   await cluster.start()
   for (let at = 0; at < Number(options.rounds); at++) {

@@ -4,12 +4,13 @@ import { statfsSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Random } from './random.mjs'
 
-export const kinds = ['kill', 'pause', 'postgres', 'backends', 'connections', 'provider', 'disk', 'freeze']
+export const kinds = ['kill', 'pause', 'postgres', 'backends', 'connections', 'provider', 'disk', 'clock', 'freeze']
 // 'freeze' outlasts the lease of a sender: half a minute each time. It is not among what is done unless it is asked for.
 export const usual = kinds.filter((kind) => kind !== 'freeze')
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
 const length = 2500 // of a round's troubles, ms
+const clockRange = 2 // how far the database's clock may be off while they last, to either side, s
 
 // [{ at, kind, … }] in the order of time.
 export function planFaults(seed, round, nodes, enabled) {
@@ -25,6 +26,7 @@ export function planFaults(seed, round, nodes, enabled) {
   if (has('backends')) add('backends', random.between(0, 3), () => ({ share: random.of([0.2, 0.5, 1]) }))
   if (has('connections')) add('connections', random.between(0, 4), () => ({ skip: random.between(0, 30), way: random.of(['cut', 'cut after', 'cut within']) }))
   if (has('disk') && random.chance(0.3)) add('disk', 1, () => ({ for: random.between(200, 1500) }))
+  if (has('clock')) add('clock', random.between(0, 3), () => ({ ahead: random.between(-1000 * clockRange, 1000 * clockRange) / 1000 }))
   if (has('freeze')) add('freeze', 1, () => ({ for: 33000 }))
   return plan.sort((one, other) => one.at - other.at)
 }
@@ -118,6 +120,11 @@ export class Faults {
     this.cuts.set(node, [...(this.cuts.get(node) ?? []), { skip: fault.skip, way: fault.way }])
   }
 
+  // The clock of the database's machine is set, to before where it was or after.
+  async _clock(fault) {
+    this.cluster.setClock(fault.ahead)
+  }
+
   // Not a byte more fits on the database's file system.
   async _disk(fault) {
     if (!this.cluster.mount) return
@@ -146,9 +153,12 @@ export class Faults {
   async heal() {
     this.cuts.clear()
     this.fleet.onMessage = undefined
+    // What the rest of the round does comes after all that was done, by the database's clock as well.
+    this.cluster.setClock(clockRange)
     await this.#startDatabase()
     for (const node of this.fleet.nodes) if (!this.fleet.isAlive(node)) this.fleet.spawn(node)
     await this.fleet.ready()
+    if (this.cluster.clock) await this.fleet.follow(clockRange)
   }
 
   // Could an outcome that was known at `at` have been lost before it was written down?

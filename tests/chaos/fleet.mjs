@@ -153,6 +153,17 @@ source "shop" { kind = "hmac", signing_secrets = { "${shopSecret}" }, id = "tag"
     })
   }
 
+  // Until all nodes know that the database's clock is so many seconds ahead of theirs.
+  follow(seconds) {
+    return until('all nodes to go by the clock of the database', async () => {
+      for (const node of this.nodes) {
+        const metrics = await (await fetch(`http://127.0.0.1:${node.adminPort}/metrics`)).text()
+        if (!(Math.abs(Number(/^answerd_clock_ahead_seconds (.*)$/m.exec(metrics)?.[1]) + seconds) < 0.2)) return false
+      }
+      return true
+    })
+  }
+
   // Delivers as a provider does: again and again, to whatever node, until it is answered 200. `broken` are ways in which
   // the first tries break off: 'request' or 'answer'.
   async deliver(source, webhook, { node = 0, broken = [] } = {}) {

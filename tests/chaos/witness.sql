@@ -15,7 +15,7 @@ CREATE TABLE witness (
 CREATE FUNCTION has_to_stand(o outbox) RETURNS boolean
 LANGUAGE sql
 AS $$
-    SELECT o.state <> 'unknown' OR (NOT o.cancel_wanted AND (d.kind = 'webhook' OR d.request->>'on_unknown' = 'resend'))
+    SELECT o.state <> 'unknown' OR (NOT o.cancel_wanted AND (d.kind = 'webhook' OR coalesce(d.request->>'on_unknown', '') = 'resend')) -- '': erased
       FROM delivery AS d WHERE d.id = o.delivery_id AND d.created_at = o.delivery_created_at
 $$;
 

@@ -282,3 +282,15 @@ SELECT test.same(retry_delivery((SELECT id FROM delivery WHERE message_id = 21))
     'what was sent is not sent again');
 SELECT test.same((SELECT count(*) FROM outbox), (SELECT count(*) FROM outbox WHERE state = 'sending'),
     'nothing is left behind');
+
+-- Two senders of a fresh database: each has to make the rows of all sources, and does not wait for what the other waits for.
+DELETE FROM outbox;
+DELETE FROM source_pace;
+SELECT test.contact(90000 + 1000 * n, 'tool' || n || ':1', 'tool' || n), test.send(90000 + 1000 * n + 101, 90000 + 1000 * n)
+  FROM generate_series(1, 6) AS n;
+SELECT test.open('one'), test.open('other');
+SELECT test.run('one', 'BEGIN'), test.run('one', $$INSERT INTO source_pace (source) VALUES ('tool1')$$);
+SELECT test.start('other', $$SELECT json_array_length(deliveries)::text FROM deliver_claim(9, '1 minute')$$);
+SELECT test.until_blocked('other');
+SELECT test.run('one', $$INSERT INTO source_pace (source) SELECT 'tool' || n FROM generate_series(2, 6) AS n$$), test.run('one', 'COMMIT');
+SELECT test.same(test.wait('other'), '6', 'it waited once, and claims');

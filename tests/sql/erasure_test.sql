@@ -143,3 +143,17 @@ SELECT test.same((SELECT string_agg(coalesce(h.problem, 'done'), ', ' ORDER BY h
     'done, the contact was erased', 'each was handled once');
 SELECT test.same((SELECT string_agg(c.id::text, ' ' ORDER BY c.id) FROM contact AS c WHERE c.id IN (15000, 16000, 17000) AND c.name IS NOT NULL),
     '16000', 'who is left');
+
+-- A sender records what became of a message to them at that moment.
+SELECT test.contact(19000, 'whatsapp:19'), test.send(19101, 19000);
+SELECT test.open('sender');
+SELECT test.same(test.ask('sender', $$SELECT json_array_length(deliveries)::text FROM deliver_claim(9, '1 minute')$$), '1', 'it is on its way');
+SELECT test.run('sender', 'BEGIN'), test.ask('sender', $$SELECT count(*)::text FROM (SELECT 1 FROM outbox WHERE message_id = 19101 FOR UPDATE) AS x$$),
+       test.ask('sender', $$SELECT count(*)::text FROM (SELECT 1 FROM delivery WHERE message_id = 19101 FOR UPDATE) AS x$$);
+SELECT test.start('operator', 'SELECT erase_contact(19000)::text');
+SELECT test.until_blocked('operator');
+SELECT test.ask('sender', $$SELECT deliver_record(jsonb_build_array(jsonb_build_object('id', d.id, 'created_at', d.created_at, 'number', 1,
+    'duration_ms', 7, 'status', 200, 'outcome', 'sent')))::text FROM delivery AS d WHERE d.message_id = 19101$$), test.run('sender', 'COMMIT');
+SELECT test.same(test.wait('operator'), '1', 'neither stops the other');
+SELECT test.same((SELECT concat_ws(' ', d.state, m.state, m.text) FROM delivery AS d JOIN message AS m ON m.id = d.message_id
+                   WHERE d.message_id = 19101), 'sent sent', 'it is gone, and so are its words');

@@ -141,6 +141,33 @@ SELECT test.outcome(1001), test.send(1011, 18000);
 UPDATE outbox SET counts_from = '2020-01-01T00:00:00Z';
 SELECT test.same(test.leave(), '1011', 'or at once when the clock is seen to go back');
 SELECT test.outcome(1011);
+SELECT test.send(1012, 18000);
+UPDATE outbox SET counts_from = '2020-01-01T00:00:00Z';
+SELECT set_config('answerd.outbox_last_look_at', (now() + interval '1 second')::text, false);
+SELECT test.same(test.leave(), '1012', 'or when it went back by less than the last look is old');
+SELECT test.outcome(1012);
+
+-- Nor does it hide what is on its way, when its sender ends.
+CREATE FUNCTION test.hidden_from_settling() RETURNS bigint
+LANGUAGE sql
+AS $$
+    UPDATE outbox SET counts_from = '2020-01-01T00:00:00Z', lease_until = now() - interval '10 minutes';
+    SELECT set_config('answerd.outbox_start', (jsonb_populate_record(session_outbox_start(),
+        jsonb_build_object('sending', now(), 'unknown', now())))::text, false);
+    SELECT deliver_settle('1 minute');
+$$;
+SELECT test.send(1013, 18000), test.leave();
+SELECT test.same(test.hidden_from_settling(), 0::bigint, 'as if it had been claimed while the clock was wrong');
+SELECT set_config('answerd.outbox_looked_at', (now() - interval '61 seconds')::text, false), test.leave();
+SELECT test.same(deliver_settle('1 hour'), 1::bigint, 'a minute later its outcome is called unknown');
+SELECT test.same(test.hidden_from_settling(), 0::bigint, 'the same of what is unknown');
+SELECT set_config('answerd.outbox_last_look_at', (now() + interval '1 second')::text, false), test.leave();
+SELECT test.same(deliver_settle('1 minute'), 1::bigint, 'it is settled');
+SELECT test.same((SELECT d.state FROM delivery AS d WHERE d.message_id = 1013), 'unknown', 'nobody said what became of it');
+SELECT set_config('answerd.outbox_next', ROW('{}'::outbox_source_start[], now() + interval '1 hour', now() + interval '1 hour')::outbox_start::text, false),
+       set_config('answerd.outbox_mark', '1', false), set_config('answerd.outbox_last_look_at', (now() + interval '1 second')::text, false),
+       test.leave();
+SELECT test.same((session_outbox_start()).sending, '-infinity'::timestamptz, 'a moment that is still to come is no start');
 
 -- What was written before the column was there counts from when it was due.
 SELECT test.send(1021, 18000);
