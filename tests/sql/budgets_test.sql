@@ -39,6 +39,30 @@ SELECT test.same(release_held(ARRAY[6, 5]), 0::bigint, 'once');
 SELECT test.same((SELECT string_agg(DISTINCT state, ' ') FROM delivery), 'queued', 'as if nothing had been');
 SELECT test.same(drop_held(ARRAY[6, 5], 'x'), 0::bigint, 'what was released cannot be dropped');
 
+-- A budget of a minute alone, within one transaction and over several; a minute later there is room, and the hour remembers all.
+TRUNCATE held_delivery, outbox, delivery, message, rule_sends, rule_sends_settled;
+SELECT test.commit_sends(test.send(ARRAY[61, 62], 'm'), '{"m": {"sends_per_minute": 3}}');
+SELECT test.commit_sends(test.send(ARRAY[63, 64], 'm'), '{"m": {"sends_per_minute": 3}}');
+SELECT test.same((SELECT string_agg(delivery_id || ' ' || budget, ', ') FROM held_list), '64 sends_per_minute', 'the fourth is held');
+UPDATE rule_sends SET slot = slot - interval '1 minute';
+SELECT test.commit_sends(test.send(ARRAY[65, 66, 67], 'm'), '{"m": {"sends_per_minute": 3}}');
+SELECT test.same((SELECT count(*) FROM held_delivery), 1::bigint, 'a minute later');
+SELECT test.commit_sends(test.send(ARRAY[68, 69], 'm'), '{"m": {"sends_per_hour": 7, "sends_per_minute": 10}}');
+SELECT test.same((SELECT string_agg(delivery_id || ' ' || budget, ', ' ORDER BY position) FROM held_list), '64 sends_per_minute, 69 sends_per_hour',
+                 'seven in the hour');
+-- Webhooks of the rule are none of its messages.
+SELECT engine_commit_in_budget(jsonb_build_object('budgets', '{"m": {"sends_per_minute": 1}}'::jsonb, 'deliveries', jsonb_build_array(
+           test.send(ARRAY[70], 'm')->0 || '{"kind": "webhook", "endpoint": "team", "message_id": null, "message_created_at": null}')), '{}');
+SELECT test.same((SELECT state FROM delivery WHERE id = 70), 'queued', 'a webhook leaves');
+
+-- What went more than an hour ago is forgotten once in an hour, of this rule alone.
+INSERT INTO rule_sends_settled (rule, slot, sends) VALUES ('m', now() - interval '61 minutes', 5), ('other', now() - interval '61 minutes', 5);
+DELETE FROM rule_sends_settled WHERE rule = 'm' AND slot > now() - interval '1 hour';
+UPDATE rule_sends SET slot = slot - interval '2 minutes' WHERE rule = 'm';
+SELECT sends_of_rule('m');
+SELECT test.same((SELECT string_agg(rule || ' ' || (slot > now() - interval '1 hour'), ', ' ORDER BY rule, slot) FROM rule_sends_settled),
+                 'm true, other false', 'it goes when something is settled');
+
 -- Of one contact; each contact and rule for itself; within one transaction and over several.
 TRUNCATE outbox, delivery, message, rule_sends;
 SELECT test.commit_sends(test.send(ARRAY[11, 12], 'b', 1) || test.send(ARRAY[13], 'b', 2), '{"b": {"sends_per_contact_per_day": 2}}');
@@ -55,6 +79,11 @@ SELECT test.same((SELECT state FROM delivery WHERE id = 18), 'queued', 'a day la
 -- What nobody has a budget for is left alone; webhooks, too.
 SELECT test.commit_sends(test.send(ARRAY[21, 22], 'd'), '{"e": {"sends_per_hour": 1}}');
 SELECT test.same((SELECT count(*) FROM held_delivery WHERE rule = 'd'), 0::bigint, 'another rule''s budget');
+
+-- What another rule sends in the same transaction is counted for itself, and of what is too much the last is held.
+SELECT test.commit_sends(test.send(ARRAY[81], 'n') || test.send(ARRAY[82, 83], 'o') || test.send(ARRAY[84, 85], 'n') || test.send(ARRAY[86, 87], 'o'),
+                         '{"n": {"sends_per_hour": 2}, "o": {"sends_per_hour": 3}}');
+SELECT test.same((SELECT string_agg(rule || ' ' || delivery_id, ', ' ORDER BY position) FROM held_list WHERE rule IN ('n', 'o')), 'n 85, o 87', 'each has its own');
 
 -- Two engines at once: one waits for the other's count.
 TRUNCATE held_delivery, outbox, delivery, message, rule_sends;

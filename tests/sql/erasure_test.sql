@@ -92,6 +92,22 @@ SELECT test.run('engine', 'ROLLBACK');
 SELECT test.wait('operator');
 SELECT test.same((SELECT count(*) FROM event AS e WHERE e.doc::text LIKE '%own %'), 0::bigint, 'it is erased after all');
 
+-- What is on its way cannot be called back: what becomes of it is recorded. What only waits ends, and nobody else's does.
+SELECT test.contact(8000, 'whatsapp:4'), test.contact(9000, 'whatsapp:5');
+SELECT test.send(8010, 8000), test.send(9010, 9000);
+SELECT deliver_claim(10, '1 minute');
+SELECT test.send(8020, 8000), test.send(9020, 9000);
+SELECT erase_contact(8000);
+SELECT test.same((SELECT string_agg(message_id || ' ' || state, ', ' ORDER BY message_id) FROM outbox), '8010 sending, 9010 sending, 9020 waiting',
+    'one of theirs is still on its way');
+SELECT deliver_record(jsonb_agg(jsonb_build_object('id', id, 'created_at', created_at, 'number', 1, 'duration_ms', 1, 'outcome', 'sent')))
+  FROM delivery WHERE message_id IN (8010, 9010);
+SELECT test.same((SELECT string_agg(concat_ws(' ', message_id, state, error_code, identity), ', ' ORDER BY message_id) FROM delivery
+                   WHERE message_id IN (8010, 8020, 9010, 9020)),
+    '8010 sent, 8020 canceled erased, 9010 sent whatsapp:5, 9020 queued whatsapp:5', 'what became of them');
+DELETE FROM outbox;
+DELETE FROM message;
+
 DELETE FROM work;
 -- What waits is handled by the erasure: whatever names the person, and nothing else, also when it was tried or given up before.
 SELECT test.contact(15000, 'whatsapp:15550005000'), test.contact(16000, 'whatsapp:15550006000');

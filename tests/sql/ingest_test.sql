@@ -12,10 +12,17 @@ SELECT test.same((SELECT string_agg(event_count || '/' || new_events, ' ' ORDER 
 SELECT test.same((SELECT doc->>'n' FROM event WHERE id = 10), '1', 'the document of the first');
 SELECT test.same((SELECT cause_event || ' ' || depth || ' ' || to_char(occurred_at AT TIME ZONE 'UTC', 'HH24:MI:SS.MS')
     FROM event WHERE id = 12), '3 2 03:04:05.678', 'cause and time');
+SELECT test.same((SELECT depth FROM event WHERE id = 10), 0::smallint, 'nothing of ours caused it');
 SELECT test.same((SELECT string_agg(event_id::text, ' ' ORDER BY position) FROM work), '10 12',
     'work for what is new only');
 SELECT test.same(test.event('k', 1, source => 'a'), NULL::bigint, 'known');
 SELECT test.same((SELECT count(*) FROM webhook), 3::bigint, 'the repetition is kept as a webhook');
+
+-- Three webhooks with different counts, all of it new.
+SELECT ingest_append(ARRAY[31, 32, 33], ARRAY['a', 'a', 'b'], ARRAY['{}', '{}', '{}'], ARRAY[''::bytea, '', ''], ARRAY['empty', NULL, NULL], 1,
+    ARRAY[32, 32, 33], ARRAY[34, 35, 36], ARRAY['t', 't', 't'], ARRAY['k34', 'k35', 'k36'], ARRAY[1, 1, 1], ARRAY[NULL, NULL, NULL]::text[], ARRAY['{}', '{}', '{}']);
+SELECT test.same((SELECT string_agg(concat_ws(' ', id, event_count, new_events, problem), ', ' ORDER BY id) FROM webhook WHERE id BETWEEN 31 AND 33),
+    '31 0 0 empty, 32 2 2, 33 1 1', 'each counts its own');
 
 -- A webhook without events, and one that could not be parsed.
 SELECT ingest_append(ARRAY[5], ARRAY['a'], ARRAY['{}'], ARRAY['\x00ff'::bytea], ARRAY['not JSON'], 1, '{}', '{}', '{}',
@@ -41,7 +48,47 @@ SELECT test.until_blocked('b');
 SELECT test.run('a', 'ROLLBACK');
 SELECT test.holds(test.wait('b') <> 'known', 'when the first one gives up, the second one has it');
 
--- Two batches with the same keys the other way round cannot wait for each other: keys are claimed in sorted order.
+-- One webhook for each key, all in one batch: the keys that are new.
+CREATE FUNCTION test.batch(of_source text, keys text[], at timestamptz DEFAULT now()) RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    many constant integer[] := ARRAY[cardinality(keys)];
+    ids constant bigint[] := ARRAY(SELECT nextval('object_id') FROM unnest(keys));
+BEGIN
+    RETURN (SELECT coalesce(string_agg(keys[array_position(ids, r.event_id)], ' ' ORDER BY r.event_id), 'none')
+              FROM ingest_append(ids, array_fill(of_source, many), array_fill('{}'::text, many), array_fill(''::bytea, many),
+                                 array_fill(NULL::text, many), 1, ids, ids, array_fill('custom.x'::text, many), keys,
+                                 array_fill(1::bigint, many), array_fill(NULL::text, many), array_fill('{}'::text, many), at) AS r
+             WHERE r.is_new);
+END
+$$;
+
+-- Two batches with the same keys the other way round cannot wait for each other: keys are claimed in sorted order, also of a batch
+-- with something known, and while months meet.
+SELECT test.event('older', 1, source => 's');
+SELECT make_partitions(8);
+DO $$
+DECLARE
+    at timestamptz;
+    more text[];
+    k text[];
+BEGIN
+    FOREACH at IN ARRAY ARRAY[now(), (month_of(now()) + interval '1 month') AT TIME ZONE 'UTC' + interval '1 minute'] LOOP
+        FOREACH more SLICE 1 IN ARRAY ARRAY[['new at ' || at], ['older']] LOOP
+            k := ARRAY(SELECT format('%s %s %s', n, more[1], at) FROM generate_series(1, 3) AS n
+                        ORDER BY event_key_digest(format('%s %s %s', n, more[1], at)));
+            PERFORM test.run('a', 'BEGIN');
+            PERFORM test.ask('a', format('SELECT test.batch(%L, %L, %L)', 's', k[1:1], at));
+            PERFORM test.start('b', format('SELECT test.batch(%L, %L, %L)', 's', more || ARRAY[k[3], k[2], k[1]], at));
+            PERFORM test.until_blocked('b');
+            PERFORM test.same(test.ask('a', format('SELECT test.batch(%L, %L, %L)', 's', ARRAY[k[1], k[3]], at)), k[3], 'nobody has it');
+            PERFORM test.run('a', 'COMMIT');
+            PERFORM test.same(test.wait('b'), concat_ws(' ', nullif(more[1], 'older'), k[2]), 'what is left');
+        END LOOP;
+    END LOOP;
+END
+$$;
 SELECT test.run('a', 'BEGIN');
 SELECT test.ask('a', $$SELECT claim_event_keys(array_agg('s'::text), array_agg(event_key_digest(n::text)))::text
     FROM generate_series(1, 50) AS n$$);
@@ -85,6 +132,41 @@ SELECT test.same((SELECT count(*) FROM moment AS m WHERE claim_event_keys(ARRAY[
     0::bigint, 'known for 35 days');
 SELECT test.same(claim_event_keys(ARRAY['s'], ARRAY[event_key_digest('midnight')], (SELECT at + interval '3 months'
     FROM boundary)), '{1}', 'and free after three months');
+
+-- What another source sent under the same key makes nothing known, in whatever month it did; what this source sent does: one by one,
+-- in a batch of what is new, and in one with something known.
+DO $$
+DECLARE
+    late constant timestamptz := (SELECT at + interval '3 months 20 days' FROM boundary);
+    month integer;
+    key text;
+    met timestamptz;
+    first constant bigint := nextval('object_id');
+BEGIN
+    FOR month IN 0 .. 3 LOOP
+        key := 'shared ' || month;
+        PERFORM test.batch('other', ARRAY[key || ' a', key || ' b', key || ' c', key || ' d', key || ' e', key || ' f'],
+                           late - make_interval(months => month));
+        PERFORM test.same(test.batch('mine', ARRAY[key || ' a'], late), key || ' a', 'alone');
+        PERFORM test.same(test.batch('mine', ARRAY[key || ' b', key || ' c'], late), concat(key, ' b ', key, ' c'), 'all of them new');
+        PERFORM test.same(test.batch('mine', ARRAY[key || ' a', key || ' d', key || ' e'], late), concat(key, ' d ', key, ' e'), 'one is known');
+        PERFORM test.same(test.batch('other', ARRAY[key || ' a'], late), CASE WHEN month < 3 THEN 'none' ELSE key || ' a' END, 'its own, alone');
+        PERFORM test.same(test.batch('other', ARRAY[key || ' b', key || ' new'], late),
+                          CASE WHEN month < 3 THEN '' ELSE key || ' b ' END || key || ' new', 'its own, in a batch');
+        PERFORM test.same(test.batch('other', ARRAY[key || ' b', key || ' new', key || ' c'], late),
+                          CASE WHEN month < 3 THEN 'none' ELSE key || ' c' END, 'its own, beside what is known');
+    END LOOP;
+    -- Just after midnight, when each key is claimed in both months.
+    met := (SELECT at + interval '3 months 1 minute' FROM boundary);
+    PERFORM test.batch('other', ARRAY['met a', 'met b', 'met c'], met - interval '2 months');
+    PERFORM test.batch('other', ARRAY['met d', 'met e'], met - interval '2 minutes');
+    PERFORM test.same(test.batch('mine', ARRAY['met a'], met), 'met a', 'alone');
+    PERFORM test.same(test.batch('mine', ARRAY['met b', 'met c', 'met d', 'met e'], met), 'met b met c met d met e', 'together');
+    PERFORM test.same(test.batch('other', ARRAY['met a'], met) || test.batch('other', ARRAY['met b', 'met d', 'met f'], met), 'nonemet f', 'its own');
+    PERFORM test.same((SELECT array_agg(event_id ORDER BY position) FROM work WHERE event_id > first),
+                      (SELECT array_agg(event_id ORDER BY event_id) FROM work WHERE event_id > first), 'all of it waits in the order in which it came');
+END
+$$;
 
 -- Events from inside: their own key when they bring one, in the order given.
 SELECT test.same(append_internal_events('[{"id": 901, "type": "custom.x", "key": "x1", "lane": 4, "source": "api"},

@@ -154,6 +154,32 @@ test("a text has nothing that could go instead", function(t)
   t:expect_note "not delivered: 131047"
 end)
 
+test("the question of a survey goes as its approved template, its other words do not", function(t)
+  t:contact { whatsapp = "15550100" }
+  t:message "hi"
+  t:expect_sent "Hello"
+  t:event("custom.ask")
+  t:expect_sent { survey = "rating", approved = false }
+  t:status("failed", { code = 131047 })
+  t:expect_sent { survey = "rating", approved = true, approved_name = "rate_us_v1", rule = "ask" }
+  t:status("failed", { code = 131047 })
+  t:expect_nothing()
+  t:message "3"
+  t:expect_survey { name = "rating", state = "answered", score = 3 }
+  t:expect_sent "Thanks!"
+  t:status("failed", { code = 131047 })
+  t:expect_nothing()
+end)
+
+test("only the refusal of the window is answered by a template", function(t)
+  t:contact { whatsapp = "15550100" }
+  t:event("payment.failed", { payment = { invoice = "in_1" } })
+  t:expect_sent { template = "reminder", approved = false }
+  t:status("failed", { code = 131049 })
+  t:expect_nothing()
+  t:expect_message { state = "failed", error_code = "131049" }
+end)
+
 test("what goes beyond a budget is held, and the team is told once an hour", function(t)
   local people = {}
   for number = 1, 4 do

@@ -72,3 +72,12 @@ rule {
 }
 
 endpoint "team" { url = "https://team.example.com/hooks", secret = "whsec_dGhlIHNlY3JldCBvZiB0aGUgdGVhbSdzIGNoYXQ=" }
+
+template "rate_us" { text = "Please rate us.", whatsapp = { name = "rate_us_v1" } }
+survey "rating" { question = "How did we do?", scale = 3, thanks = "Thanks!", template = "rate_us" }
+
+rule {
+  name = "ask",
+  on   = "custom.ask",
+  run  = function(e, fx) e.conversation:survey "rating" end,
+}

@@ -190,6 +190,48 @@ static void standard_webhooks(void **state)
             .now = 1649367553000, HEADERS(EXAMPLE_ID, "1649367553", EXAMPLE_SIGNATURE));
 }
 
+/* The key pair of RFC 8032, test 2; the signature of the example's content was made by Node's crypto. */
+#define PUBLIC_KEY "whpk_PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw="
+#define OTHER_PUBLIC_KEY "whpk_QUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw="
+#define ED25519 "WHjsBnxYGAzT4ouNcEHVkIFB4V5sqMvGNEfbIzAeidMH5kRnfaveEv167/OQ9xXNboC36vYKangXhyprOiJMAg=="
+#define ED25519_CUT "WHjsBnxYGAzT4ouNcEHVkIFB4V5sqMvGNEfbIzAeidMH5kRnfaveEv167/OQ9xXNboC36vYKangXhyprOiJM"
+#define KEYS(list) .settings = "{\"signing_secrets\":[" list "]}", .body = "{\"email\":\"test@example.com\",\"username\":\"test_user\"}", .now = 1649367553000
+
+static void standard_webhooks_with_public_keys(void **state)
+{
+    (void)state;
+    const char *kind = "standard_webhooks";
+    VALID(.kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", "v1a," ED25519));
+    VALID(.kind = kind, KEYS("\"whsec_AAAA\",\"" OTHER_PUBLIC_KEY "\",\"" PUBLIC_KEY "\""),
+          HEADERS(EXAMPLE_ID, "1649367553", "v1,AAAA v1a,AAAA, v1a," ED25519 ","));
+    /* another content, another key, another kind of signature, another length */
+    INVALID("matches", .kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS("msg_other", "1649367553", "v1a," ED25519));
+    INVALID("matches", .kind = kind, KEYS("\"" OTHER_PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", "v1a," ED25519));
+    INVALID("matches", .kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", "v1," ED25519));
+    INVALID("matches", .kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", "v1b," ED25519));
+    INVALID("matches", .kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", "v1a," ED25519_CUT));
+    INVALID("matches", .kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", "v1a,"));
+    /* Whoever knows the public key can make MACs with it: it is none of a secret's bytes. */
+    struct bytes content = bytes_of(EXAMPLE_ID ".1649367553.{\"email\":\"test@example.com\",\"username\":\"test_user\"}");
+    struct buf key CLEANUP(buf_done), forged CLEANUP(buf_done);
+    buf_init(&key, 64);
+    buf_init(&forged, 64);
+    assert_true(text_decode_base64(bytes_of(PUBLIC_KEY + strlen("whpk_")), &key));
+    unsigned char mac[SHA256_SIZE];
+    crypto_hmac(HASH_SHA256, buf_bytes(&key), &content, 1, mac);
+    buf_add_text(&forged, "v1,");
+    text_encode_base64((struct bytes){ (const char *)mac, sizeof(mac) }, &forged);
+    INVALID("matches", .kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", forged.ptr));
+    /* Nor is a secret a public key. */
+    INVALID("matches", .kind = kind, KEYS("\"whsec_PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=\""),
+            HEADERS(EXAMPLE_ID, "1649367553", "v1a," ED25519));
+    /* Polar's secret is the text itself. */
+    VALID(.kind = "polar", KEYS("\"a key as text\""),
+          HEADERS(EXAMPLE_ID, "1649367553", "v1,rCYK+I5SaCMo+n4Q71xp6HdpStObAHBTCcWy9lNa6+Y="));
+    INVALID("usable", .kind = kind, KEYS("\"a key as text\""),
+            HEADERS(EXAMPLE_ID, "1649367553", "v1,rCYK+I5SaCMo+n4Q71xp6HdpStObAHBTCcWy9lNa6+Y="));
+}
+
 /* --- others ----------------------------------------------------------------------------------------------------------- */
 
 #define ADYEN_ITEM(psp, reference, signature)                                                                          \
@@ -412,6 +454,7 @@ int main(void)
         cmocka_unit_test(old_signatures_are_refused),
         cmocka_unit_test(stripe_headers_are_read_strictly),
         cmocka_unit_test(standard_webhooks),
+        cmocka_unit_test(standard_webhooks_with_public_keys),
         cmocka_unit_test(adyen_checks_each_item),
         cmocka_unit_test(chargebee_wants_user_and_password),
         cmocka_unit_test(paypal_trusts_no_other_host),
