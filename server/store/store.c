@@ -59,16 +59,31 @@ err_t store_make_partitions(struct pg *pg, struct error *reterr)
     return query_run(pg, sql, NULL, 0, reterr);
 }
 
+/* Each table in a transaction of its own. Together, what was dropped of one table would be held while another one is waited
+ * for, and whoever writes into both waits the other way round: beside steady traffic not one try would succeed. */
+static err_t drop_old_months(struct pg *pg, unsigned months, struct error *reterr)
+{
+    static const char *const tables[] = {
+        "{}", /* keys of events, which go by themselves */
+        "{webhook}", "{event}", "{handling}", "{trace}", "{attempt}", "{shadow_run}", "{shadow_trace}",
+    };
+    static const char sql[] = "SELECT count(*) FROM drop_partitions($1::integer, $2::text[])";
+    err_t worst = ERR_NONE;
+    for (size_t i = 0; i < ARRAY_LEN(tables) && !pg_is_broken(pg); i++) {
+        const struct pg_value values[] = { PG_VALUE_INT8(months), PG_VALUE_TEXT(tables[i]) };
+        err_t err = query_run(pg, sql, values, ARRAY_LEN(values), reterr);
+        worst = err != ERR_NONE ? err : worst;
+    }
+    return worst;
+}
+
 err_t store_drop_old_partitions(struct pg *pg, unsigned months, struct error *reterr)
 {
-    static const char sql[] =
-        "SELECT count(*) FROM drop_partitions($1::integer,"
-        " ARRAY['webhook', 'event', 'handling', 'trace', 'attempt', 'shadow_run', 'shadow_trace'])";
     static const char rejects_sql[] =
         "DELETE FROM webhook_reject WHERE $1::integer > 0 AND hour < now() - make_interval(months => $1::integer)";
     static const char statuses_sql[] = "DELETE FROM unmatched_status WHERE received_at < now() - interval '35 days'";
     const struct pg_value values[] = { PG_VALUE_INT8(months) };
-    err_t err = query_run(pg, sql, values, ARRAY_LEN(values), reterr);
+    err_t err = drop_old_months(pg, months, reterr);
     if (err == ERR_NONE) {
         err = query_run(pg, rejects_sql, values, ARRAY_LEN(values), reterr);
     }

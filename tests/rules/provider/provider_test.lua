@@ -155,16 +155,16 @@ test("a text has nothing that could go instead", function(t)
 end)
 
 test("the question of a survey goes as its approved template, its other words do not", function(t)
-  t:contact { whatsapp = "15550100" }
-  t:message "hi"
+  t:contact { whatsapp = "15550100", telegram = "1", prefer = "telegram" }
+  t:message { text = "hi", channel = "whatsapp" }
   t:expect_sent "Hello"
   t:event("custom.ask")
-  t:expect_sent { survey = "rating", approved = false }
+  t:expect_sent { survey = "rating", channel = "whatsapp", approved = false }
   t:status("failed", { code = 131047 })
-  t:expect_sent { survey = "rating", approved = true, approved_name = "rate_us_v1", rule = "ask" }
+  t:expect_sent { survey = "rating", channel = "whatsapp", approved = true, approved_name = "rate_us_v1", rule = "ask" }
   t:status("failed", { code = 131047 })
   t:expect_nothing()
-  t:message "3"
+  t:message { text = "3", channel = "whatsapp" }
   t:expect_survey { name = "rating", state = "answered", score = 3 }
   t:expect_sent "Thanks!"
   t:status("failed", { code = 131047 })

@@ -137,6 +137,8 @@ static void stripe_headers_are_read_strictly(void **state)
     VALID(.kind = "stripe", .settings = settings, .headers = { { "Stripe-Signature", header } });
     snprintf(header, sizeof(header), "t=%" PRId64 ",v0=%s", NOW_S, hex);
     INVALID("no v1", .kind = "stripe", .settings = settings, .headers = { { "Stripe-Signature", header } });
+    snprintf(header, sizeof(header), "t=%" PRId64 ",v1=00,v0=%s", NOW_S, hex);
+    INVALID("matches", .kind = "stripe", .settings = settings, .headers = { { "Stripe-Signature", header } });
     static const char *const times[] = { "t=,", "", "t=abc,", "t=+1795420800,", "t=1795420800.0,", "t=-1,", "t= ,",
                                          "t=99999999999999999999,", "t=0x6b04,", "T=1795420800," };
     for (size_t i = 0; i < ARRAY_LEN(times); i++) {

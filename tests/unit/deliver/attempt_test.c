@@ -82,6 +82,82 @@ static void an_accepted_send_has_an_id_and_no_error(void **state)
     json_decref(outcome);
 }
 
+/* Whatever it is, but taken: people are told what the other side said. */
+static void every_other_ending_says_why(void **state)
+{
+    (void)state;
+    static const enum send_verdict verdicts[] = { SEND_RETRY,       SEND_REFUSED,   SEND_CHANNEL_DOWN,
+                                                  SEND_UNREACHABLE, SEND_OPTED_OUT, SEND_UNKNOWN };
+    for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++) {
+        json_t *outcome = conclude(verdicts[i], false, 1, -1);
+        assert_string_equal(json_str(outcome, "error_code"), "131047");
+        assert_string_equal(json_str(outcome, "reason"), "because");
+        assert_null(json_str(outcome, "provider_message_id"));
+        assert_null(json_str(outcome, "new_recipient"));
+        json_decref(outcome);
+    }
+    const struct send_result moved = { .verdict = SEND_RETRY, .new_address = "-100777" };
+    json_t *outcome = json_object();
+    attempt_conclude(&moved, false, 1, NOW, 0, outcome);
+    assert_string_equal(json_str(outcome, "new_recipient"), "-100777");
+    assert_null(json_object_get(outcome, "error_code"));
+    assert_null(json_object_get(outcome, "reason"));
+    json_decref(outcome);
+}
+
+/* What ends before anything has left, with its outcome. */
+static json_t *unsent(const char *delivery_text, struct attempt_context *context,
+                      void (*begin)(struct attempt_context *context, json_t *delivery))
+{
+    json_t *delivery = NULL;
+    assert_int_equal(json_parse(bytes_of(delivery_text), &delivery, NULL), ERR_NONE);
+    context->outcomes = json_array();
+    begin(context, delivery);
+    assert_int_equal(json_array_size(context->outcomes), 1);
+    assert_int_equal(attempt_count_to(context, "whatsapp"), 0);
+    json_t *outcome = json_incref(json_array_get(context->outcomes, 0));
+    json_decref(context->outcomes);
+    assert_null(json_object_get(outcome, "duration_ms"));
+    return outcome;
+}
+
+static void expect_unsent(json_t *outcome, const char *name, const char *code)
+{
+    assert_string_equal(json_str(outcome, "outcome"), name);
+    assert_string_equal(json_str_or(outcome, "error_code", ""), code);
+    assert_int_equal(json_int(outcome, "id", 0), 7);
+    assert_int_equal(json_int(outcome, "number", 0), 3);
+    assert_string_equal(json_str(outcome, "created_at"), "2026-11-23T08:00:00Z");
+    assert_true(json_time(outcome, "started_at", 0) > 0);
+    json_decref(outcome);
+}
+
+#define DELIVERY "\"id\":7,\"attempts\":2,\"created_at\":\"2026-11-23T08:00:00Z\""
+
+static void what_cannot_leave_says_why(void **state)
+{
+    (void)state;
+    json_t *settings = json_object();
+    struct source_config sources[] = {
+        { .name = (char[]){ "whatsapp" }, .kind = (char[]){ "whatsapp" }, .settings = settings },
+        { .name = (char[]){ "stripe" }, .kind = (char[]){ "stripe" }, .settings = settings },
+    };
+    struct config config = { .sources = sources, .source_count = 2 };
+    struct attempt_context context = { .config = &config };
+    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"gone\"}", &context, attempt_start), "parked",
+                  "no_source");
+    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"stripe\"}", &context, attempt_start), "parked",
+                  "no_source");
+    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"webhook\",\"endpoint\":\"gone\"}", &context, attempt_start), "parked",
+                  "no_endpoint");
+    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"whatsapp\",\"request\":{\"free\":{\"text\":\"a\"}}}",
+                         &context, attempt_start), "blocked", "window_closed");
+    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"whatsapp\",\"request\":{\"approved\":{}}}", &context,
+                         attempt_start), "failed", "render");
+    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"whatsapp\"}", &context, attempt_hand_back), "postponed", "");
+    json_decref(settings);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -89,6 +165,8 @@ int main(void)
         cmocka_unit_test(tells_what_the_address_is_worth),
         cmocka_unit_test(a_limit_of_the_source_holds_up_all),
         cmocka_unit_test(an_accepted_send_has_an_id_and_no_error),
+        cmocka_unit_test(every_other_ending_says_why),
+        cmocka_unit_test(what_cannot_leave_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
