@@ -222,10 +222,7 @@ static bool upkeep_connected(struct serve_process *process, struct error *reterr
 static err_t keep_partitions(struct serve_process *process, struct error *reterr)
 {
     err_t err = store_make_partitions(process->pg, reterr);
-    if (err == ERR_NONE && process->config->retention.months > 0) {
-        err = store_drop_old_partitions(process->pg, process->config->retention.months, reterr);
-    }
-    return err;
+    return err != ERR_NONE ? err : store_drop_old_partitions(process->pg, process->config->retention.months, reterr);
 }
 
 /* Partitions, retention and counts, when they are due. */

@@ -64,7 +64,7 @@ err_t store_make_partitions(struct pg *pg, struct error *reterr)
 static err_t drop_old_months(struct pg *pg, unsigned months, struct error *reterr)
 {
     static const char *const tables[] = {
-        "{}", /* keys of events, which go by themselves */
+        "{event_key}", /* by its own age, also when the others are kept for ever */
         "{webhook}", "{event}", "{handling}", "{trace}", "{attempt}", "{shadow_run}", "{shadow_trace}",
     };
     static const char sql[] = "SELECT count(*) FROM drop_partitions($1::integer, $2::text[])";

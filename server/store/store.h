@@ -176,7 +176,8 @@ err_t deliver_store_settle(struct pg *pg, int64_t sender, msec_t settle_ms, int6
 /* --- upkeep --- */
 err_t store_make_partitions(struct pg *pg,
                             struct error *reterr) MUST_CHECK; /* last month, this month and the next three */
-/* Drops what is older, table by table: one that is in use for long keeps its months, and the error says so; the others lose theirs. */
+/* Drops what is older, table by table: one that is in use for long keeps its months, and the error says so; the others lose
+ * theirs. 0 months: only keys of events and statuses of messages nobody knows, which are kept no longer than providers repeat. */
 err_t store_drop_old_partitions(struct pg *pg, unsigned months, struct error *reterr) MUST_CHECK;
 err_t store_record_rule_set(struct pg *pg, const char *version, const json_t *description,
                             struct error *reterr) MUST_CHECK;

@@ -42,6 +42,7 @@ let node
 
 before(async () => {
   system = await System.start({ serve: false })
+  for (const table of ['event', 'event_key']) await system.rows(`CREATE TABLE ${table}_202001 PARTITION OF ${table} FOR VALUES FROM ('2020-01-01') TO ('2020-02-01')`)
   gate = new Gate(await freePort())
 })
 after(async () => {
@@ -84,6 +85,12 @@ test('a server that starts before its database answers 503 at once, and serves w
   assert.equal((await say('is anybody there?', 'wamid.first')).status, 200)
   await system.untilSql('the message', `SELECT count(*) = 1 FROM message WHERE direction = 'in'`)
   assert.deepEqual(await messages(), [{ text: 'is anybody there?' }])
+})
+
+// Keys are kept as long as providers send again, whatever the retention of the records is.
+test('keys of events that are too old to come again go by themselves, and records stay', async () => {
+  await system.untilSql('the keys to go', `SELECT to_regclass('event_key_202001') IS NULL`)
+  assert.equal(await system.value(`SELECT to_regclass('event_202001') IS NOT NULL`), true)
 })
 
 test('a database that goes away later is waited for as well', async () => {

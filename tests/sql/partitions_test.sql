@@ -83,6 +83,15 @@ SELECT test.holds((SELECT max(ms) < 2000 FROM waited), 'nobody waits for long be
 SELECT test.run('a', 'COMMIT');
 SELECT test.same((SELECT count(*) FROM drop_partitions(6)), 6::bigint, 'later it is done');
 
+-- One table alone, and keys alone, is all that is locked.
+SELECT test.old_month(9);
+SELECT test.run('a', 'BEGIN'), test.run('a', 'LOCK TABLE event_key, webhook IN ROW EXCLUSIVE MODE');
+SELECT test.same((SELECT string_agg(name, ' ') FROM drop_partitions(6, ARRAY['event']) AS name), partition_name('event', -9), 'events beside who stores them');
+SELECT test.refused($$SELECT drop_partitions(6, ARRAY['event_key'])$$, '55P03', 'keys are in use');
+SELECT test.run('a', 'COMMIT');
+SELECT test.same((SELECT string_agg(name, ' ') FROM drop_partitions(0, ARRAY['event_key']) AS name), partition_name('event_key', -9), 'keys');
+SELECT test.same((SELECT count(*) FROM drop_partitions(6)), 4::bigint, 'what is left of that month');
+
 SELECT test.refused('SELECT drop_partitions(-1)', '22023', 'a negative age');
 
 -- A person of long ago, of whose months nothing is left: every view and every question is answered.

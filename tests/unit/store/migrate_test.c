@@ -110,6 +110,8 @@ static void months_of_a_table_in_use_stay_and_the_others_go(void **state)
     SUCCEEDS(pg_script(pg, old_months, e));
     SUCCEEDS(pg_script(writer, "BEGIN; LOCK TABLE event_key IN ROW EXCLUSIVE MODE", e));
     struct error error;
+    assert_int_not_equal(store_drop_old_partitions(pg, 0, &error), ERR_NONE);
+    assert_int_equal(database_number(pg, left_sql), 8);
     assert_int_not_equal(store_drop_old_partitions(pg, 3, &error), ERR_NONE);
     assert_string_equal(error.sqlstate, "55P03");
     assert_int_equal(database_number(pg, left_sql), 0);
