@@ -197,7 +197,9 @@ static void standard_webhooks(void **state)
 #define OTHER_PUBLIC_KEY "whpk_QUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw="
 #define ED25519 "WHjsBnxYGAzT4ouNcEHVkIFB4V5sqMvGNEfbIzAeidMH5kRnfaveEv167/OQ9xXNboC36vYKangXhyprOiJMAg=="
 #define ED25519_CUT "WHjsBnxYGAzT4ouNcEHVkIFB4V5sqMvGNEfbIzAeidMH5kRnfaveEv167/OQ9xXNboC36vYKangXhyprOiJM"
-#define KEYS(list) .settings = "{\"signing_secrets\":[" list "]}", .body = "{\"email\":\"test@example.com\",\"username\":\"test_user\"}", .now = 1649367553000
+#define KEYS(list)                                                                                                     \
+    .settings = "{\"signing_secrets\":[" list "]}",                                                                    \
+    .body = "{\"email\":\"test@example.com\",\"username\":\"test_user\"}", .now = 1649367553000
 
 static void standard_webhooks_with_public_keys(void **state)
 {

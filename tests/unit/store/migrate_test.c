@@ -104,7 +104,8 @@ static void months_of_a_table_in_use_stay_and_the_others_go(void **state)
     (void)state;
     static const char left_sql[] = "SELECT count(*) FROM generate_series(4, 7) AS n, unnest(ARRAY['event', 'webhook']) AS t"
                                    " WHERE to_regclass(partition_name(t, -n)) IS NOT NULL";
-    static const char keys_sql[] = "SELECT count(*) FROM generate_series(2, 7) AS n WHERE to_regclass(partition_name('event_key', -n)) IS NOT NULL";
+    static const char keys_sql[] = "SELECT count(*) FROM generate_series(2, 7) AS n"
+                                   " WHERE to_regclass(partition_name('event_key', -n)) IS NOT NULL";
     struct pg *pg = database_open_migrated(SCHEMA);
     struct pg *writer = database_open(SCHEMA);
     SUCCEEDS(pg_script(pg, old_months, e));
