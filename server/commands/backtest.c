@@ -121,7 +121,8 @@ static err_t run_backtest(struct pg *pg, const struct crew_settings *settings, b
     struct crew_settings wanted = *settings;
     struct backtest_stream *stream = NULL;
     int64_t expected = 0;
-    err_t err = backtest_store_open(pg, result->since, result->until, keeps, &stream, &expected, reterr);
+    err_t err = backtest_store_open(pg, result->since, result->until, keeps, &stream, progress_is_shown() ? &expected : NULL,
+                                    reterr);
     if (err == ERR_NONE && keeps) {
         const struct backtest_run run = {
             .since = result->since,

@@ -119,13 +119,18 @@ bool parse_moment(const char *text, msec_t now, msec_t *ret_at)
     return clock_parse_iso(bytes_of(text), ret_at);
 }
 
+bool progress_is_shown(void)
+{
+    return isatty(STDERR_FILENO) == 1;
+}
+
 void progress_begin(struct progress *progress, const char *what, int64_t expected)
 {
     *progress = (struct progress){
         .what = what,
         .expected = expected,
         .began = clock_steady(),
-        .visible = isatty(STDERR_FILENO) == 1,
+        .visible = progress_is_shown(),
     };
 }
 

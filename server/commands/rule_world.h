@@ -36,6 +36,7 @@ struct progress {
     msec_t drawn;
     bool visible;
 };
+bool progress_is_shown(void); /* otherwise nobody sees how many are expected */
 void progress_begin(struct progress *progress, const char *what, int64_t expected);
 void progress_step(struct progress *progress); /* one more is done */
 void progress_end(struct progress *progress);  /* wipes the line */

@@ -22,21 +22,26 @@ static struct pg_value time_value(msec_t at, struct buf *space)
     return (struct pg_value)PG_VALUE_TEXT(space->ptr);
 }
 
-static err_t open_cursor(struct pg *pg, msec_t since, msec_t until, int64_t *ret_count, struct error *reterr)
+static err_t count_events(struct pg *pg, const struct pg_value *range, int64_t *ret_count, struct error *reterr)
 {
-    static const char count_sql[] =
+    static const char sql[] =
         "SELECT count(*) FROM event WHERE received_at >= $1::timestamptz AND received_at < $2::timestamptz"
         " AND type <> 'message.status' AND source <> 'answerd'";
-    static const char open_sql[] = "SELECT open_recorded_events($1::timestamptz, $2::timestamptz)";
-    struct buf from CLEANUP(buf_done), to CLEANUP(buf_done);
-    const struct pg_value values[] = { time_value(since, &from), time_value(until, &to) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
-    err_t err = query_row(pg, count_sql, values, ARRAY_LEN(values), &result, reterr);
+    err_t err = query_row(pg, sql, range, 2, &result, reterr);
     if (err == ERR_NONE) {
         *ret_count = pg_int8(result, 0, 0);
-        err = query_run(pg, open_sql, values, ARRAY_LEN(values), reterr);
     }
     return err;
+}
+
+static err_t open_cursor(struct pg *pg, msec_t since, msec_t until, int64_t *ret_count, struct error *reterr)
+{
+    static const char sql[] = "SELECT open_recorded_events($1::timestamptz, $2::timestamptz)";
+    struct buf from CLEANUP(buf_done), to CLEANUP(buf_done);
+    const struct pg_value range[] = { time_value(since, &from), time_value(until, &to) };
+    err_t err = ret_count ? count_events(pg, range, ret_count, reterr) : ERR_NONE;
+    return err == ERR_NONE ? query_run(pg, sql, range, ARRAY_LEN(range), reterr) : err;
 }
 
 err_t backtest_store_open(struct pg *pg, msec_t since, msec_t until, bool keep, struct backtest_stream **ret_stream,

@@ -11,7 +11,8 @@
 
 struct backtest_stream;
 
-/* Begins the transaction and opens the events received in [since, until). `ret_count`: about how many there are. */
+/* Begins the transaction and opens the events received in [since, until). `ret_count`: about how many
+ * there are, for which all of them are read once more; NULL when nobody wants to know. */
 err_t backtest_store_open(struct pg *pg, msec_t since, msec_t until, bool keep, struct backtest_stream **ret_stream,
                           int64_t *ret_count, struct error *reterr) MUST_CHECK;
 

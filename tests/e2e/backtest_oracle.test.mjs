@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { project, run, System } from './support/system.mjs'
+import { program, project, run, System } from './support/system.mjs'
 
 const events = Number(process.env.ANSWERD_ORACLE_EVENTS ?? 2000)
 const contactsAtOnce = 1000
@@ -154,4 +154,12 @@ test('the result does not depend on the number of threads', async () => {
   const cut = ({ seconds, since, ...rest }) => rest
   const [one, several] = [await backtest('after', '--threads', '1', '--limit-examples', '50'), await backtest('after', '--threads', '3', '--limit-examples', '50')]
   assert.deepEqual(cut(several), cut(one))
+})
+
+test('a terminal is told how much of it is done', async () => {
+  const words = [program, 'backtest', '--config', system.config, '--rules', join(system.folder, 'after'), '--against', join(system.folder, 'before'), '--since', '8d']
+  const command = words.map((word) => `'${word}'`).join(' ')
+  const shown = await run(['--quiet', '--return', '--command', command, '/dev/null'], { program: 'script', env: system.environment() })
+  assert.equal(shown.code, 0, shown.stdout + shown.stderr)
+  assert.match(shown.stdout, /\[#*\.+\] +[1-9]\d* % {2}\d+ events, \d+\/s/)
 })
