@@ -51,7 +51,8 @@ void desk_add_case(struct desk *desk, json_t *contact_case);
  * `event` is the canonical document with id and received_at. Never fails: what goes wrong is in the trace. */
 void desk_handle(struct desk *desk, const json_t *event, msec_t now);
 
-/* The changes since the last call, by table; new reference. See server/domain/README.md for the form. */
+/* The changes since the last call, by table; new reference. See server/domain/README.md for the form. They show what later
+ * events of this desk do to the same rows: use them, or copy them, before it handles another. */
 json_t *desk_take_changes(struct desk *desk);
 /* The same without the rows, which are in the world already. What changed there is for the world's owner to forget. */
 json_t *desk_take_logs(struct desk *desk);

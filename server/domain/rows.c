@@ -377,7 +377,7 @@ json_t *rows_take_changed(struct rows *rows)
             json_t *list = json_array();
             const char *key;
             json_t *row;
-            json_object_foreach(t->changed, key, row) json_array_append_new(list, json_deep_copy(row));
+            json_object_foreach(t->changed, key, row) json_array_append(list, row);
             json_put(changes, rows_table_name((enum rows_table)i), list);
         }
     }

@@ -59,7 +59,8 @@ void rows_mark(struct rows *rows);
 void rows_rollback(struct rows *rows);
 void rows_commit(struct rows *rows);
 
-/* The changed rows since the last take, as arrays by table name; new reference. Tables without changes are absent. */
+/* The changed rows since the last take, as arrays by table name; new reference. Tables without changes are absent. The rows
+ * are the tables' own: who edits one afterwards edits what was taken. */
 json_t *rows_take_changed(struct rows *rows);
 json_t *rows_changed(const struct rows *rows, enum rows_table table); /* object by key, borrowed */
 void rows_forget_changed(struct rows *rows);
