@@ -102,6 +102,21 @@ bool pg_is_broken(const struct pg *pg); /* after ERR_LOST: close it and open ano
 err_t pg_run(struct pg *pg, const char *sql, const struct pg_value *values, size_t count, struct pg_result **ret_result,
              struct error *reterr) MUST_CHECK;
 
+/* One of several statements that are sent together; `sql` as for pg_run. */
+struct pg_statement {
+    const char *sql;
+    const struct pg_value *values;
+    size_t count;
+};
+
+#define PG_MAX_TOGETHER 16
+
+/* Runs statements in their order and waits for the server once. The first that fails is the error; those behind it are not
+ * run, and a transaction that is open can only be rolled back. Without one they are a transaction of their own. `ret_results`
+ * has room for a result of each, or is NULL. */
+err_t pg_run_together(struct pg *pg, const struct pg_statement *statements, size_t count, struct pg_result **ret_results,
+                      struct error *reterr) MUST_CHECK;
+
 /* Several statements in one text, no parameters (migrations, BEGIN, COMMIT, ROLLBACK). It may take as long as it takes
  * when the connection has no statement timeout. */
 err_t pg_script(struct pg *pg, const char *sql, struct error *reterr) MUST_CHECK;

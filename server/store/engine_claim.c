@@ -146,35 +146,37 @@ void claim_done(struct claim *claim)
     claim->facts = NULL;
 }
 
+/* Begins the transaction and claims, in one exchange with the server. */
 static err_t run_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *claim, struct error *reterr)
 {
+    static const char begin[] = "BEGIN ISOLATION LEVEL READ COMMITTED";
     static const char sql[] = "SELECT " EVENT_COLUMNS ", (SELECT generation FROM rule_pointer)"
                               "  FROM claimed_events(claim_positions($1::integer, $2::bigint)) AS e";
     const struct pg_value values[] = { PG_VALUE_INT8((int64_t)limit), PG_VALUE_INT8(only_position) };
-    struct pg_result *result CLEANUP(pg_result_free) = NULL;
-    err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
-    if (err != ERR_NONE) {
-        return err;
+    const struct pg_statement statements[] = { { begin, NULL, 0 }, { sql, values, ARRAY_LEN(values) } };
+    struct pg_result *results[ARRAY_LEN(statements)] = { NULL };
+    err_t err = pg_run_together(pg, statements, ARRAY_LEN(statements), results, reterr);
+    const struct pg_result *events = results[1];
+    if (err == ERR_NONE) {
+        claim->rules_generation = pg_rows(events) > 0 ? pg_int8(events, 0, EVENT_RULES_GENERATION) : 0;
+        err = read_claim(pg, events, true, claim, reterr);
     }
-    claim->rules_generation = pg_rows(result) > 0 ? pg_int8(result, 0, EVENT_RULES_GENERATION) : 0;
-    return read_claim(pg, result, true, claim, reterr);
+    for (size_t i = 0; i < ARRAY_LEN(results); i++) {
+        pg_result_free(&results[i]);
+    }
+    return err;
 }
 
 err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim,
                          struct error *reterr)
 {
     struct claim claim = { .work = NULL };
-    err_t err = pg_script(pg, "BEGIN ISOLATION LEVEL READ COMMITTED", reterr);
-    if (err == ERR_NONE) {
-        err = run_claim(pg, limit, only_position, &claim, reterr);
-        if (err == ERR_NONE && json_array_size(claim.work) == 0) {
-            err = pg_script(pg, "COMMIT", reterr);
-        }
-        if (err != ERR_NONE) {
-            engine_store_rollback(pg);
-        }
+    err_t err = run_claim(pg, limit, only_position, &claim, reterr);
+    if (err == ERR_NONE && json_array_size(claim.work) == 0) {
+        err = pg_script(pg, "COMMIT", reterr);
     }
     if (err != ERR_NONE) {
+        engine_store_rollback(pg);
         claim_done(&claim);
         return err;
     }

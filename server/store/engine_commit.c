@@ -14,35 +14,40 @@
  * in migrations/. */
 static const char *const parts_in_columns[] = { "messages", "conversations", "handlings", "traces", NULL };
 
-/* The rows of one or two parts are the values of a statement. */
-static err_t write_rows(struct pg *pg, const char *sql, const struct row_columns *first,
-                        const struct row_columns *second, struct error *reterr)
+/* What a batch writes: statements that go together, with what their values refer to. */
+struct writing {
+    struct pg_statement statements[5];
+    size_t count;
+    struct row_columns messages, conversations, handlings, traces;
+    struct pg_value handled[18]; /* of `handlings` and `traces` */
+    struct buf document;
+    struct pg_value of_document[2];
+};
+
+static void writing_done(struct writing *writing)
 {
-    struct pg_value values[40];
-    size_t count = 0;
-    for (size_t i = 0; i < first->count; i++) {
-        values[count++] = first->values[i];
-    }
-    for (size_t i = 0; second != NULL && i < second->count; i++) {
-        values[count++] = second->values[i];
-    }
-    return query_run(pg, sql, values, count, reterr);
+    row_columns_done(&writing->messages);
+    row_columns_done(&writing->conversations);
+    row_columns_done(&writing->handlings);
+    row_columns_done(&writing->traces);
+    buf_done(&writing->document);
 }
 
-static err_t write_part(struct pg *pg, const char *sql, const json_t *rows, const char *const *names, size_t count,
-                        struct error *reterr)
+static void add_statement(struct writing *writing, const char *sql, const struct pg_value *values, size_t count)
 {
-    if (json_array_size(rows) == 0) {
-        return ERR_NONE;
-    }
-    struct row_columns columns;
-    row_columns_init(&columns, rows, names, count);
-    err_t err = write_rows(pg, sql, &columns, NULL, reterr);
-    row_columns_done(&columns);
-    return err;
+    writing->statements[writing->count++] = (struct pg_statement){ sql, values, count };
 }
 
-static err_t write_messages(struct pg *pg, const json_t *changes, struct error *reterr)
+static void add_part(struct writing *writing, const char *sql, struct row_columns *columns, const json_t *rows,
+                     const char *const *names, size_t count)
+{
+    if (json_array_size(rows) > 0) {
+        row_columns_init(columns, rows, names, count);
+        add_statement(writing, sql, columns->values, columns->count);
+    }
+}
+
+static void add_messages(struct writing *writing, const json_t *changes)
 {
     static const char *const names[] = {
         "id",       "created_at",   "occurred_at", "conversation_id", "contact_id", "direction",           "source",
@@ -74,10 +79,10 @@ static err_t write_messages(struct pg *pg, const json_t *changes, struct error *
         " text, content, author, provider_message_id, reply_to, event_id, outreach_id, survey_id, state, reason, "
         "error_code,"
         " queued_at, sent_at, delivered_at, read_at, failed_at, edited_at, deleted_at)";
-    return write_part(pg, sql, json_array_at(changes, "messages"), names, ARRAY_LEN(names), reterr);
+    add_part(writing, sql, &writing->messages, json_array_at(changes, "messages"), names, ARRAY_LEN(names));
 }
 
-static err_t write_conversations(struct pg *pg, const json_t *changes, struct error *reterr)
+static void add_conversations(struct writing *writing, const json_t *changes)
 {
     static const char *const names[] = {
         "id",         "contact_id",      "source",           "identity",       "topic",         "reference",
@@ -88,10 +93,10 @@ static err_t write_conversations(struct pg *pg, const json_t *changes, struct er
     static const char sql[] =
         "SELECT write_conversations($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
         " $17, $18, $19, $20)";
-    return write_part(pg, sql, json_array_at(changes, "conversations"), names, ARRAY_LEN(names), reterr);
+    add_part(writing, sql, &writing->conversations, json_array_at(changes, "conversations"), names, ARRAY_LEN(names));
 }
 
-static err_t write_handlings(struct pg *pg, const json_t *changes, struct error *reterr)
+static void add_handlings(struct writing *writing, const json_t *changes)
 {
     static const char *const handling_names[] = { "event_id", "contact_id", "conversation_id", "rule_set",
                                                   "attempts", "problem",    "skipped" };
@@ -116,42 +121,47 @@ static err_t write_handlings(struct pg *pg, const json_t *changes, struct error 
         " coalesce(r.attempts::smallint, 0) + 1, r.problem, r.skipped::jsonb"
         " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])"
         " AS r (event_id, contact_id, conversation_id, rule_set, attempts, problem, skipped), moment AS m";
-    struct row_columns handlings, traces;
-    row_columns_init(&handlings, json_array_at(changes, "handlings"), handling_names, ARRAY_LEN(handling_names));
-    row_columns_init(&traces, json_array_at(changes, "traces"), trace_names, ARRAY_LEN(trace_names));
-    err_t err = write_rows(pg, sql, &handlings, &traces, reterr);
-    row_columns_done(&handlings);
-    row_columns_done(&traces);
-    return err;
+    struct row_columns *handlings = &writing->handlings, *traces = &writing->traces;
+    row_columns_init(handlings, json_array_at(changes, "handlings"), handling_names, ARRAY_LEN(handling_names));
+    row_columns_init(traces, json_array_at(changes, "traces"), trace_names, ARRAY_LEN(trace_names));
+    memcpy(writing->handled, handlings->values, handlings->count * sizeof(*handlings->values));
+    memcpy(writing->handled + handlings->count, traces->values, traces->count * sizeof(*traces->values));
+    _Static_assert(ARRAY_LEN(handling_names) + ARRAY_LEN(trace_names) == ARRAY_LEN(writing->handled), "all values");
+    add_statement(writing, sql, writing->handled, ARRAY_LEN(writing->handled));
 }
 
-static err_t write_document(struct pg *pg, const json_t *changes, const char *const *without, const int64_t *positions,
-                            size_t count, struct error *reterr)
+static void add_document(struct writing *writing, const json_t *changes, const char *const *without,
+                         const int64_t *positions, size_t count)
 {
     static const char sql[] = "SELECT engine_commit_in_budget($1::jsonb, $2::bigint[])";
-    struct buf text CLEANUP(buf_done);
-    buf_init(&text, SIZE_MAX);
-    json_add_without(&text, changes, without);
-    const struct pg_value values[] = { PG_VALUE_BYTES(buf_bytes(&text)), PG_VALUE_INT8S(positions, count) };
-    return query_run(pg, sql, values, ARRAY_LEN(values), reterr);
+    json_add_without(&writing->document, changes, without);
+    writing->of_document[0] = PG_VALUE_BYTES(buf_bytes(&writing->document));
+    writing->of_document[1] = PG_VALUE_INT8S(positions, count);
+    add_statement(writing, sql, writing->of_document, ARRAY_LEN(writing->of_document));
 }
 
+/* Writes the changes and commits, in one exchange with the server: what fails leaves the rest undone, the commit as
+ * well. */
 static err_t write_changes(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count, bool replays,
                            struct error *reterr)
 {
     static const char *const nothing[] = { NULL };
+    static const char commit[] = "COMMIT";
+    struct writing writing = { .count = 0 };
+    buf_init(&writing.document, SIZE_MAX);
     if (replays) {
-        return write_document(pg, changes, nothing, positions, count, reterr);
+        add_document(&writing, changes, nothing, positions, count);
+    } else {
+        /* Messages before budgets, which hold what goes beyond them; conversations after their contacts. */
+        add_messages(&writing, changes);
+        add_document(&writing, changes, parts_in_columns, positions, count);
+        add_conversations(&writing, changes);
+        add_handlings(&writing, changes);
     }
-    /* Messages before budgets, which hold what goes beyond them; conversations after their contacts. */
-    err_t err = write_messages(pg, changes, reterr);
-    if (err == ERR_NONE) {
-        err = write_document(pg, changes, parts_in_columns, positions, count, reterr);
-    }
-    if (err == ERR_NONE) {
-        err = write_conversations(pg, changes, reterr);
-    }
-    return err != ERR_NONE ? err : write_handlings(pg, changes, reterr);
+    add_statement(&writing, commit, NULL, 0);
+    err_t err = pg_run_together(pg, writing.statements, writing.count, NULL, reterr);
+    writing_done(&writing);
+    return err;
 }
 
 /* Which identities the changes claim; whoever owns them will be among the facts of the next try. */
@@ -178,9 +188,6 @@ err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *p
 {
     struct error error = { .code = ERR_NONE };
     err_t err = write_changes(pg, changes, positions, count, replays, &error);
-    if (err == ERR_NONE) {
-        err = pg_script(pg, "COMMIT", &error);
-    }
     if (err == ERR_NONE) {
         return ERR_NONE;
     }
