@@ -8,9 +8,11 @@
 
 #include "admin/api_worker.h"
 #include "base/heartbeat.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "base/process_metrics.h"
+#include "base/text.h"
 #include "io/http_server.h"
 #include "io/loop.h"
 
@@ -18,6 +20,7 @@
 #define MAX_METRICS_BYTES ((size_t)8 * 1024 * 1024)
 #define MAX_ANSWER_BYTES ((size_t)16 * 1024 * 1024)
 #define MAX_CONNECTIONS 256
+#define WATCH_MS 1000
 
 struct admin {
     struct admin_host host;
@@ -27,7 +30,13 @@ struct admin {
     pthread_t thread;
     atomic_bool stopping; /* announced */
     atomic_bool stop_listening;
-    bool draining; /* the listener's thread only */
+
+    /* The listener's thread only. */
+    bool draining;
+    struct loop_timer *watch;
+    const char *seen_reason;   /* not to be ready, at the last look; NULL: it was */
+    const char *logged_reason; /* in the log, last; NULL: ready */
+    msec_t unready_since;      /* steady clock */
 
     pthread_mutex_t lock;
     struct api_call *answered; /* by the worker, not yet sent; newest first */
@@ -38,28 +47,53 @@ static void answer_text(struct http_request *request, int status, const char *te
     http_answer(request, status, "text/plain; charset=utf-8", bytes_of(text), NULL);
 }
 
-/* Why this process should get no traffic, or NULL. */
-static const char *not_ready(const struct admin *admin, char *text, size_t size)
+/* Why this process should get no traffic; a constant text, or NULL. */
+static const char *not_ready(const struct admin *admin)
 {
-    const char *who = NULL;
     if (atomic_load(&admin->stopping)) {
-        return "stopping\n";
+        return "the server is stopping";
     }
-    if (!api_worker_database_is_ready(admin->worker)) {
-        return "the database is away or has another schema\n";
-    }
-    if (!admin->host.actors_healthy(admin->host.arg, &who)) {
-        snprintf(text, size, "%s is not at work, or has no connection to the database\n", who);
-        return text;
-    }
-    return NULL;
+    const char *trouble = api_worker_database_trouble(admin->worker);
+    return trouble != NULL ? trouble : admin->host.actor_trouble(admin->host.arg);
 }
 
 static void answer_ready(const struct admin *admin, struct http_request *request)
 {
-    char text[120];
-    const char *reason = not_ready(admin, text, sizeof(text));
-    answer_text(request, reason == NULL ? 200 : 503, reason == NULL ? "ready\n" : reason);
+    char text[160];
+    const char *reason = not_ready(admin);
+    snprintf(text, sizeof(text), "%s\n", reason != NULL ? reason : "ready");
+    answer_text(request, reason == NULL ? 200 : 503, text);
+}
+
+static bool is_same(const char *one, const char *other)
+{
+    return one == other || (one != NULL && other != NULL && strcmp(one, other) == 0);
+}
+
+/* One trouble makes others: what the log says is the cause that was still there at the next look. */
+static void watch_readiness(void *arg)
+{
+    struct admin *admin = arg;
+    const char *reason = not_ready(admin);
+    loop_timer_set(admin->watch, WATCH_MS);
+    if (atomic_load(&admin->stopping)) {
+        return;
+    }
+    bool lasts = is_same(reason, admin->seen_reason);
+    admin->seen_reason = reason;
+    if (!lasts || is_same(reason, admin->logged_reason)) {
+        return;
+    }
+    msec_t now = clock_steady();
+    if (reason == NULL) {
+        log_info("ready again", "unready_ms=%lld", (long long)(now - admin->unready_since));
+    } else {
+        if (admin->logged_reason == NULL) {
+            admin->unready_since = now;
+        }
+        log_warn("not ready", "reason='%s' hint='/readyz answers 503 until it is over; the lines before say more'", reason);
+    }
+    admin->logged_reason = reason;
 }
 
 static void answer_metrics(struct http_request *request)
@@ -72,17 +106,14 @@ static void answer_metrics(struct http_request *request)
     buf_done(&text);
 }
 
-static json_t *copy_query(const struct http_request *request)
+/* Of a name that comes twice the first one counts. */
+static void copy_parameter(const char *name, const char *value, void *arg)
 {
-    static const char *const names[] = { "state", "contact", "assignee", "tag", "limit", "cursor" };
-    json_t *query = json_object();
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const char *value = http_query(request, names[i]);
-        if (value != NULL) {
-            json_put_bytes(query, names[i], bytes_of(value));
-        }
+    json_t *query = arg;
+    const char *key = text_is_utf8(bytes_of(name)) ? name : "\uFFFD";
+    if (json_object_get(query, key) == NULL) {
+        json_put_bytes(query, key, bytes_of(value));
     }
-    return query;
 }
 
 static void send_api_answer(struct api_call *call)
@@ -120,7 +151,8 @@ static void start_api_call(struct admin *admin, struct http_request *request)
     call->path = memory_text(http_path(request));
     call->authorization = memory_text(http_header(request, "Authorization"));
     call->idempotency_key = memory_text(http_header(request, "Idempotency-Key"));
-    call->query = copy_query(request);
+    call->query = json_object();
+    http_each_query(request, copy_parameter, call->query);
     call->body = memory_text_n(body.ptr != NULL ? body.ptr : "", body.len);
     call->body_length = body.len;
     if (call->idempotency_key != NULL && strlen(call->idempotency_key) > 200) {
@@ -190,6 +222,7 @@ static void *admin_main(void *arg)
     struct admin *admin = arg;
     log_set_actor("admin");
     heartbeat_start("admin");
+    loop_timer_set(admin->watch, WATCH_MS);
     loop_run(admin->loop);
     heartbeat_end();
     return NULL;
@@ -198,6 +231,7 @@ static void *admin_main(void *arg)
 static void admin_free(struct admin *admin)
 {
     http_server_free(admin->server);
+    loop_timer_free(admin->watch);
     while (admin->answered != NULL) {
         struct api_call *call = admin->answered;
         admin->answered = call->next;
@@ -224,6 +258,7 @@ err_t admin_start(const struct config *config, const struct admin_host *host, st
     pthread_mutex_init(&admin->lock, NULL);
     admin->loop = loop_new();
     loop_on_nudge(admin->loop, nudged, admin);
+    admin->watch = loop_timer_new(admin->loop, watch_readiness, admin);
     admin->server = http_server_new(admin->loop, &limits, handle_request, admin);
     err_t err = http_server_listen(admin->server, config->http.admin_listen, ret_port, reterr);
     if (err == ERR_NONE) {

@@ -2,7 +2,7 @@
  *
  * One thread with an event loop answers health and metrics and never touches the database, so they answer while it is
  * away. A second thread, the API worker, has a blocking connection, handles API calls one after the other and reads
- * what /metrics and /readyz show of the database. Not meant for the internet: it listens on loopback by default.
+ * what /metrics and /readyz show of the database. When the process turns unready the log says why, and when it is back. Not meant for the internet: it listens on loopback by default.
  */
 #ifndef ADMIN_ADMIN_H
 #define ADMIN_ADMIN_H
@@ -15,8 +15,8 @@ struct admin;
 
 /* What the API needs of the rest of the process. Called on the threads of the admin. */
 struct admin_host {
-    /* Are the actors of this process at work? Otherwise *ret_who names one that is not. */
-    bool (*actors_healthy)(void *arg, const char **ret_who);
+    /* Why an actor of this process is not at work, for a person; a constant text. NULL: all are. */
+    const char *(*actor_trouble)(void *arg);
     void (*work_added)(void *arg);       /* for the engine */
     void (*deliveries_added)(void *arg); /* for deliver */
     /* Loads, checks and publishes the rules again. New reference in *ret_report: {version, rules, problems}. */

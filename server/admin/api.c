@@ -19,20 +19,23 @@ struct route {
     const char *pattern;
     const char *scope; /* NULL: needs no token */
     api_handler *handler;
+    const char *const *parameters; /* of the query, ending with NULL; NULL: it takes none */
 };
 
+static const char *const conversation_filters[] = { "state", "contact", "assignee", "tag", "limit", "cursor", NULL };
+
 static const struct route routes[] = {
-    { "GET", "openapi.json", NULL, api_get_openapi },
-    { "GET", "conversations", "read", api_list_conversations },
-    { "GET", "conversations/*", "read", api_get_conversation },
-    { "POST", "conversations/*/!", "write", api_act_on_conversation },
-    { "GET", "contacts/*", "read", api_get_contact },
-    { "POST", "events", "write", api_post_event },
-    { "GET", "events/*", "read", api_get_event },
-    { "POST", "events/*/retry", "write", api_retry_event },
-    { "POST", "deliveries/*/retry", "write", api_retry_delivery },
-    { "POST", "sources/!/resume", "admin", api_resume_source },
-    { "POST", "reload", "admin", api_reload },
+    { "GET", "openapi.json", NULL, api_get_openapi, NULL },
+    { "GET", "conversations", "read", api_list_conversations, conversation_filters },
+    { "GET", "conversations/*", "read", api_get_conversation, NULL },
+    { "POST", "conversations/*/!", "write", api_act_on_conversation, NULL },
+    { "GET", "contacts/*", "read", api_get_contact, NULL },
+    { "POST", "events", "write", api_post_event, NULL },
+    { "GET", "events/*", "read", api_get_event, NULL },
+    { "POST", "events/*/retry", "write", api_retry_event, NULL },
+    { "POST", "deliveries/*/retry", "write", api_retry_delivery, NULL },
+    { "POST", "sources/!/resume", "admin", api_resume_source, NULL },
+    { "POST", "reload", "admin", api_reload, NULL },
 };
 
 void api_call_free(struct api_call *call)
@@ -106,16 +109,22 @@ bool api_database_failed(struct api_call *call, const struct error *error)
     return true;
 }
 
+static bool is_known(const char *const *known, const char *word)
+{
+    for (size_t i = 0; known[i] != NULL; i++) {
+        if (strcmp(known[i], word) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool api_check_keys(struct api_call *call, const char *const *known)
 {
     const char *key;
     json_t *value;
     json_object_foreach (call->input, key, value) {
-        bool found = false;
-        for (size_t i = 0; known[i] != NULL && !found; i++) {
-            found = strcmp(known[i], key) == 0;
-        }
-        if (!found) {
+        if (!is_known(known, key)) {
             const char *nearest = text_nearest(key, known);
             char hint[120];
             snprintf(hint, sizeof(hint), "did you mean '%s'", nearest != NULL ? nearest : "");
@@ -125,6 +134,30 @@ bool api_check_keys(struct api_call *call, const char *const *known)
         }
     }
     return true;
+}
+
+/* A filter that is misspelt must not be one that is not there: the answer would hold what was to be left out. */
+static void check_query(struct api_call *call, const char *const *known)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach (call->query, name, value) {
+        if (known != NULL && is_known(known, name)) {
+            continue;
+        }
+        struct buf hint CLEANUP(buf_done);
+        buf_init(&hint, 1024);
+        const char *nearest = known != NULL ? text_nearest(name, known) : NULL;
+        if (nearest != NULL) {
+            buf_addf(&hint, "did you mean '%s'; ", nearest);
+        }
+        buf_add_text(&hint, known != NULL ? "there are " : "this path takes none");
+        for (size_t i = 0; known != NULL && known[i] != NULL; i++) {
+            buf_addf(&hint, "%s%s", i == 0 ? "" : known[i + 1] != NULL ? ", " : " and ", known[i]);
+        }
+        api_refuse(call, 400, "unknown_parameter", hint.ptr, "unknown parameter '%.100s'", name);
+        return;
+    }
 }
 
 const char *api_text(struct api_call *call, const char *key, size_t max_bytes)
@@ -253,6 +286,9 @@ bool api_handle(struct api_call *call)
     }
     if (route->scope != NULL && !authorize(call, route->scope)) {
         return false;
+    }
+    if (call->status == 0) {
+        check_query(call, route->parameters);
     }
     if (call->status == 0) {
         read_input(call);

@@ -39,6 +39,7 @@ struct api_worker {
     bool ending;
     atomic_size_t held;                /* calls between api_worker_add() and `answered` */
     atomic_int_fast64_t database_seen; /* steady clock; 0: away */
+    const char *_Atomic trouble;       /* why it is away; a constant text */
 
     /* Everything below belongs to the thread. */
     struct pg *pg;
@@ -92,6 +93,22 @@ static void worker_disconnect(struct api_worker *worker)
     atomic_store(&worker->database_seen, 0);
 }
 
+/* The text of PostgreSQL is for the log only: /readyz asks for no token. */
+static const char *trouble_of(const struct error *error)
+{
+    if (strcmp(error->sqlstate, PG_WRONG_PASSWORD) == 0) {
+        return "the database does not take our password";
+    }
+    if (strcmp(error->sqlstate, PG_READ_ONLY) == 0) {
+        return "the database takes no writes: it is a standby, or read-only";
+    }
+    if (error->sqlstate[0] == '\0' && error->code == ERR_INVALID) {
+        return "the database has a schema that is not the one of this program (answerd migrate)";
+    }
+    return error->code == ERR_BUSY ? "the database is starting, overloaded or being restored"
+                                   : "the database cannot be reached";
+}
+
 static void worker_connect(struct api_worker *worker)
 {
     if (worker->pg != NULL && !pg_is_broken(worker->pg)) {
@@ -115,6 +132,7 @@ static void worker_connect(struct api_worker *worker)
     }
     if (err != ERR_NONE) {
         worker_disconnect(worker);
+        atomic_store(&worker->trouble, trouble_of(&error));
         if (!worker->away_logged) {
             log_warn("database is away", "reason='%s'", error.text);
         }
@@ -184,6 +202,7 @@ static void worker_watch(struct api_worker *worker)
     if (api_store_gauges(worker->pg, &gauges, &error) != ERR_NONE) {
         log_warn("database does not answer", "reason='%s'", error.text);
         worker_disconnect(worker);
+        atomic_store(&worker->trouble, "the database does not answer");
         return;
     }
     atomic_store(&worker->database_seen, clock_steady());
@@ -319,6 +338,7 @@ err_t api_worker_start(const struct config *config, const struct admin_host *hos
     worker->host = host;
     worker->answered = answered;
     worker->arg = arg;
+    atomic_init(&worker->trouble, "the database was not asked yet");
     list_init(&worker->arrived);
     list_init(&worker->waiting);
     pthread_mutex_init(&worker->lock, NULL);
@@ -370,8 +390,11 @@ void api_worker_stop(struct api_worker *worker)
     worker_free(worker);
 }
 
-bool api_worker_database_is_ready(const struct api_worker *worker)
+const char *api_worker_database_trouble(const struct api_worker *worker)
 {
     msec_t seen = atomic_load(&worker->database_seen);
-    return seen != 0 && clock_steady() - seen < READY_WITHIN_MS;
+    if (seen == 0) {
+        return atomic_load(&worker->trouble);
+    }
+    return clock_steady() - seen < READY_WITHIN_MS ? NULL : "the database does not answer";
 }

@@ -23,7 +23,7 @@ void api_worker_refuse_all(struct api_worker *worker);
 /* Ends the thread and frees. Calls that are still there are answered with 503 first. */
 void api_worker_stop(struct api_worker *worker);
 
-/* Was the database reachable, with the right schema, a moment ago? Any thread. */
-bool api_worker_database_is_ready(const struct api_worker *worker);
+/* What keeps the database from serving us, for a person; a constant text. NULL: a moment ago it did. Any thread. */
+const char *api_worker_database_trouble(const struct api_worker *worker);
 
 #endif

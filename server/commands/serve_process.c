@@ -59,28 +59,27 @@ static void nudge_deliver(void *arg)
     }
 }
 
-static bool actors_healthy(void *arg, const char **ret_who)
+static const char *actor_trouble(void *arg)
 {
     const struct serve_process *process = arg;
     if (!atomic_load(&process->actors_started)) {
-        *ret_who = "the server";
-        return false;
+        return "the server is starting";
     }
     if (process->ingest != NULL && !ingest_is_healthy(process->ingest)) {
-        *ret_who = "ingest";
-        return false;
+        return "ingest, which receives webhooks, has no connection to the database";
+    }
+    if (process->engine_count > 0 && rule_feed_pointer(serve_rules_feed(process->rules)) == 0) {
+        return "no rules are in force";
     }
     for (size_t i = 0; i < process->engine_count; i++) {
         if (!engine_is_healthy(process->engines[i])) {
-            *ret_who = "engine";
-            return false;
+            return "the engine, which runs rules, has no connection to the database or stands still";
         }
     }
     if (process->deliver != NULL && !deliver_is_healthy(process->deliver)) {
-        *ret_who = "deliver";
-        return false;
+        return "deliver, which sends messages, has no connection to the database or stands still";
     }
-    return true;
+    return NULL;
 }
 
 /* The listeners are there before the actors that they nudge, and the API's worker also after them. */
@@ -136,7 +135,7 @@ err_t serve_process_start(const struct config *config, struct serve_roles roles,
     process->rules = serve_rules_new(config, sources);
     process->sources = rule_world_sources(config);
     const struct admin_host host = {
-        .actors_healthy = actors_healthy,
+        .actor_trouble = actor_trouble,
         .work_added = host_work_added,
         .deliveries_added = host_deliveries_added,
         .reload = host_reload,

@@ -64,9 +64,15 @@ static void answer_denied(struct webhook_desk *desk, struct http_request *reques
     answer_text(request, 401, "unauthorized\n", NULL);
 }
 
-/* 429: the sender is to come again, in so many whole seconds. */
-static void answer_later(struct http_request *request, msec_t wait_ms)
+/* 429: the sender is to come again, in so many whole seconds. `limit` says which one it is over, `hint` who sets it. */
+static void answer_later(struct http_request *request, const struct webhook_source *source, msec_t wait_ms,
+                         const char *limit, const char *hint)
 {
+    static struct log_throttle throttle;
+    unsigned swallowed;
+    if (log_allowed(&throttle, 5000, &swallowed))
+        log_warn("webhook put off", "source=%s peer=%s wait_ms=%lld reason='%s' hint='%s' swallowed=%u",
+                 source ? source->name : "(unknown)", http_peer(request), (long long)wait_ms, limit, hint, swallowed);
     char seconds[24];
     const char *const headers[] = { "Retry-After", seconds, NULL };
     snprintf(seconds, sizeof(seconds), "%lld", (long long)(wait_ms / 1000 + 1));
@@ -231,7 +237,8 @@ static void handle_post(struct webhook_desk *desk, struct http_request *request,
     msec_t wait_ms = rate_limit_take(source->rate, clock_steady_us());
     if (wait_ms > 0) {
         metric_add(source->limited, 1);
-        answer_later(request, wait_ms);
+        answer_later(request, source, wait_ms, "more webhooks than the source may send",
+                     "rate_limit and rate_burst of the source; nothing is lost while the provider tries again");
         return;
     }
     if (!atomic_load(desk->admits)) {
@@ -280,7 +287,8 @@ void webhook_handle(struct http_request *request, void *arg)
     msec_t wait_ms = refusals_wait(desk->refusals, http_peer(request), clock_steady());
     if (wait_ms > 0) {
         rejects_add(desk->rejects, source ? source->name : "(unknown)", "too many refusals of one address");
-        answer_later(request, wait_ms);
+        answer_later(request, source, wait_ms, "too many refusals of one address",
+                     "ingest.refusals_per_minute; is that a proxy, name it in http.trusted_proxies");
         return;
     }
     bool get = strcmp(method, "GET") == 0;

@@ -331,15 +331,28 @@ const char *http_path(const struct http_request *request)
     return request->path;
 }
 
-const char *http_query(const struct http_request *request, const char *name)
+/* Most requests have none, or nobody asks; so it is read when somebody does. */
+static void have_query(const struct http_request *request)
 {
-    /* Most requests have none, or nobody asks; so it is read when somebody does. */
     if (!request->query)
         read_query((struct http_request *)(uintptr_t)request);
+}
+
+const char *http_query(const struct http_request *request, const char *name)
+{
+    have_query(request);
     for (size_t i = 0; i < request->query_count; i++)
         if (strcmp(request->query[i].name, name) == 0)
             return request->query[i].value;
     return NULL;
+}
+
+void http_each_query(const struct http_request *request, void (*each)(const char *name, const char *value, void *arg),
+                     void *arg)
+{
+    have_query(request);
+    for (size_t i = 0; i < request->query_count; i++)
+        each(request->query[i].name, request->query[i].value, arg);
 }
 
 const char *http_header(const struct http_request *request, const char *name)

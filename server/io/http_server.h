@@ -22,7 +22,7 @@ struct http_limits {
     size_t max_body_bytes;      /* default 4 MiB */
     msec_t read_deadline_ms;    /* for a whole request, from its first byte or accept; default 10 s */
     msec_t idle_ms;             /* between requests of a connection; default 60 s */
-    size_t max_connections;     /* default 4096 */
+    size_t max_connections;     /* default 4096; then idle ones make room, and those that were silent for a second */
     size_t max_receiving_bytes; /* of requests that are not complete, together; the largest one goes; default 256 MiB */
 };
 
@@ -53,6 +53,9 @@ size_t http_server_receiving_bytes(const struct http_server *server); /* of requ
 const char *http_method(const struct http_request *request);                   /* "GET", "POST", … */
 const char *http_path(const struct http_request *request);                     /* decoded, without the query */
 const char *http_query(const struct http_request *request, const char *name);  /* decoded value, or NULL */
+/* Calls `each` for every parameter of the query, decoded, duplicates included. */
+void http_each_query(const struct http_request *request, void (*each)(const char *name, const char *value, void *arg),
+                     void *arg);
 const char *http_header(const struct http_request *request, const char *name); /* first one, or NULL */
 /* Calls `each` for every header, duplicates included. */
 void http_each_header(const struct http_request *request, void (*each)(const char *name, const char *value, void *arg),

@@ -14,6 +14,9 @@
 /* The server ends a statement at its timeout; one that says nothing even then is stopped, cut off or gone. */
 #define SILENCE_MS 3000
 #define SET_UP_MS 5000
+#define PG_TOO_MANY_HINT \
+    "\nHINT: raise max_connections of PostgreSQL, lower engine.threads or ingest.threads, or end other clients; see " \
+    "pg_stat_activity"
 /* After so long without an answer, and then twice as long each time, the server is asked whether it is there. */
 #define PROBE_AFTER_MS 1000
 
@@ -163,6 +166,12 @@ static const char session_sql[] = "SELECT current_setting('transaction_read_only
                                   "CASE WHEN current_setting('synchronous_commit') = 'off' "
                                   "THEN set_config('synchronous_commit', 'on', false) END";
 
+static void put_sqlstate(struct error *reterr, const char *sqlstate)
+{
+    if (reterr)
+        snprintf(reterr->sqlstate, sizeof(reterr->sqlstate), "%s", sqlstate);
+}
+
 static err_t set_up_session(PGconn *connection, const struct pg_settings *settings, struct error *reterr)
 {
     char sql[sizeof(session_sql) + 64];
@@ -180,8 +189,11 @@ static err_t set_up_session(PGconn *connection, const struct pg_settings *settin
     PQclear(result);
     if (!set_up)
         return fail(reterr, ERR_LOST, "cannot set up the database session: %s", text);
-    if (reads_only && settings->writes)
-        return fail(reterr, ERR_LOST, "the database takes no writes: it is a standby, or read-only");
+    if (reads_only && settings->writes) {
+        fail(reterr, ERR_LOST, "the database takes no writes: it is a standby, or read-only");
+        put_sqlstate(reterr, PG_READ_ONLY);
+        return ERR_LOST;
+    }
     return ERR_NONE;
 }
 
@@ -228,6 +240,26 @@ err_t pg_check_conninfo(const char *conninfo, struct error *reterr)
                 "host=… dbname=… password='…' with single quotes around spaces");
 }
 
+/* libpq keeps the server's code of a connection that failed to itself; the words are those of English servers. */
+static void fail_connecting(PGconn *connection, struct error *reterr)
+{
+    char text[512];
+    one_line(PQerrorMessage(connection), text, sizeof(text));
+    const char *hint = "";
+    bool is_refused = strstr(text, "authentication failed") || strstr(text, "no pg_hba.conf entry");
+    bool lacks_password = PQconnectionNeedsPassword(connection) != 0;
+    if (lacks_password)
+        hint = "\nHINT: the server asks for a password and none was given: in database.url, PGPASSWORD or PGPASSFILE";
+    else if (is_refused)
+        hint = "\nHINT: the role and its password are in database.url or the PG* variables, which are read once, when the "
+               "program starts; the server's log says which line of pg_hba.conf refused";
+    else if (strstr(text, "too many clients") || strstr(text, "remaining connection slots"))
+        hint = PG_TOO_MANY_HINT;
+    fail(reterr, ERR_LOST, "cannot connect to the database: %s%s", text, hint);
+    if (is_refused || lacks_password)
+        put_sqlstate(reterr, PG_WRONG_PASSWORD);
+}
+
 err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, struct error *reterr)
 {
     bool has_conninfo = settings->conninfo && settings->conninfo[0] != '\0';
@@ -271,10 +303,9 @@ err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, st
     if (!connection)
         abort();
     if (PQstatus(connection) != CONNECTION_OK) {
-        char text[512];
-        one_line(PQerrorMessage(connection), text, sizeof(text));
+        fail_connecting(connection, reterr);
         PQfinish(connection);
-        return fail(reterr, ERR_LOST, "cannot connect to the database: %s", text);
+        return ERR_LOST;
     }
     PQsetNoticeReceiver(connection, drop_notice, NULL);
     err_t result = set_up_session(connection, settings, reterr);
@@ -340,9 +371,11 @@ err_t pg_judge(PGconn *connection, const PGresult *result, struct error *reterr)
              "HINT: this is '%s'; who owns the tables says GRANT answerd_app TO it, and runs answerd migrate", text,
              PQuser(connection));
     else
-        fail(reterr, code, "the database refused: %s", text);
-    if (reterr)
-        snprintf(reterr->sqlstate, sizeof(reterr->sqlstate), "%s", sqlstate);
+        fail(reterr, code, "the database refused: %s%s", text,
+             strcmp(sqlstate, "53300") == 0   ? PG_TOO_MANY_HINT
+             : strcmp(sqlstate, "53100") == 0 ? "\nHINT: the disk of the database is full; what it refused is tried again"
+                                              : "");
+    put_sqlstate(reterr, sqlstate);
     return code;
 }
 

@@ -84,6 +84,10 @@ struct pg_settings {
         *beside; /* of several servers in `conninfo`, the one that this is with; NULL: any; not for pg_async */
 };
 
+/* What error.sqlstate says of connections that pg_open() did not get. */
+#define PG_WRONG_PASSWORD "28P01" /* or none where one is needed */
+#define PG_READ_ONLY "25006"      /* `writes` was asked for */
+
 /* Can `conninfo` be read: a libpq URL, keywords, the name of a database, or ""? The error does not show it. Asks nobody. */
 err_t pg_check_conninfo(const char *conninfo, struct error *reterr) MUST_CHECK;
 /* Connects, sets time zone UTC, times in ISO 8601, the timeouts and a quiet notice processor. `conninfo` may name several hosts. */

@@ -134,6 +134,23 @@ test('what an agent does raises the events of a rule', async () => {
   await system.untilSql('the rule to see them', `SELECT count(*) = 2 FROM event WHERE type = 'custom.seen' AND doc #>> '{body,type}' IN ('conversation.tagged', 'conversation.resolved')`)
 })
 
+test('a parameter that there is not is named, with those that there are', async () => {
+  for (const [path, methods] of Object.entries(description.paths)) {
+    for (const [method, operation] of Object.entries(methods)) {
+      if (!['get', 'post'].includes(method)) continue
+      const said = await call(method.toUpperCase(), `${path.replace('{id}', '1').replace('{name}', 'x')}?stat=open`)
+      assert.equal(said.status, 400, `${method} ${path}: ${JSON.stringify(said.answer)}`)
+      assert.equal(said.answer.error.code, 'unknown_parameter')
+      assert.match(said.answer.error.message, /'stat'/)
+      const known = (operation.parameters ?? []).filter((parameter) => parameter.in === 'query').map(({ name }) => name)
+      const listed = /there are (.*)/.exec(said.answer.error.hint)?.[1].split(/, | and /) ?? []
+      assert.deepEqual(listed, known, `${method} ${path}`)
+    }
+  }
+  assert.match((await call('GET', '/conversations?stat=open')).answer.error.hint, /did you mean 'state'/)
+  assert.equal((await call('GET', '/conversations?%ff=1')).status, 400)
+})
+
 test('mistakes are named', async () => {
   const misspelt = await act('note', { txt: 'x' })
   assert.equal(misspelt.status, 400)

@@ -72,7 +72,7 @@ async function assertAway(id) {
     const said = await ready()
     return said.status === 503 && said
   })
-  assert.match(unready.text, /database/)
+  assert.match(unready.text, /^the database (cannot be reached|does not answer)\n$|^ingest, which receives webhooks/)
   assert.equal((await fetch(`${system.admin}/healthz`)).status, 200)
 }
 
@@ -94,13 +94,19 @@ test('keys of events that are too old to come again go by themselves, and record
 })
 
 test('a database that goes away later is waited for as well', async () => {
+  const before = node.log.length
+  const said = (pattern) => node.log.slice(before).match(pattern) ?? []
   await gate.shut()
   await assertAway('wamid.second')
+  await until('the log to say so', () => said(/"not ready" reason="the database cannot be reached"/).length)
+  assert.equal(said(/"ready again"/).length, 0)
   await gate.open()
   await until('answerd to be ready', async () => (await ready()).status === 200)
   assert.equal((await say('once more', 'wamid.second')).status, 200)
   await system.untilSql('the answer to leave', `SELECT count(*) = 2 AND NOT EXISTS (SELECT FROM work) FROM message WHERE direction = 'in'`)
   assert.equal(node.exitCode, null, 'all that in one process')
+  await until('the log to say that it is over', () => said(/"ready again"/).length)
+  assert.equal(said(/"not ready" reason="the database cannot be reached"/g).length, 1, 'once for each time')
 })
 
 test('a server that waits for its database stops when it is told to', async () => {

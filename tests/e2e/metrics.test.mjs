@@ -107,6 +107,7 @@ test('beyond its rate a source gets 429 with Retry-After, and the others do not 
   assert.equal(await post('support', { body: '{}', headers: {} }), 401)
   families = await scrape()
   assert.equal(value('answerd_webhooks_total', { source: 'support', result: 'limited' }), 2)
+  await until('the log', () => /webhook put off.*source=support.*hint="rate_limit and rate_burst/.test(system.nodes[0].log))
 })
 
 // The expressions of the alert rules: what stands behind `expr:`, on its line or indented below it.

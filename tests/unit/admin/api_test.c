@@ -97,6 +97,20 @@ static void names_the_nearest_field(void **state)
     api_call_free(call);
 }
 
+static void unknown_parameters_are_told(void **state)
+{
+    (void)state;
+    struct api_call *call = call_new("GET", "/api/v1/openapi.json", NULL, "");
+    json_put_str(call->query, "stat", "open");
+    assert_true(api_handle(call));
+    assert_int_equal(call->status, 400);
+    const json_t *error = json_object_at(call->answer, "error");
+    assert_string_equal(json_str(error, "code"), "unknown_parameter");
+    assert_non_null(strstr(json_str(error, "message"), "'stat'"));
+    assert_non_null(strstr(json_str(error, "hint"), "takes none"));
+    api_call_free(call);
+}
+
 static void texts_have_bounds(void **state)
 {
     (void)state;
@@ -119,7 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_paths_and_methods),  cmocka_unit_test(nothing_without_a_token),
         cmocka_unit_test(the_description_needs_none), cmocka_unit_test(names_the_nearest_field),
-        cmocka_unit_test(texts_have_bounds),
+        cmocka_unit_test(texts_have_bounds),          cmocka_unit_test(unknown_parameters_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

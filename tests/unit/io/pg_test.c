@@ -4,10 +4,14 @@
 
 #include "patience.h"
 
+#include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/macros.h"
@@ -247,9 +251,71 @@ static void test_read_only_server(void **state)
     struct error e;
     assert_int_equal(pg_open(&settings, &pg, &e), ERR_LOST);
     assert_non_null(strstr(e.text, "takes no writes"));
+    assert_string_equal(e.sqlstate, PG_READ_ONLY);
     settings.writes = false;
     assert_int_equal(pg_open(&settings, &pg, &e), ERR_NONE);
     pg_close(pg);
+}
+
+/* A server that lets nobody in: says `answer` to whatever comes first, to one client. */
+struct refusing_server {
+    int fd;
+    char conninfo[120];
+    const char *answer;
+    size_t length;
+    pthread_t thread;
+};
+
+static void *refuse_one(void *arg)
+{
+    struct refusing_server *server = arg;
+    char asked[1000];
+    int client = accept(server->fd, NULL, NULL);
+    if (client >= 0 && read(client, asked, sizeof(asked)) > 0 &&
+        write(client, server->answer, server->length) == (ssize_t)server->length)
+        while (read(client, asked, sizeof(asked)) > 0) {
+        }
+    close(client);
+    return NULL;
+}
+
+static void test_a_connection_that_is_refused(void **state)
+{
+    (void)state;
+    static const char wrong[] = "E\0\0\0\x40SFATAL\0C28P01\0Mpassword authentication failed for user 'x'\0";
+    static const char many[] = "E\0\0\0\x40SFATAL\0C53300\0Msorry, too many clients already, come later\0\0";
+    static const char asks[] = "R\0\0\0\x08\0\0\0\x03";
+    static const struct {
+        const char *answer;
+        size_t length;
+        const char *sqlstate, *hint;
+    } cases[] = {
+        { wrong, sizeof(wrong), PG_WRONG_PASSWORD, "HINT: the role and its password" },
+        { asks, sizeof(asks) - 1, PG_WRONG_PASSWORD, "HINT: the server asks for a password" },
+        { many, sizeof(many) - 1, "", "HINT: raise max_connections" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct refusing_server server = { .fd = socket(AF_INET, SOCK_STREAM, 0),
+                                          .answer = cases[i].answer,
+                                          .length = cases[i].length };
+        struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        socklen_t size = sizeof(address);
+        assert_int_equal(bind(server.fd, (struct sockaddr *)&address, size), 0);
+        assert_int_equal(listen(server.fd, 1), 0);
+        assert_int_equal(getsockname(server.fd, (struct sockaddr *)&address, &size), 0);
+        snprintf(server.conninfo, sizeof(server.conninfo),
+                 "host=127.0.0.1 port=%d user=x dbname=x sslmode=disable gssencmode=disable passfile=/dev/null",
+                 ntohs(address.sin_port));
+        assert_int_equal(pthread_create(&server.thread, NULL, refuse_one, &server), 0);
+        const struct pg_settings settings = { .conninfo = server.conninfo };
+        struct pg *pg = NULL;
+        struct error e;
+        assert_int_equal(pg_open(&settings, &pg, &e), ERR_LOST);
+        assert_non_null(strstr(e.text, cases[i].hint));
+        assert_string_equal(e.sqlstate, cases[i].sqlstate);
+        pthread_join(server.thread, NULL);
+        close(server.fd);
+    }
 }
 
 static bool has_backend(struct pg *pg, int64_t pid)
@@ -486,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_lost_connection),
         cmocka_unit_test(test_silent_server),
         cmocka_unit_test(test_read_only_server),
+        cmocka_unit_test(test_a_connection_that_is_refused),
         cmocka_unit_test(test_transaction_left_open),
         cmocka_unit_test(test_nobody_there),
         cmocka_unit_test(test_async_statements),
