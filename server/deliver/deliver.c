@@ -10,9 +10,10 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "channel/channel.h"
+#include "deliver/alerts.h"
 #include "deliver/attempt.h"
+#include "deliver/conflicts.h"
 #include "io/crypto.h"
-#include "store/api_store.h"
 #include "store/store.h"
 
 #define STATEMENT_TIMEOUT_MS 15000
@@ -26,7 +27,7 @@
 /* A lease outlives the call's own time-out, so that only a process that hangs lets it run out. */
 #define LEASE_MARGIN_MS 30000
 #define STOP_MARGIN_MS 2000
-#define ALERT_EVERY_MS ((msec_t)3600 * 1000)
+#define TELL_EVERY_MS 60000
 
 struct deliver {
     struct deliver_settings settings;
@@ -50,7 +51,11 @@ struct deliver {
     msec_t next_look;
     msec_t next_settle;
     msec_t next_record; /* after a record that failed */
+    struct alerts *alerts;
+    struct conflicts claiming, recording, settling;
     struct log_throttle refusals;
+    struct log_throttle unsettled;
+    struct log_throttle unrecorded;
 };
 
 /* {source: {per_second, address_interval_ms, address_burst, room}} of every source that can send. */
@@ -187,25 +192,34 @@ static void deliver_follow_rules(struct deliver *deliver)
     deliver->attempts.rules = fresh;
 }
 
-/* Outcomes that the database refuses together are recorded one by one; the one to blame is left to its lease. */
+/* Outcomes that the database refuses together are recorded one by one; the one to blame is left to its lease. One that is in
+ * conflict is kept: it may be that of a message that was sent, and what is left to its lease may be sent again. */
 static void record_one_by_one(struct deliver *deliver)
 {
     json_t *outcomes = deliver->attempts.outcomes;
-    while (json_array_size(outcomes) > 0) {
-        json_t *single = json_array();
-        json_array_append(single, json_array_get(outcomes, 0));
+    size_t kept = 0;
+    while (json_array_size(outcomes) > kept) {
+        json_t *single CLEANUP(json_free) = json_array();
+        json_array_append(single, json_array_get(outcomes, kept));
+        long long id = (long long)json_int(json_array_get(outcomes, kept), "id", 0);
         struct error error;
         err_t err = deliver_store_record(deliver->pg, single, &error);
+        if (err == ERR_CONFLICT) {
+            unsigned swallowed;
+            if (log_allowed(&deliver->unrecorded, TELL_EVERY_MS, &swallowed)) {
+                log_error("an outcome is in conflict, it is tried again", "delivery=%lld reason='%s' also=%u", id,
+                          error.text, swallowed);
+            }
+            kept++;
+            continue;
+        }
         if (err == ERR_INVALID) {
-            log_error("an outcome cannot be recorded", "delivery=%lld reason='%s'",
-                      (long long)json_int(json_array_get(outcomes, 0), "id", 0), error.text);
+            log_error("an outcome cannot be recorded", "delivery=%lld reason='%s'", id, error.text);
         } else if (err != ERR_NONE) {
             deliver_database_trouble(deliver, "recording", &error);
-            json_decref(single);
             return;
         }
-        json_decref(single);
-        json_array_remove(outcomes, 0);
+        json_array_remove(outcomes, kept);
     }
 }
 
@@ -218,58 +232,52 @@ static void deliver_record(struct deliver *deliver)
     struct error error;
     err_t err = deliver_store_record(deliver->pg, outcomes, &error);
     if (err == ERR_NONE) {
+        conflicts_end(&deliver->recording, clock_steady());
         json_array_clear(outcomes);
         deliver->look = true; /* what waited behind them in order may go now */
         return;
     }
     if (err == ERR_INVALID) {
         record_one_by_one(deliver);
+        deliver->next_record = json_array_size(outcomes) > 0 ? clock_steady() + RECORD_RETRY_MS : 0;
         return;
     }
     deliver->next_record = clock_steady() + RECORD_RETRY_MS;
     if (err != ERR_CONFLICT) {
         deliver_database_trouble(deliver, "recording", &error);
+    } else if (conflicts_last(&deliver->recording, &error, clock_steady())) {
+        record_one_by_one(deliver);
     }
 }
 
-/* What rules may answer to as `custom.system_alert`: once an hour for one target and problem, whatever happens. */
-static json_t *alert_event(const json_t *alert)
-{
-    struct buf key CLEANUP(buf_done);
-    buf_init(&key, 400);
-    buf_addf(&key, "alert:%s:%s:%lld", json_str_or(alert, "problem", ""), json_str_or(alert, "source", ""),
-             (long long)(clock_shared() / ALERT_EVERY_MS));
-    json_t *doc = json_object();
-    json_put_str(doc, "type", "custom.system_alert");
-    json_put_str(doc, "source", "answerd");
-    json_put_str(doc, "provider", "answerd");
-    json_put_bytes(doc, "key", buf_bytes(&key));
-    json_put_time(doc, "occurred_at", clock_shared());
-    json_put_int(doc, "lane", lane_of("source:answerd"));
-    json_put(doc, "body", json_deep_copy(alert));
-    return doc;
-}
-
-/* Says aloud what a person must look at: as a log line, and as an event that rules can answer to. */
+/* Says aloud what a person must look at. */
 static void deliver_raise_alerts(struct deliver *deliver)
 {
-    json_t *alerts = deliver->attempts.alerts;
-    while (json_array_size(alerts) > 0 && deliver->pg != NULL) {
-        json_t *alert = json_array_get(alerts, 0);
-        const char *source = json_str_or(alert, "source", "");
-        log_error("a target of messages is down", "problem=%s target='%s' code='%s' reason='%s'",
-                  json_str_or(alert, "problem", ""), source, json_str_or(alert, "code", ""),
-                  json_str_or(alert, "reason", ""));
-        json_t *doc = alert_event(alert);
-        int64_t event_id;
-        bool is_new;
-        struct error error;
-        if (api_store_add_event(deliver->pg, doc, &event_id, &is_new, NULL, &error) != ERR_NONE) {
-            deliver_database_trouble(deliver, "raising an alert", &error);
-        }
-        json_decref(doc);
-        json_array_remove(alerts, 0);
+    struct error error;
+    alerts_take(deliver->alerts, deliver->attempts.alerts);
+    if (deliver->pg != NULL && alerts_store(deliver->alerts, deliver->pg, &error) != ERR_NONE) {
+        deliver_database_trouble(deliver, "raising an alert", &error);
     }
+}
+
+/* Rows that the database refuses together are settled one by one; the one to blame stays as it is. */
+static err_t settle_one_by_one(struct deliver *deliver, int64_t *ret_settled, struct error *reterr)
+{
+    json_t *refused CLEANUP(json_free) = NULL;
+    err_t err = deliver_store_settle_each(deliver->pg, deliver->sender, deliver->settings.config->deliver.settle_ms,
+                                          ret_settled, &refused, reterr);
+    size_t index;
+    json_t *one;
+    unsigned swallowed;
+    if (json_array_size(refused) > 0 && log_allowed(&deliver->unsettled, TELL_EVERY_MS, &swallowed)) {
+        json_array_foreach (refused, index, one) {
+            log_error("a delivery cannot be settled, it stays as it is",
+                      "delivery=%lld sqlstate=%s reason='%s' hint='the others go on; correct its row, or what refuses it'",
+                      (long long)json_int(one, "delivery", 0), json_str_or(one, "sqlstate", ""),
+                      json_str_or(one, "reason", ""));
+        }
+    }
+    return err;
 }
 
 static void deliver_settle(struct deliver *deliver)
@@ -280,12 +288,17 @@ static void deliver_settle(struct deliver *deliver)
     deliver->next_settle = clock_steady() + SETTLE_CHECK_MS;
     int64_t settled = 0;
     struct error error;
-    if (deliver_store_settle(deliver->pg, deliver->sender, deliver->settings.config->deliver.settle_ms, &settled,
-                             &error) != ERR_NONE) {
-        if (error.code != ERR_CONFLICT) {
-            deliver_database_trouble(deliver, "settling", &error);
-        }
-    } else if (settled > 0) {
+    err_t err = deliver_store_settle(deliver->pg, deliver->sender, deliver->settings.config->deliver.settle_ms,
+                                     &settled, &error);
+    if (err == ERR_INVALID || (err == ERR_CONFLICT && conflicts_last(&deliver->settling, &error, clock_steady()))) {
+        err = settle_one_by_one(deliver, &settled, &error);
+    }
+    if (err == ERR_NONE) {
+        conflicts_end(&deliver->settling, clock_steady());
+    } else if (err != ERR_CONFLICT) {
+        deliver_database_trouble(deliver, "settling", &error);
+    }
+    if (settled > 0) {
         log_info("unknown outcomes settled", "deliveries=%lld", (long long)settled);
         deliver->look = true;
     }
@@ -310,11 +323,15 @@ static void deliver_claim(struct deliver *deliver)
     deliver->look = false;
     deliver->next_look = clock_steady() + config->deliver.poll_ms;
     json_t *paces CLEANUP(json_free) = paces_of_all(deliver);
-    if (deliver_store_claim(deliver->pg, deliver->sender, limit, config->deliver.timeout_ms + LEASE_MARGIN_MS, paces,
-                            &claimed, &next_due, &error) != ERR_NONE) {
-        if (error.code != ERR_CONFLICT) {
-            deliver_database_trouble(deliver, "claiming", &error);
-        }
+    err_t err = deliver_store_claim(deliver->pg, deliver->sender, limit, config->deliver.timeout_ms + LEASE_MARGIN_MS,
+                                    paces, &claimed, &next_due, &error);
+    if (err == ERR_CONFLICT) {
+        conflicts_last(&deliver->claiming, &error, clock_steady());
+        return;
+    }
+    conflicts_end(&deliver->claiming, clock_steady());
+    if (err != ERR_NONE) {
+        deliver_database_trouble(deliver, "claiming", &error);
         return;
     }
     size_t count = json_array_size(claimed);
@@ -351,6 +368,8 @@ static msec_t deliver_idle_ms(const struct deliver *deliver)
     }
     bool full = http_client_in_flight(deliver->client) >= deliver->settings.config->deliver.max_in_flight;
     msec_t at = deliver->next_settle;
+    msec_t alerts_at = alerts_due(deliver->alerts);
+    at = alerts_at != 0 && alerts_at < at ? alerts_at : at;
     if (!full && !atomic_load(&deliver->stopping)) {
         at = deliver->look ? now : deliver->next_look < at ? deliver->next_look : at;
     }
@@ -369,7 +388,8 @@ static void *deliver_main(void *arg)
         if (stopping && stop_deadline == 0) {
             stop_deadline = clock_steady() + deliver->settings.config->deliver.timeout_ms + STOP_MARGIN_MS;
         }
-        bool idle = http_client_in_flight(deliver->client) == 0 && json_array_size(deliver->attempts.outcomes) == 0;
+        bool idle = http_client_in_flight(deliver->client) == 0 && json_array_size(deliver->attempts.outcomes) == 0 &&
+                    alerts_waiting(deliver->alerts) == 0;
         if (stopping && (idle || clock_steady() >= stop_deadline)) {
             break;
         }
@@ -411,6 +431,7 @@ void deliver_free(struct deliver *deliver)
     json_decref(deliver->paces);
     json_decref(deliver->attempts.outcomes);
     json_decref(deliver->attempts.alerts);
+    alerts_free(deliver->alerts);
     free(deliver);
 }
 
@@ -422,6 +443,10 @@ err_t deliver_start(const struct deliver_settings *settings, struct deliver **re
     deliver->settings = *settings;
     deliver->client = http_client_new(&http);
     deliver->paces = collect_paces(settings->config);
+    deliver->alerts = alerts_new();
+    deliver->claiming.during = "claiming";
+    deliver->recording.during = "recording";
+    deliver->settling.during = "settling";
     deliver->attempts = (struct attempt_context){
         .config = settings->config,
         .client = deliver->client,

@@ -82,3 +82,22 @@ err_t deliver_store_settle(struct pg *pg, int64_t sender, msec_t settle_ms, int6
     }
     return err;
 }
+
+err_t deliver_store_settle_each(struct pg *pg, int64_t sender, msec_t settle_ms, int64_t *ret_settled,
+                                json_t **ret_refused, struct error *reterr)
+{
+    static const char sql[] = "SELECT settled, refused FROM deliver_settle_each($1::interval, nullif($2::integer, 0))";
+    char settle[QUERY_INTERVAL_BYTES];
+    const struct pg_value values[] = { PG_VALUE_TEXT(query_interval(settle_ms, settle)), PG_VALUE_INT8(sender) };
+    struct pg_result *result CLEANUP(pg_result_free) = NULL;
+    err_t err = run_again(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    json_t *refused = NULL;
+    if (err == ERR_NONE) {
+        err = query_json_cell(result, 0, 1, &refused, reterr);
+    }
+    if (err == ERR_NONE) {
+        *ret_settled = pg_int8(result, 0, 0);
+        *ret_refused = refused;
+    }
+    return err;
+}

@@ -172,6 +172,10 @@ err_t deliver_store_record(struct pg *pg, const json_t *outcomes, struct error *
  * above: those of its own are never marked before their lease ends. */
 err_t deliver_store_settle(struct pg *pg, int64_t sender, msec_t settle_ms, int64_t *ret_settled,
                            struct error *reterr) MUST_CHECK;
+/* The same row by row, when it was refused: those to blame stay as they are, and are told: array of {delivery, sqlstate,
+ * reason}; new reference. */
+err_t deliver_store_settle_each(struct pg *pg, int64_t sender, msec_t settle_ms, int64_t *ret_settled,
+                                json_t **ret_refused, struct error *reterr) MUST_CHECK;
 
 /* --- upkeep --- */
 err_t store_make_partitions(struct pg *pg,

@@ -98,6 +98,48 @@ static void test_settle(void **state)
     database_drop(pg, SCHEMA);
 }
 
+static void test_one_that_cannot_be_settled(void **state)
+{
+    (void)state;
+    struct pg *pg = database_open_migrated(SCHEMA);
+    add_delivery(pg, "give_up");
+    SUCCEEDS(pg_script(pg,
+                       "SELECT engine_commit(jsonb_build_object('deliveries', jsonb_build_array(jsonb_build_object('id', 13, "
+                       "'created_at', now(), 'kind', 'webhook', 'endpoint', 'e', 'contact_id', 100, 'recipient', 'endpoint e', "
+                       "'request', '{}'::jsonb))), '{}');"
+                       "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                       "RAISE EXCEPTION 'not this one' USING ERRCODE = '22023'; END $$;"
+                       "CREATE TRIGGER refuse BEFORE UPDATE ON delivery FOR EACH ROW WHEN (new.id = 12 AND new.state = 'unknown') "
+                       "EXECUTE FUNCTION refuse()",
+                       e));
+    json_t *deliveries = NULL;
+    json_t *refused CLEANUP(json_free) = NULL;
+    msec_t next_due = -1;
+    int64_t settled = -1;
+    struct error error;
+    SUCCEEDS(deliver_store_claim(pg, 0, 10, 0, NULL, &deliveries, &next_due, e));
+    assert_int_equal(json_array_size(deliveries), 2);
+    json_decref(deliveries);
+    assert_int_equal(deliver_store_settle(pg, 0, 60000, &settled, &error), ERR_INVALID);
+    SUCCEEDS(deliver_store_settle_each(pg, 0, 60000, &settled, &refused, e));
+    assert_int_equal(settled, 1);
+    assert_int_equal(json_array_size(refused), 1);
+    assert_int_equal(json_int(json_array_get(refused, 0), "delivery", 0), 12);
+    assert_string_equal(json_str(json_array_get(refused, 0), "sqlstate"), "22023");
+    assert_string_equal(json_str(json_array_get(refused, 0), "reason"), "not this one");
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM delivery WHERE id = 13 AND state = 'unknown'"), 1);
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM outbox WHERE delivery_id = 12 AND state = 'sending'"), 1);
+    /* Trouble of the server's is no row's. */
+    SUCCEEDS(pg_script(pg,
+                       "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                       "RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END $$",
+                       e));
+    json_t *none = NULL;
+    assert_int_equal(deliver_store_settle_each(pg, 0, 60000, &settled, &none, &error), ERR_BUSY);
+    assert_null(none);
+    database_drop(pg, SCHEMA);
+}
+
 /* The number that `pg` sends under; `former` as a connection had it before. */
 static int64_t sender_of(struct pg *pg, int64_t former)
 {
@@ -167,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_claim_and_record),
         cmocka_unit_test(test_settle),
+        cmocka_unit_test(test_one_that_cannot_be_settled),
         cmocka_unit_test(test_a_lost_connection_is_a_dead_sender),
         cmocka_unit_test(test_a_retry_says_when),
     };
