@@ -12,6 +12,9 @@ bool telegram_put_content(json_t *doc, const json_t *message, const char **ret_s
 
 err_t telegram_parse(const struct webhook *w, const json_t *settings, json_t *events, struct error *reterr);
 
+/* In a recipient "CHAT@CONNECTION": the chat of a business account, and the connection to it that answers go by. */
+#define TELEGRAM_BUSINESS_MARK '@'
+
 /* Every kind of update that telegram_parse() knows; ends with NULL. */
 extern const char *const telegram_update_kinds[];
 

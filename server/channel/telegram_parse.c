@@ -86,6 +86,23 @@ static void put_contact(json_t *event, const json_t *user, const json_t *chat)
     }
 }
 
+/* Where the person is answered: who wrote to a business account is answered in its name, and so are those who tap there. */
+static void put_business_recipient(json_t *event, const json_t *message)
+{
+    const char *connection = json_str(message, "business_connection_id");
+    const json_t *contact = json_object_at(event, "contact");
+    const char *recipient = json_str(contact, "recipient");
+    if (connection == NULL || recipient == NULL) {
+        return;
+    }
+    struct buf text CLEANUP(buf_done);
+    buf_init(&text, 300);
+    buf_addf(&text, "%s%c%s", recipient, TELEGRAM_BUSINESS_MARK, connection);
+    if (!text.overflowed) {
+        json_put_str(event_contact(event), "recipient", text.ptr);
+    }
+}
+
 static void put_chat(json_t *doc, const json_t *chat)
 {
     if (chat == NULL || is_private(chat)) {
@@ -150,11 +167,14 @@ static void put_payment(struct update *u, const char *type, const json_t *paymen
     payment_finish(event, payment_reference_keys);
 }
 
-/* Written by a person, not by a bot or in the name of a channel? */
+/* Written by a person, not by a bot (also in a person's name) or in the name of a channel? */
 static bool is_by_person(const json_t *message)
 {
     const json_t *from = json_object_at(message, "from");
     const json_t *chat = json_object_at(message, "chat");
+    if (json_object_at(message, "sender_business_bot")) {
+        return false;
+    }
     if (from == NULL) {
         return is_private(chat);
     }
@@ -193,6 +213,7 @@ static void on_message(struct update *u)
     bool is_owner = is_business && !json_equal(json_object_get(from, "id"), json_object_get(chat, "id"));
     json_t *event = add(u, is_owner ? "message.sent_elsewhere" : "message.received", at);
     put_contact(event, from, chat);
+    put_business_recipient(event, message);
     identify_by_own_card(event, message);
     json_put(event, "message", doc);
     put_surroundings(doc, message);
@@ -215,6 +236,7 @@ static void on_edited(struct update *u)
     }
     json_t *event = add(u, "message.edited", at);
     put_contact(event, json_object_at(message, "from"), json_object_at(message, "chat"));
+    put_business_recipient(event, message);
     json_put(event, "message", doc);
     put_surroundings(doc, message);
 }
@@ -232,6 +254,7 @@ static void on_deleted(struct update *u)
     json_array_foreach (ids, index, id) {
         json_t *event = add(u, "message.deleted", 0);
         put_contact(event, NULL, chat);
+        put_business_recipient(event, u->body);
         json_t *doc = message_doc(event);
         struct buf text CLEANUP(buf_done);
         buf_init(&text, 64);
@@ -269,6 +292,7 @@ static void on_callback(struct update *u)
     /* The update has no time of its own: the message it belongs to may be days old. */
     json_t *event = add(u, "message.button", 0);
     put_contact(event, from, NULL);
+    put_business_recipient(event, message);
     json_t *doc = message_doc(event);
     put_chat(doc, json_object_at(message, "chat"));
     put_id(doc, "id", u->body, "id");

@@ -4,9 +4,12 @@
 #include "channel/message.h"
 #include "channel/telegram.h"
 
+#include "base/memory.h"
 #include "base/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #define TOO_MANY_PAUSE_MS ((msec_t)1000)
@@ -120,6 +123,20 @@ static err_t answer_callback(const struct message_form *form, const json_t *sett
     return err != ERR_NONE ? err : telegram_call(out, settings, "answerCallbackQuery", body, reterr);
 }
 
+/* "CHAT", or "CHAT@CONNECTION" for a chat of a business account. */
+static void put_recipient(json_t *body, const char *recipient)
+{
+    const char *mark = strchr(recipient, TELEGRAM_BUSINESS_MARK);
+    if (mark == NULL || mark == recipient) {
+        put_number_or_text(body, "chat_id", recipient);
+        return;
+    }
+    char *chat = memory_text_n(recipient, (size_t)(mark - recipient));
+    put_number_or_text(body, "chat_id", chat);
+    json_put_str(body, "business_connection_id", mark + 1);
+    free(chat);
+}
+
 err_t telegram_render(const json_t *request, bool approved, const json_t *settings, struct outgoing_request *out,
                       struct error *reterr)
 {
@@ -135,7 +152,7 @@ err_t telegram_render(const json_t *request, bool approved, const json_t *settin
         return answer_callback(&form, settings, out, reterr);
     }
     json_t *body CLEANUP(json_free) = json_object();
-    put_number_or_text(body, "chat_id", form.recipient);
+    put_recipient(body, form.recipient);
     if (form.thread) {
         put_number_or_text(body, "message_thread_id", form.thread);
     }

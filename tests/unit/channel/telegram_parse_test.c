@@ -107,6 +107,27 @@ static void keeps_groups_and_people_apart(void **state)
           { "message.direction", "out" });
 }
 
+/* Who wrote to a business account is answered over its connection, wherever the answer comes from. */
+static void keeps_the_business_connection(void **state)
+{
+    (void)state;
+#define BY(who) "{\"message_id\":5,\"date\":1795420700,\"business_connection_id\":\"bC\",\"from\":" who ",\"chat\":" PRIVATE
+    CHECK(UPDATE("business_message", BY(ADA) ",\"text\":\"hi\"}"), { "type", "message.received" },
+          { "contact.recipient", "4711@bC" }, { "message.business_connection", "bC" });
+    CHECK(UPDATE("business_message", BY("{\"id\":1,\"is_bot\":false}") ",\"text\":\"by the owner\"}"),
+          { "type", "message.sent_elsewhere" }, { "contact.recipient", "4711@bC" });
+    CHECK(UPDATE("edited_business_message", BY(ADA) ",\"text\":\"new\"}"), { "type", "message.edited" },
+          { "contact.recipient", "4711@bC" });
+    CHECK(UPDATE("deleted_business_messages", "{\"business_connection_id\":\"bC\",\"chat\":" PRIVATE ",\"message_ids\":[1]}"),
+          { "type", "message.deleted" }, { "contact.recipient", "4711@bC" });
+    CHECK(UPDATE("callback_query", "{\"id\":\"cb1\",\"from\":" ADA ",\"data\":\"y\",\"message\":" BY(
+                                       "{\"id\":1,\"is_bot\":false}") "}}"),
+          { "type", "message.button" }, { "contact.recipient", "4711@bC" });
+    /* What we sent in the owner's name comes back; it is no colleague's. */
+    CHECK(UPDATE("business_message", BY("{\"id\":1,\"is_bot\":false}") ",\"sender_business_bot\":{\"id\":42},\"text\":\"x\"}"),
+          { "type", "webhook.telegram" });
+}
+
 static void reads_edits_taps_and_reactions(void **state)
 {
     (void)state;
@@ -233,6 +254,7 @@ int main(void)
         cmocka_unit_test(reads_messages),
         cmocka_unit_test(a_shared_card_proves_a_number_only_when_it_is_ones_own),
         cmocka_unit_test(keeps_groups_and_people_apart),
+        cmocka_unit_test(keeps_the_business_connection),
         cmocka_unit_test(reads_edits_taps_and_reactions),
         cmocka_unit_test(a_tap_is_answered_in_the_answer),
         cmocka_unit_test(a_block_stops_this_channel_only),

@@ -41,6 +41,24 @@ static void renders_each_method(void **state)
     }
 }
 
+static void answers_over_the_business_connection(void **state)
+{
+    (void)state;
+    static const char *const bodies[][2] = {
+        { "4711@bC_1", "{\"chat_id\":4711,\"business_connection_id\":\"bC_1\",\"text\":\"hi\"}" },
+        { "@channel", "{\"chat_id\":\"@channel\",\"text\":\"hi\"}" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        char request[300];
+        char *url = NULL;
+        snprintf(request, sizeof(request), "{\"to\":{\"recipient\":\"%s\"},\"free\":{\"text\":\"hi\"}}", bodies[i][0]);
+        json_t *body = body_of("telegram", SETTINGS, false, request, &url);
+        expect_at(body, "", bodies[i][1]);
+        free(url);
+        json_decref(body);
+    }
+}
+
 static void keeps_the_limits(void **state)
 {
     (void)state;
@@ -129,6 +147,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renders_each_method),
+        cmocka_unit_test(answers_over_the_business_connection),
         cmocka_unit_test(keeps_the_limits),
         cmocka_unit_test(judges_answers),
         cmocka_unit_test(registers_with_every_kind_of_update),
