@@ -25,6 +25,7 @@
 
 #define SWEEP_MS 250
 #define SWEEP_WHEN_PRESSED_MS 25 /* somebody waits for a connection to go */
+#define SILENT_AFTER_MS 1000     /* a client that connects has something to say; a slow handshake has a second */
 
 /* --- connections ------------------------------------------------------------------------------------------------ */
 
@@ -118,15 +119,30 @@ static void input_changed(struct evbuffer *input, const struct evbuffer_cb_info 
         close_largest(c->server);
 }
 
-/* Makes room by closing the connection that is idle for the longest time. */
-static void close_oldest_idle(struct http_server *server)
+/* It has sent nothing since it was let in, though it had the time. What the kernel has and we have not read yet counts. */
+static bool is_silent(const struct connection *c, msec_t now)
 {
-    struct connection *oldest = NULL;
-    for (struct connection *c = server->connections; c; c = c->next)
-        if (c->state == CONNECTION_IDLE && c->deadline != 0 && (!oldest || c->deadline < oldest->deadline))
-            oldest = c;
-    if (oldest)
-        connection_close(oldest);
+    int unread = 0;
+    return c->state == CONNECTION_NEW && now >= c->deadline - c->server->limits.read_deadline_ms + SILENT_AFTER_MS &&
+           ioctl(bufferevent_getfd(c->bufferevent), FIONREAD, &unread) == 0 && unread == 0;
+}
+
+/* Makes room by closing the connection that is idle for the longest time; without one, the one that is silent for longest. */
+static void close_most_idle(struct http_server *server)
+{
+    msec_t now = clock_steady();
+    struct connection *idle = NULL;
+    struct connection *silent = NULL;
+    for (struct connection *c = server->connections; c; c = c->next) {
+        if (c->deadline == 0)
+            continue;
+        if (c->state == CONNECTION_IDLE && (!idle || c->deadline < idle->deadline))
+            idle = c;
+        else if ((!silent || c->deadline < silent->deadline) && is_silent(c, now))
+            silent = c;
+    }
+    if (idle || silent)
+        connection_close(idle ? idle : silent);
 }
 
 static struct bufferevent *connection_accepted(struct event_base *base, void *arg)
@@ -162,7 +178,7 @@ static struct bufferevent *connection_accepted(struct event_base *base, void *ar
     *bucket = c;
     if (++server->connection_count >= server->limits.max_connections) {
         set_listening(server, false);
-        close_oldest_idle(server);
+        close_most_idle(server);
         loop_timer_set(server->sweep, SWEEP_WHEN_PRESSED_MS);
     }
     return bufferevent;
@@ -215,7 +231,7 @@ static void sweep(void *arg)
         busy = busy || in_use;
     }
     if (server->paused)
-        close_oldest_idle(server);
+        close_most_idle(server);
     if (server->drained && !busy) {
         void (*drained)(void *) = server->drained;
         server->drained = NULL;

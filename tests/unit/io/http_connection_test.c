@@ -243,6 +243,27 @@ static void test_idle_connections_make_room(void **state)
         close(fds[i]);
 }
 
+static void test_silent_connections_make_room_early(void **state)
+{
+    (void)state;
+    int fds[MAX_CONNECTIONS];
+    int half = open_client();
+    send_text(half, "GET / HTTP/1.1\r\nHost: h");
+    WAIT_UNTIL(count_receiving_bytes() > 0);
+    for (size_t i = 1; i < ARRAY_LEN(fds); i++)
+        fds[i] = open_client();
+    msec_t began = clock_steady();
+    close(open_answered_client()); /* long before the deadline of the others is over */
+    assert_true(clock_steady() - began < LONG_MS / 2);
+    /* Whoever has begun to speak stays. */
+    char answer[4096];
+    send_text(half, "\r\n\r\n");
+    assert_true(read_answers(half, 1, answer, sizeof(answer)));
+    close(half);
+    for (size_t i = 1; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
+}
+
 /* RFC 9110 section 7.6.1: a list of options in any case, that may come in several lines. */
 static void test_client_asks_to_close(void **state)
 {
@@ -340,6 +361,7 @@ int main(void)
         CASE(test_more_connections_than_allowed, stage_start_server),
         CASE(test_silent_connections_make_room, stage_start_server_with_short_deadline),
         CASE(test_idle_connections_make_room, stage_start_server),
+        CASE(test_silent_connections_make_room_early, stage_start_server),
         CASE(test_client_asks_to_close, stage_start_server),
         CASE(test_drain_answers_what_is_in_flight, stage_start_server),
         CASE(test_address_in_use_is_reported, stage_start_server),
