@@ -21,8 +21,8 @@ static void count_call(const char *rule, const char *verdict)
     metric_add(metric_counter("answerd_rule_calls_total", "Rule calls by rule and verdict.", labels), 1);
 }
 
-/* Rules are the operator's program: what failed in them is counted and logged, without the texts they handled. */
-static void report_traces(const json_t *changes, struct log_throttle *throttle)
+/* Rules are the operator's program: what failed in them is counted and logged, without the texts they handled. Did any? */
+static bool report_traces(const json_t *changes, struct log_throttle *throttle)
 {
     size_t index;
     json_t *handling;
@@ -33,6 +33,7 @@ static void report_traces(const json_t *changes, struct log_throttle *throttle)
             count_call(json_string_value(json_array_get(skipped, 1)), "skipped");
         }
     }
+    bool failed = false;
     json_t *trace;
     json_array_foreach (json_array_at(changes, "traces"), index, trace) {
         const char *verdict = json_str_or(trace, "verdict", "");
@@ -41,6 +42,7 @@ static void report_traces(const json_t *changes, struct log_throttle *throttle)
         if (strcmp(verdict, "failed") != 0 && strcmp(verdict, "over_budget") != 0) {
             continue;
         }
+        failed = true;
         unsigned swallowed;
         if (log_allowed(throttle, 1000, &swallowed)) {
             log_warn("rule failed", "rule='%s' verdict=%s event=%lld file='%s' line=%lld also=%u", rule, verdict,
@@ -48,6 +50,7 @@ static void report_traces(const json_t *changes, struct log_throttle *throttle)
                      (long long)json_int(trace, "line", 0), swallowed);
         }
     }
+    return failed;
 }
 
 /* The rules of a claim's events while its transaction is open. */
@@ -193,7 +196,7 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
     if (err == ERR_NONE) {
         ret_outcome->more_work = changed_rows(changes, "events") > 0;
         ret_outcome->more_deliveries = changed_rows(changes, "deliveries") > 0;
-        report_traces(changes, context->rule_failures);
+        ret_outcome->rules_failed = report_traces(changes, context->rule_failures);
     } else {
         engine_store_rollback(context->pg);
     }

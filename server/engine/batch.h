@@ -38,6 +38,7 @@ struct batch_outcome {
     unsigned attempts;    /* earlier tries of the first event */
     bool more_work;       /* the commit left new events to handle */
     bool more_deliveries; /* the commit left something to send */
+    bool rules_failed;    /* the commit counted failures of rules */
     bool other_rules;     /* nothing was tried, because other rules are in force now */
 };
 

@@ -382,6 +382,9 @@ static bool engine_work(struct engine *engine)
         wakeup_call_next(&engine->wakeup); /* more may wait */
     }
     engine->conflicts = 0;
+    if (engine->outcome.rules_failed) {
+        rule_guard_look_now(engine->guard);
+    }
     metric_add(engine->handled, (double)engine->outcome.count);
     metric_add(engine->batches, 1);
     int64_t micros = clock_steady_us() - started;

@@ -40,6 +40,11 @@ void rule_guard_free(struct rule_guard *guard)
     free(guard);
 }
 
+void rule_guard_look_now(struct rule_guard *guard)
+{
+    guard->next_refresh = 0;
+}
+
 void rule_guard_forget(struct rule_guard *guard)
 {
     guard->next_refresh = 0;

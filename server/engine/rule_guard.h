@@ -1,7 +1,8 @@
 /* Which rules are in quarantine, as this engine thread last read it from the database. Owned by one thread.
  *
- * Failures are counted in the table rule_trouble, by the transaction that holds the trace; what is read back here is at
- * most a second old, which only means that a failing rule fails a little more often before it rests. A rule whose rest
+ * Failures are counted in the table rule_trouble, by the transaction that holds the trace. It is read back before the next
+ * batch of the engine that saw a failure, and within a second by others: a failing rule fails more often before it rests only
+ * in the batch of its last allowed failure and on other engines meanwhile. A rule whose rest
  * is over is tried on one event, by one engine of all: running well ends its quarantine, failing makes it rest twice as
  * long.
  */
@@ -21,6 +22,7 @@ void rule_guard_free(struct rule_guard *guard);
  * recorded and its crons registered. */
 err_t rule_guard_refresh(struct rule_guard *guard, struct pg *pg, int64_t worker_id, struct rule_set *rules,
                          struct error *reterr) MUST_CHECK;
+void rule_guard_look_now(struct rule_guard *guard); /* the next refresh is due */
 void rule_guard_forget(struct rule_guard *guard); /* reads and registers again at the next refresh */
 
 /* For desk_settings; `arg` is the guard. */

@@ -224,6 +224,22 @@ test('there is a longest rest, and a trial that runs well ends the quarantine', 
   })
 })
 
+test('a rule that fails on one event after the other rests after five, not later', async () => {
+  const alone = await System.start({
+    rules: null, files: { 'fails.lua': 'rule { name = "fails", doc = "Fails.", on = { "message.received" }, run = function(e, fx) error("no") end }' },
+  })
+  try {
+    for (let number = 1; number <= 8; number++) {
+      await alone.post('telegram', telegram.message(600000, 'hello'))
+      await alone.untilSql(`event ${number} to be handled`, `SELECT count(*) = ${number} AND NOT EXISTS (SELECT FROM work) FROM trace WHERE rule = 'fails'`)
+    }
+    assert.deepEqual(await alone.rows(`SELECT verdict, count(*)::int FROM trace WHERE rule = 'fails' GROUP BY 1 ORDER BY 1`),
+      [{ verdict: 'failed', count: 5 }, { verdict: 'quarantined', count: 3 }])
+  } finally {
+    await alone.stop()
+  }
+})
+
 test('a budget that makes no sense is a problem of the rules', async () => {
   system.writeRule('wrong.lua', 'rule { name = "wrong", doc = "x", on = { "custom.x" }, budget = { sends_per_hours = 1, sends_per_minute = -1 }, run = function(e, fx) end }')
   const refused = await command('reload')
