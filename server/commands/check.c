@@ -4,6 +4,7 @@
 #include "commands/commands.h"
 #include "commands/rule_check.h"
 #include "commands/source_check.h"
+#include "domain/rule_test.h"
 #include "rules/rule_set.h"
 
 #include <stdio.h>
@@ -48,6 +49,38 @@ static void add_paths(const struct report *report, size_t first, const char *dir
     }
 }
 
+static bool is_test_file(const char *file)
+{
+    static const char ending[] = "_test.lua";
+    size_t length = strlen(file), ending_length = sizeof(ending) - 1;
+    return length >= ending_length && strcmp(file + length - ending_length, ending) == 0;
+}
+
+/* The tests beside rules that load: they are read and compiled, not run. What was said of the rules is not said again. */
+static void check_tests(struct report *report, const char *directory, const struct rule_limits *limits)
+{
+    struct rule_sources *sources = NULL;
+    struct rule_set *set = NULL;
+    json_t *found = json_array(), *problem;
+    size_t index, before = json_array_size(report->problems);
+    struct error e;
+    err_t err = rule_sources_read(directory, true, &sources, &e);
+    if (err == ERR_NONE)
+        err = rule_set_load(sources, limits, found, &set, &e);
+    if (err == ERR_NONE)
+        err = rule_test_review(set, found, &e);
+    json_array_foreach(found, index, problem)
+    {
+        if (is_test_file(json_str_or(problem, "file", "")))
+            json_array_append(report->problems, problem);
+    }
+    if (err != ERR_NONE && json_array_size(report->problems) == before)
+        add_problem(report, directory, &e);
+    json_decref(found);
+    rule_set_free(set);
+    rule_sources_free(sources);
+}
+
 /* `config` is NULL when only rules are looked at. */
 static void check_rules(struct report *report, const char *directory, const struct config *config)
 {
@@ -74,6 +107,7 @@ static void check_rules(struct report *report, const char *directory, const stru
             add_problem(report, directory, &e);
         snprintf(report->version, sizeof(report->version), "%s", rule_set_version(set));
         report->rule_count = rule_set_count(set);
+        check_tests(report, directory, &limits);
     }
     add_paths(report, first, directory);
     rule_set_free(set);
@@ -216,7 +250,8 @@ const struct command command_check = {
         "Prints each problem as `file:line: error|warning: text`, perhaps with a line `HINT: ...`. The exit status is\n"
         "1 when there is an error; warnings alone are fine without --strict. Rules are read, not run: fields that\n"
         "events of their types do not have, options that effects do not have, rules that never run or run\n"
-        "themselves without end, and what nobody uses. With --json each problem has file, path (for an editor),\n"
+        "themselves without end, and what nobody uses. Tests (*_test.lua) must compile and call verbs\n"
+        "that there are. With --json each problem has file, path (for an editor),\n"
         "line, severity, text and hint. Needs no database; secrets and certificates must be where the configuration\n"
         "takes them from.",
     .options = options_table,

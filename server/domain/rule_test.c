@@ -9,6 +9,7 @@
 #include "domain/desk.h"
 #include "domain/rule_test_text.h"
 #include "domain/rule_test_world.h"
+#include "rules/rule_review.h"
 
 /* Monday, 5 January 2026, 10:00 UTC: a working hour without a change of clocks near. */
 #define BEGINNING_MS ((msec_t)1767607200 * 1000)
@@ -204,6 +205,32 @@ static const char *nearest_verb(const char *name)
             names[count++] = verb->name;
     names[count] = NULL;
     return text_nearest(name, names);
+}
+
+err_t rule_test_review(struct rule_set *set, json_t *problems, struct error *reterr)
+{
+    json_t *calls CLEANUP(json_free) = NULL;
+    err_t err = rule_review_test_calls(set, &calls, reterr);
+    size_t index;
+    json_t *call;
+    json_array_foreach(calls, index, call)
+    {
+        const char *name = json_str_or(call, "name", "");
+        if (find_verb(name))
+            continue;
+        const char *nearest = nearest_verb(name);
+        char text[200];
+        snprintf(text, sizeof(text), "tests have no verb 't:%.60s'%s%s%s", name, nearest ? "; did you mean '" : "",
+                 nearest ? nearest : "", nearest ? "'?" : "");
+        json_t *problem = json_object();
+        json_put_str(problem, "file", json_str(call, "file"));
+        json_put_int(problem, "line", json_int(call, "line", 0));
+        json_put_str(problem, "severity", nearest ? "error" : "warning");
+        json_put_str(problem, "text", text);
+        json_put_str(problem, "hint", "rules/README.md, section Tests, lists the verbs");
+        json_array_append_new(problems, problem);
+    }
+    return err;
 }
 
 static json_t *run_verb(void *arg, const char *name, const json_t *arguments, const char *file, int line,

@@ -83,6 +83,7 @@ extern char rule_key_is_over;
 extern char rule_key_run_test;
 extern char rule_key_review;
 extern char rule_key_api;
+extern char rule_key_test_calls;
 
 /* --- host.c: what the prelude can call ------------------------------------------------------------------------- */
 

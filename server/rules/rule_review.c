@@ -18,7 +18,7 @@ static const char *word_of(enum source_kind kind)
     case SOURCE_DATA:
         return "data";
     case SOURCE_TEST:
-        break;
+        return "test";
     }
     return NULL;
 }
@@ -31,21 +31,18 @@ static void push_short_name(lua_State *L, const struct rule_source *source)
     lua_pushlstring(L, name, strlen(name) - strlen(".lua"));
 }
 
-/* Calls main.review({{kind, name, file, text}, …}); the result stays on the stack. Argument 1: the set. */
-static int call_review(lua_State *L)
+/* Pushes {{kind, name, file, text}, …}: the files of the set, or its tests. */
+static void push_sources(lua_State *L, const struct rule_set *set, bool tests)
 {
-    const struct rule_set *set = lua_touserdata(L, 1);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &rule_key_review);
     lua_createtable(L, (int)set->sources->count, 0);
     lua_Integer count = 0;
     for (size_t i = 0; i < set->sources->count; i++) {
         const struct rule_source *source = &set->sources->items[i];
-        const char *kind = word_of(source->kind);
-        if (kind == NULL) {
+        if ((source->kind == SOURCE_TEST) != tests) {
             continue;
         }
         lua_createtable(L, 0, 4);
-        lua_pushstring(L, kind);
+        lua_pushstring(L, word_of(source->kind));
         lua_setfield(L, -2, "kind");
         push_short_name(L, source);
         lua_setfield(L, -2, "name");
@@ -55,6 +52,24 @@ static int call_review(lua_State *L)
         lua_setfield(L, -2, "text");
         lua_rawseti(L, -2, ++count);
     }
+}
+
+/* The result stays on the stack. Argument 1: the set. */
+static int call_review(lua_State *L)
+{
+    const struct rule_set *set = lua_touserdata(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &rule_key_review);
+    push_sources(L, set, false);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+/* The same. */
+static int call_test_calls(lua_State *L)
+{
+    const struct rule_set *set = lua_touserdata(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &rule_key_test_calls);
+    push_sources(L, set, true);
     lua_call(L, 1, 1);
     return 1;
 }
@@ -106,6 +121,11 @@ err_t rule_review(struct rule_set *set, json_t *problems, struct error *reterr)
         json_array_append(problems, problem);
     }
     return ERR_NONE;
+}
+
+err_t rule_review_test_calls(struct rule_set *set, json_t **ret_calls, struct error *reterr)
+{
+    return call(set, call_test_calls, ret_calls, reterr);
 }
 
 err_t rule_review_api(struct rule_set *set, json_t **ret_api, struct error *reterr)

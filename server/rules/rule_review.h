@@ -12,6 +12,10 @@
  * warning of loading, is replaced by the one found here. */
 err_t rule_review(struct rule_set *set, json_t *problems, struct error *reterr) MUST_CHECK;
 
+/* What the tests of the set call on the `t` of test("…", function(t) … end), as an array of {file, line, name}; new
+ * reference. Empty for a set that was read without its tests. */
+err_t rule_review_test_calls(struct rule_set *set, json_t **ret_calls, struct error *reterr) MUST_CHECK;
+
 /* The names that rule files can use, each a sorted array of texts; new reference: {"globals", "fx", "contact",
  * "conversation", "calendar", "fields": {"event", PART…}, "options": {EFFECT…}}. For documentation and annotations. */
 err_t rule_review_api(struct rule_set *set, json_t **ret_api, struct error *reterr) MUST_CHECK;

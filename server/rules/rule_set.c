@@ -19,6 +19,7 @@ char rule_key_is_over;
 char rule_key_run_test;
 char rule_key_review;
 char rule_key_api;
+char rule_key_test_calls;
 static char key_main;
 
 struct rule_limits rule_limits_default(void)
@@ -70,7 +71,7 @@ static int open_prelude(lua_State *L)
         char *key;
     } entries[] = {
         { "run", &rule_key_run },       { "is_over", &rule_key_is_over }, { "run_test", &rule_key_run_test },
-        { "review", &rule_key_review }, { "api", &rule_key_api },
+        { "review", &rule_key_review }, { "api", &rule_key_api },         { "test_calls", &rule_key_test_calls },
     };
     for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
         lua_getfield(L, main_part, entries[i].name);

@@ -153,6 +153,26 @@ source "c" { kind = "stripe" }
   await rm(shop, { recursive: true })
 })
 
+test('check reads the tests as well, and does not run them', async () => {
+  const checked = async (text) => {
+    await file('more_test.lua', text)
+    const { code, stdout } = await run(['check', '--json', '--rules', rules])
+    return { code, problems: JSON.parse(stdout).problems }
+  }
+  const broken = await checked('test("broken", function(t)\n  t:message("hi"\nend)\n')
+  assert.equal(broken.code, 1)
+  assert.match(broken.problems[0].file, /more_test.lua$/)
+  assert.ok(broken.problems[0].line >= 2)
+  const misspelt = await checked('local function say(t) t:mesage("hi") end\ntest("misspelt", function(t)\n  say(t)\n  t:expct_sent { text = "x" }\n  t:wobble()\nend)\n')
+  assert.equal(misspelt.code, 1)
+  assert.deepEqual(misspelt.problems.map(({ line, severity }) => [line, severity]), [[1, 'error'], [4, 'error'], [5, 'warning']])
+  assert.match(misspelt.problems[1].text, /did you mean 'expect_sent'/)
+  assert.equal(misspelt.problems[1].path, join(rules, 'more_test.lua'))
+  const fails = await checked('-- t:nothing()\ntest("fails", function(t)\n  t:message("t:nothing()")\n  t:expect_sent { text = "never" }\nend)\n')
+  assert.deepEqual(fails, { code: 0, problems: [] })
+  await rm(join(rules, 'more_test.lua'))
+})
+
 test('check says what a second look finds, for people and for editors', async () => {
   assert.match((await run(['check', '--rules', rules])).stdout, /^ok: 2 rules, rule set [0-9a-f]{12}, 0 warnings/)
   await file('more.lua', `template "unused" { text = "x" }

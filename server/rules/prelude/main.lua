@@ -188,6 +188,10 @@ function main.review(sources)
     return use("review").run(sources, globals)
 end
 
+function main.test_calls(sources)
+    return use("review_tests").calls(sources)
+end
+
 function main.api()
     return use("review").api(globals)
 end
