@@ -36,12 +36,15 @@ function verbs.many(e, c, tag)
   c:send { text = "two " .. tag }
 end
 
-function verbs.timer(e, c, tag, after)
-  c:after(after, "chaos-" .. tag, { data = { tag = tag } })
+-- Not the conversation of the message: once they are asked about a payment, what they say belongs to that one.
+local function support(fx) return fx:open_conversation { topic = "support" } end
+
+function verbs.timer(e, c, tag, after, fx)
+  support(fx):after(after, "chaos-" .. tag, { data = { tag = tag } })
 end
 
-function verbs.cancel(e, c, tag, other)
-  c:cancel("chaos-" .. other)
+function verbs.cancel(e, c, tag, other, fx)
+  support(fx):cancel("chaos-" .. other)
 end
 
 function verbs.emit(e, c, tag, _, fx)
