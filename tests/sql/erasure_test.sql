@@ -181,3 +181,15 @@ SELECT test.ask('sender', $$SELECT deliver_record(jsonb_build_array(jsonb_build_
 SELECT test.same(test.wait('operator'), '1', 'neither stops the other');
 SELECT test.same((SELECT concat_ws(' ', d.state, m.state, m.text) FROM delivery AS d JOIN message AS m ON m.id = d.message_id
                    WHERE d.message_id = 19101), 'sent sent', 'it is gone, and so are its words');
+
+-- What a provider brings once more after the erasure makes no event; the next erasure finds it by what was erased.
+SELECT test.contact(20000, 'whatsapp:20'), test.event('again', 1, '{"contact": {"identities": ["whatsapp:20"]}}');
+UPDATE webhook SET body = 'secret words' WHERE id = (SELECT webhook_id FROM event WHERE key = 'again');
+INSERT INTO handling (event_id, contact_id) SELECT id, 20000 FROM event WHERE key = 'again';
+SELECT erase_contact(20000);
+INSERT INTO webhook (id, received_at, source, headers, body, event_count, new_events, parser)
+SELECT 20000 + n, now(), 'whatsapp', '{}', body, 1, 0, 1
+  FROM unnest(ARRAY['secret words', 'words of others']::bytea[]) WITH ORDINALITY AS x (body, n);
+SELECT erase_contact(20000), erase_contact(20000);
+SELECT test.same((SELECT string_agg(concat_ws(' ', id, convert_from(body, 'UTF8'), problem), ', ' ORDER BY id) FROM webhook WHERE id IN (20001, 20002)),
+    '20001  erased, 20002 words of others', 'the repetition, and nobody else''s');

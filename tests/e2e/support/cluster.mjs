@@ -125,6 +125,7 @@ export class Cluster {
 
   // As when the machine is gone: nobody says goodbye.
   async kill() {
+    if (!(await this.isRunning())) return
     await this.#signalAll('SIGKILL')
     await until('PostgreSQL to be gone', async () => !(await this.isRunning()))
     rmSync(join(this.data, 'postmaster.pid'), { force: true })
