@@ -54,3 +54,39 @@ test("paid within the grace is recovered", function(t)
   t:advance "1d"
   t:expect_outreach { state = "recovered", count = 1 }
 end)
+
+test("who opts out of a topic is no longer written to about it, and about the others still", function(t)
+  t:contact { telegram = "1" }
+  failed(t)
+  t:expect_sent { template = "reminder" }
+  t:event("custom.offer", { body = { number = 1 } })
+  t:expect_sent "Something new."
+  t:event("custom.stop_topic", { body = { topic = "billing" } })
+  t:expect_outreach { topic = "billing", state = "canceled" }
+  t:expect_outreach { topic = "offers", state = "active" }
+  t:advance "1d"
+  t:expect_nothing()
+end)
+
+test("an outreach that was recovered stays as it ended", function(t)
+  t:contact { telegram = "1" }
+  failed(t)
+  t:expect_sent { template = "reminder" }
+  t:event("payment.succeeded", { payment = { invoice = "in_1" } })
+  t:expect_outreach { state = "recovered" }
+  t:event("custom.stop_topic", { body = { topic = "billing" } })
+  t:expect_outreach { state = "recovered" }
+end)
+
+test("another survey is asked although one was asked lately, and both wait for their answers", function(t)
+  t:contact { telegram = "1" }
+  t:message "hi"
+  t:expect_sent "Hello"
+  t:event("custom.ask_pulse")
+  t:expect_sent { survey = "pulse" }
+  t:event("custom.ask")
+  t:expect_sent { survey = "rating" }
+  t:expect_survey { name = "pulse", state = "asked" }
+  t:event("custom.ask_pulse")
+  t:expect_nothing()
+end)

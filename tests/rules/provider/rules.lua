@@ -81,3 +81,17 @@ rule {
   on   = "custom.ask",
   run  = function(e, fx) e.conversation:survey "rating" end,
 }
+
+survey "pulse" { question = "How are you?", scale = 5, cooldown = "7d" }
+
+rule {
+  name = "ask-pulse",
+  on   = "custom.ask_pulse",
+  run  = function(e, fx) e.conversation:survey "pulse" end,
+}
+
+rule {
+  name = "stop-topic",
+  on   = "custom.stop_topic",
+  run  = function(e, fx) e.contact:opt_out(e.body.topic) end,
+}
