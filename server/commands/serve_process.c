@@ -37,6 +37,7 @@ struct serve_process {
     /* Of upkeep; steady clock. */
     struct pg *pg;
     msec_t next_upkeep;
+    msec_t partitions_made; /* the database's clock */
     msec_t next_rejects;
     msec_t next_look;
     bool upkeep_trouble;
@@ -218,9 +219,16 @@ static bool upkeep_connected(struct serve_process *process, struct error *reterr
     return pg_open(&settings, &process->pg, reterr) == ERR_NONE;
 }
 
+/* Without the partition of its month no webhook is taken. */
+static err_t make_partitions(struct serve_process *process, struct error *reterr)
+{
+    process->partitions_made = clock_shared();
+    return store_make_partitions(process->pg, reterr);
+}
+
 static err_t keep_partitions(struct serve_process *process, struct error *reterr)
 {
-    err_t err = store_make_partitions(process->pg, reterr);
+    err_t err = make_partitions(process, reterr);
     return err != ERR_NONE ? err : store_drop_old_partitions(process->pg, process->config->retention.months, reterr);
 }
 
@@ -231,6 +239,9 @@ static err_t do_upkeep(struct serve_process *process, msec_t now, struct error *
     if (now >= process->next_upkeep) {
         err = keep_partitions(process, reterr);
         process->next_upkeep = now + (err == ERR_NONE ? UPKEEP_MS : UPKEEP_RETRY_MS);
+    } else if (llabs(clock_shared() - process->partitions_made) > 2 * UPKEEP_MS) {
+        /* The database's clock was set. Nothing is dropped before its time: it may be set back. */
+        err = make_partitions(process, reterr);
     }
     if (err == ERR_NONE && process->ingest != NULL && now >= process->next_rejects) {
         err = ingest_flush_rejects(process->ingest, process->pg, reterr);

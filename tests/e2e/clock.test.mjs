@@ -76,3 +76,13 @@ test('clocks that agree again are told, too', async () => {
   cluster.setClock(0)
   await until('the log', () => system.nodes[0].log.includes("agrees with the database's again"))
 })
+
+test('a clock that jumps over all months that were prepared: webhooks are taken within seconds', async () => {
+  const months = `SELECT count(*)::int FROM pg_inherits WHERE inhparent = 'webhook'::regclass`
+  const before = await system.value(months)
+  cluster.setClock(200 * 86400)
+  await system.untilSql('the months', `SELECT (${months}) > $1`, [before], soon)
+  const who = person()
+  await system.post('whatsapp', whatsapp.message(who, 'hello'))
+  await system.untilSql('the message', `SELECT EXISTS (SELECT FROM message WHERE identity = $1 AND text = 'hello')`, [`whatsapp:${who}`], soon)
+})
