@@ -2,7 +2,8 @@
  *
  * One thread with an event loop answers health and metrics and never touches the database, so they answer while it is
  * away. A second thread, the API worker, has a blocking connection, handles API calls one after the other and reads
- * what /metrics and /readyz show of the database. When the process turns unready the log says why, and when it is back. Not meant for the internet: it listens on loopback by default.
+ * what /metrics and /readyz show of the database. When the process turns unready the log says why, and when it is back.
+ * Not meant for the internet: it listens on loopback by default.
  */
 #ifndef ADMIN_ADMIN_H
 #define ADMIN_ADMIN_H

@@ -247,6 +247,9 @@ static void deliver_record(struct deliver *deliver)
         deliver_database_trouble(deliver, "recording", &error);
     } else if (conflicts_last(&deliver->recording, &error, clock_steady())) {
         record_one_by_one(deliver);
+        if (json_array_size(outcomes) == 0) {
+            conflicts_end(&deliver->recording, clock_steady());
+        }
     }
 }
 

@@ -122,6 +122,7 @@ static err_t add_all(struct pg *pg, json_t *facts, struct pg_value ids, const st
                                                   number_array(&names->replayed) };
     const struct pg_value for_messages[] = { ids, text_array(&names->message_sources), text_array(&names->message_ids),
                                              number_array(&names->echoes) };
+    _Static_assert(ARRAY_LEN(by_ids) + 2 <= PG_MAX_TOGETHER, "all are asked together");
     const char *tables[ARRAY_LEN(by_ids) + 2];
     struct pg_statement statements[ARRAY_LEN(by_ids) + 2];
     struct pg_result *results[ARRAY_LEN(by_ids) + 2] = { NULL };
