@@ -1,6 +1,5 @@
 #include "io/pg_internal.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -19,14 +18,6 @@
     "pg_stat_activity"
 /* After so long without an answer, and then twice as long each time, the server is asked whether it is there. */
 #define PROBE_AFTER_MS 1000
-
-struct pg {
-    PGconn *connection;
-    struct pg_statements statements;
-    msec_t patience_ms; /* with one statement; 0: for ever */
-    bool given_up;
-    struct metric *round_trips;
-};
 
 struct metric *pg_round_trips(const char *application_name)
 {
@@ -409,6 +400,11 @@ bool pg_is_broken(const struct pg *pg)
     return pg->given_up || PQstatus(pg->connection) != CONNECTION_OK;
 }
 
+PGresult *pg_take(struct pg *pg, bool *ret_silent)
+{
+    return take_result(pg->connection, patience_of(pg->patience_ms, true), ret_silent);
+}
+
 /* What came of a statement that was sent (`sent` is what libpq said to it); the result is the caller's. */
 static err_t conclude(struct pg *pg, int sent, PGresult **ret_result, struct error *reterr)
 {
@@ -417,7 +413,7 @@ static err_t conclude(struct pg *pg, int sent, PGresult **ret_result, struct err
     metric_add(pg->round_trips, 1);
     msec_t asked = clock_steady();
     if (sent == 1)
-        result = take_result(pg->connection, patience_of(pg->patience_ms, true), &silent);
+        result = pg_take(pg, &silent);
     *ret_result = result;
     if (silent) {
         pg->given_up = true;
@@ -427,8 +423,7 @@ static err_t conclude(struct pg *pg, int sent, PGresult **ret_result, struct err
     return pg_judge(pg->connection, result, reterr);
 }
 
-static err_t prepare(struct pg *pg, const char *sql, const char *name, const struct pg_params *params,
-                     struct error *reterr)
+err_t pg_prepare(struct pg *pg, const char *sql, const char *name, const struct pg_params *params, struct error *reterr)
 {
     if (pg_statements_has(&pg->statements, sql))
         return ERR_NONE;
@@ -452,7 +447,7 @@ err_t pg_run(struct pg *pg, const char *sql, const struct pg_value *values, size
         return result;
     char name[PG_STATEMENT_NAME_SIZE];
     pg_statement_name(sql, name);
-    result = prepare(pg, sql, name, &params, reterr);
+    result = pg_prepare(pg, sql, name, &params, reterr);
     PGresult *rows = NULL;
     if (result == ERR_NONE) {
         int sent =
@@ -466,89 +461,6 @@ err_t pg_run(struct pg *pg, const char *sql, const struct pg_value *values, size
     } else {
         PQclear(rows);
     }
-    return result;
-}
-
-/* Several statements on their way at once. */
-struct together {
-    const struct pg_statement *statements;
-    size_t count;
-    struct pg_params params[PG_MAX_TOGETHER];
-    PGresult *results[PG_MAX_TOGETHER];
-};
-
-static err_t prepare_together(struct pg *pg, struct together *t, struct error *reterr)
-{
-    for (size_t i = 0; i < t->count; i++) {
-        const struct pg_statement *s = &t->statements[i];
-        char name[PG_STATEMENT_NAME_SIZE];
-        pg_statement_name(s->sql, name);
-        err_t result = pg_params_init(&t->params[i], s->values, s->count, reterr);
-        if (result == ERR_NONE)
-            result = prepare(pg, s->sql, name, &t->params[i], reterr);
-        if (result != ERR_NONE)
-            return result;
-    }
-    return ERR_NONE;
-}
-
-static int send_together(struct pg *pg, const struct together *t)
-{
-    int sent = PQenterPipelineMode(pg->connection);
-    for (size_t i = 0; i < t->count && sent == 1; i++) {
-        const struct pg_params *p = &t->params[i];
-        char name[PG_STATEMENT_NAME_SIZE];
-        pg_statement_name(t->statements[i].sql, name);
-        sent = PQsendQueryPrepared(pg->connection, name, p->count, p->values, p->lengths, p->formats, 0);
-    }
-    return sent == 1 ? PQpipelineSync(pg->connection) : sent;
-}
-
-/* Each statement has a result, or was passed over, and the server says when it is done with all. */
-static err_t conclude_together(struct pg *pg, struct together *t, struct error *reterr)
-{
-    metric_add(pg->round_trips, 1);
-    int sent = send_together(pg, t);
-    err_t first = sent == 1 ? ERR_NONE : pg_judge(pg->connection, NULL, reterr);
-    bool silent = false;
-    for (size_t i = 0; i < t->count && first != ERR_LOST && !silent; i++) {
-        t->results[i] = take_result(pg->connection, patience_of(pg->patience_ms, true), &silent);
-        if (first == ERR_NONE && !silent)
-            first = pg_judge(pg->connection, t->results[i], reterr);
-    }
-    if (first != ERR_LOST && !silent)
-        PQclear(take_result(pg->connection, patience_of(pg->patience_ms, true), &silent));
-    if (first != ERR_LOST && !silent && PQexitPipelineMode(pg->connection) == 1)
-        return first;
-    /* What is still on its way would be taken for an answer to what is asked next. */
-    pg->given_up = true;
-    if (first != ERR_LOST)
-        first = fail(reterr, ERR_LOST, "the database did not answer all that was sent together");
-    return first;
-}
-
-err_t pg_run_together(struct pg *pg, const struct pg_statement *statements, size_t count, struct pg_result **ret_results,
-                      struct error *reterr)
-{
-    assert(count <= PG_MAX_TOGETHER);
-    if (pg_is_broken(pg))
-        return fail(reterr, ERR_LOST, "the connection to the database broke before");
-    struct together *t = memory_new(sizeof(*t));
-    t->statements = statements;
-    t->count = count;
-    err_t result = prepare_together(pg, t, reterr);
-    if (result == ERR_NONE)
-        result = conclude_together(pg, t, reterr);
-    for (size_t i = 0; i < count; i++) {
-        pg_params_done(&t->params[i]);
-        if (result == ERR_NONE && ret_results) {
-            ret_results[i] = memory_new(sizeof(**ret_results));
-            ret_results[i]->result = t->results[i];
-        } else {
-            PQclear(t->results[i]);
-        }
-    }
-    free(t);
     return result;
 }
 

@@ -48,6 +48,21 @@ void pg_statement_name(const char *sql, char ret_name[PG_STATEMENT_NAME_SIZE]);
 
 /* --- connections (pg.c) --- */
 
+struct pg {
+    PGconn *connection;
+    struct pg_statements statements;
+    msec_t patience_ms; /* with one statement; 0: for ever */
+    bool given_up;
+    struct metric *round_trips;
+};
+
+/* The next result of what was sent, or NULL; `*ret_silent` when the server did not answer within the connection's patience. */
+PGresult *pg_take(struct pg *pg, bool *ret_silent);
+
+/* Prepares the statement under this name, unless that was done before; one exchange. */
+err_t pg_prepare(struct pg *pg, const char *sql, const char *name, const struct pg_params *params,
+                 struct error *reterr) MUST_CHECK;
+
 /* The counter of exchanges with the server of sessions with this name ("answerd engine" counts as engine). */
 struct metric *pg_round_trips(const char *application_name);
 
