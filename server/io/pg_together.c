@@ -9,7 +9,7 @@
 struct together {
     const struct pg_statement *statements;
     size_t count;
-    struct pg_params params[PG_MAX_TOGETHER];
+    struct pg_params *params;
     PGresult *results[PG_MAX_TOGETHER];
 };
 
@@ -69,21 +69,23 @@ err_t pg_run_together(struct pg *pg, const struct pg_statement *statements, size
     assert(count <= PG_MAX_TOGETHER);
     if (pg_is_broken(pg))
         return fail(reterr, ERR_LOST, "the connection to the database broke before");
-    struct together *t = memory_new(sizeof(*t));
-    t->statements = statements;
-    t->count = count;
-    err_t result = prepare_together(pg, t, reterr);
+    struct together t = {
+        .statements = statements,
+        .count = count,
+        .params = memory_new(count * sizeof(*t.params)),
+    };
+    err_t result = prepare_together(pg, &t, reterr);
     if (result == ERR_NONE)
-        result = conclude_together(pg, t, reterr);
+        result = conclude_together(pg, &t, reterr);
     for (size_t i = 0; i < count; i++) {
-        pg_params_done(&t->params[i]);
+        pg_params_done(&t.params[i]);
         if (result == ERR_NONE && ret_results) {
             ret_results[i] = memory_new(sizeof(**ret_results));
-            ret_results[i]->result = t->results[i];
+            ret_results[i]->result = t.results[i];
         } else {
-            PQclear(t->results[i]);
+            PQclear(t.results[i]);
         }
     }
-    free(t);
+    free(t.params);
     return result;
 }

@@ -11,7 +11,8 @@ const char ingest_statement[] =
     " $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::uuid[], $13::bigint[], $14::text[],"
     " $15::text[]))";
 
-/* The parallel arrays that ingest_batch() takes, in one piece of memory. Texts are borrowed from the rows. */
+/* The parallel arrays that ingest_batch() takes, in one piece of memory. Texts are borrowed from the rows. Each element is
+ * written once, so that the memory is not cleared before: of this size, that is a call of the system. */
 struct ingest_arrays {
     size_t webhook_count;
     int64_t *webhook_ids;
@@ -56,8 +57,8 @@ static struct bytes *take_slices(char **memory, size_t count)
 
 static void arrays_init(struct ingest_arrays *a, size_t webhooks, size_t events)
 {
-    char *memory = memory_new(webhooks * (sizeof(int64_t) + 4 * sizeof(struct bytes)) +
-                              events * (3 * sizeof(int64_t) + 6 * sizeof(struct bytes)));
+    char *memory = memory_block(webhooks * (sizeof(int64_t) + 4 * sizeof(struct bytes)) +
+                                events * (3 * sizeof(int64_t) + 6 * sizeof(struct bytes)));
     *a = (struct ingest_arrays){ .memory = memory };
     a->webhook_ids = take_numbers(&memory, webhooks);
     a->event_ids = take_numbers(&memory, events);
