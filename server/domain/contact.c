@@ -235,9 +235,13 @@ static void find_or_make(struct scene *scene)
         json_array_foreach(identities, index, entry)
         {
             /* phone:N of somebody who owns whatsapp:N belongs to them, whoever types it. */
-            json_t *owner = identity_owner(desk, json_string_value(entry));
-            if (!is_internal && (!owner || owner == contact))
-                identity_attach(scene, contact, json_string_value(entry), json_str_or(scene->event, "source", ""));
+            const char *identity = json_string_value(entry);
+            json_t *owner = identity_owner(desk, identity);
+            if (is_internal || (owner && owner != contact))
+                continue;
+            identity_attach(scene, contact, identity, json_str_or(scene->event, "source", ""));
+            if (is_attested(identities, json_str_or(scene->event, "provider", ""), identity))
+                identity_prove(scene, contact, identity);
         }
         json_array_foreach(former, index, entry)
         {

@@ -144,18 +144,39 @@ bool identity_is_claim(const struct desk *desk, const json_t *row)
            !desk_source_sends(desk, proven_by);
 }
 
+/* Did the channel of the handle itself report it? */
+static bool is_proof(const struct desk *desk, const json_t *row)
+{
+    const char *source = json_str(row, "proven_by");
+    return desk_source_sends(desk, source) &&
+           identity_value(json_str_or(row, "identity", ""), provider_of(desk, source));
+}
+
 bool identity_is_proven(const struct desk *desk, const json_t *contact)
 {
     size_t index;
     json_t *row;
     json_array_foreach(rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(contact)), index, row)
     {
-        const char *source = json_str(row, "proven_by");
-        if (desk_source_sends(desk, source) &&
-            identity_value(json_str_or(row, "identity", ""), provider_of(desk, source)))
+        if (is_proof(desk, row))
             return true;
     }
     return false;
+}
+
+void identity_prove(struct scene *scene, const json_t *contact, const char *identity)
+{
+    const struct desk *desk = scene->desk;
+    const char *source = json_str_or(scene->event, "source", "");
+    json_t *row = find_exact(desk, identity);
+    if (!row || json_int(row, "contact_id", 0) != row_id(contact) || !desk_source_sends(desk, source))
+        return;
+    /* A number that a channel reported is no claim, whichever channel it was. */
+    if (is_proof(desk, row) ||
+        (identity_value(identity, "phone") && desk_source_sends(desk, json_str(row, "proven_by"))))
+        return;
+    rows_edit(desk->rows, ROWS_IDENTITY, row);
+    json_put_str(row, "proven_by", source);
 }
 
 void identity_take_over(struct scene *scene, const json_t *contact, json_t *row)

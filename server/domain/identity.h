@@ -12,6 +12,9 @@ json_t *identity_follow_merge(const struct desk *desk, json_t *contact);
 
 /* False when another contact owns it. */
 bool identity_attach(struct scene *scene, json_t *contact, const char *identity, const char *proven_by);
+/* The event's channel says itself that the handle is the contact's, which may have been somebody's word until now. Does nothing
+ * to what another contact owns. */
+void identity_prove(struct scene *scene, const json_t *contact, const char *identity);
 /* The person left this handle: it finds nobody any more, and nothing is sent to it when there is another way. */
 void identity_give_up(struct scene *scene, const char *identity);
 

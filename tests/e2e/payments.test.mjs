@@ -110,18 +110,24 @@ test('a failure that arrives after its payment starts nothing, and says why', as
   await system.untilSql('the outreach', `SELECT 1 FROM outreach WHERE reference = 'in_late'`)
 })
 
-test('a number typed into a checkout does not make two people one', async () => {
-  const number = '15551230030'
-  await system.post('telegram', telegram.message(777030, 'hello'))
-  await system.post('stripe', stripe.event('invoice.payment_failed', stripe.invoice({ id: 'in_typo', phone: number, customer: 'cus_typo', metadata: { telegram: '777030' } })))
-  await done()
-  await system.post('whatsapp', whatsapp.message(number, 'I am somebody else', { id: 'wamid.typo' }))
-  await done()
-  const owner = (identity) => system.value('SELECT contact_id FROM identity WHERE identity = $1', [identity])
-  assert.notEqual(await owner('telegram:777030'), await owner('whatsapp:' + number))
-  assert.equal(await owner('phone:' + number), await owner('whatsapp:' + number))
-  assert.equal(await owner('stripe:cus_typo'), await owner('telegram:777030'))
-})
+// Whichever comes first: that they write, or the payment that says where they are written to.
+for (const [which, chat, writesFirst] of [['who writes first', 777030, true], ['who writes after they were named', 777031, false]]) {
+  test(`a number typed into a checkout does not make two people one: ${which}`, async () => {
+    const number = '1555123' + String(chat).slice(2)
+    const invoice = stripe.invoice({ id: `in_typo_${chat}`, phone: number, customer: `cus_typo_${chat}`, metadata: { telegram: String(chat) } })
+    const events = [() => system.post('telegram', telegram.message(chat, 'hello')), () => system.post('stripe', stripe.event('invoice.payment_failed', invoice))]
+    for (const post of writesFirst ? events : events.reverse()) {
+      await post()
+      await done()
+    }
+    await system.post('whatsapp', whatsapp.message(number, 'I am somebody else', { id: `wamid.typo_${chat}` }))
+    await done()
+    const owner = (identity) => system.value('SELECT contact_id FROM identity WHERE identity = $1', [identity])
+    assert.notEqual(await owner(`telegram:${chat}`), await owner('whatsapp:' + number))
+    assert.equal(await owner('phone:' + number), await owner('whatsapp:' + number))
+    assert.equal(await owner(`stripe:cus_typo_${chat}`), await owner(`telegram:${chat}`))
+  })
+}
 
 // What `curl -d` posts, it calls a form; a billing script in a shell does just that.
 test('JSON that curl posts as it does by default is JSON for the rules, and a form is a form', async () => {

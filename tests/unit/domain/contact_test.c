@@ -84,7 +84,9 @@ static void people_are_found_by_any_handle(void **state)
         stage_event(s, rows[i].event);
         expect_rows(s, ROWS_CONTACT, "{}", rows[i].contacts);
     }
-    expect_rows(s, ROWS_IDENTITY, "{'identity':'telegram:42','proven_by':'stripe'}", 1);
+    /* What Stripe only passed on, Telegram has proved since. */
+    expect_rows(s, ROWS_IDENTITY, "{'identity':'telegram:42','proven_by':'telegram'}", 1);
+    expect_rows(s, ROWS_IDENTITY, "{'identity':'phone:15550100','proven_by':'whatsapp'}", 1);
 }
 
 static void a_phone_number_finds_a_whatsapp_user_known_without_one(void **state)
@@ -132,6 +134,35 @@ static void a_typed_number_does_not_make_two_people_one(void **state)
                    "'phone:15550100']},'payment':{'id':'p1'}}");
     expect_changes(s, "deliveries", "{'source':'telegram'}", 1);
     expect_changes(s, "deliveries", "{'source':'whatsapp'}", 0);
+}
+
+/* The order comes first, and Grace writes then: she is as much somebody apart from the number that she typed. */
+static void who_writes_after_the_order_proves_the_handle_that_it_named(void **state)
+{
+    struct stage *s = *state;
+    stage_event(s, "{'type':'order.completed','source':'stripe','contact':{'identities':['stripe:cus_g','telegram:7',"
+                   "'phone:15550100'],'name':'Grace'}}");
+    expect_rows(s, ROWS_IDENTITY, "{'identity':'telegram:7','proven_by':'stripe'}", 1);
+    stage_message(s, "telegram:7", "hello");
+    expect_rows(s, ROWS_IDENTITY, "{'identity':'telegram:7','proven_by':'telegram'}", 1);
+    int64_t grace = json_int(find_row(s, ROWS_CONTACT, "{}"), "id", 0);
+    stage_event(s, WHATSAPP_SAYS("15550100", "Ada"));
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 2);
+    const json_t *phone = find_row(s, ROWS_IDENTITY, "{'identity':'phone:15550100','proven_by':'whatsapp'}");
+    assert_int_not_equal(json_int(phone, "contact_id", grace), grace);
+    const json_t *chat = find_row(s, ROWS_IDENTITY, "{'identity':'telegram:7'}");
+    assert_int_equal(json_int(chat, "contact_id", 0), grace);
+}
+
+/* A second bot of the same provider proves nothing that is not proven. */
+static void what_is_proven_stays_as_it_was_proven(void **state)
+{
+    struct stage *s = *state;
+    json_put(s->sources, "telegram_two", json_of("{'kind':'telegram','provider':'telegram','sends':true,'window_ms':0}"));
+    stage_message(s, "telegram:7", "hello");
+    stage_event(s, "{'type':'message.received','source':'telegram_two','provider':'telegram','contact':{'identities':"
+                   "['telegram:7']},'message':{'id':'t2','kind':'text','text':'hi'}}");
+    expect_rows(s, ROWS_IDENTITY, "{'identity':'telegram:7','proven_by':'telegram'}", 1);
 }
 
 static void a_number_that_was_written_to_for_somebody_else_is_its_owners(void **state)
@@ -327,6 +358,8 @@ int main(void)
         T(a_phone_number_finds_a_whatsapp_user_known_without_one),
         T(a_typed_number_does_not_make_two_people_one),
         T(a_number_that_was_written_to_for_somebody_else_is_its_owners),
+        T(who_writes_after_the_order_proves_the_handle_that_it_named),
+        T(what_is_proven_stays_as_it_was_proven),
         T(a_proven_person_keeps_what_whatsapp_says),
         T(who_is_known_by_a_typed_number_alone_is_who_has_it),
         T(a_number_that_telegram_proved_is_no_claim),
