@@ -77,7 +77,7 @@ const struct setting settings[] = {
     { "ingest", "refusals_per_minute", CONFIG_UNSIGNED, "0", 0, 1000000, FIELD(ingest.refusals_per_minute),
       "webhooks of one address that may fail verification in a minute, then it gets 429; 0: any number" },
 
-    { "engine", "threads", CONFIG_COUNT, "1", 1, 64, FIELD(engine.threads),
+    { "engine", "threads", CONFIG_COUNT, "2", 1, 64, FIELD(engine.threads),
       "threads that run rules; another one joins when more events wait than one can take" },
     { "engine", "batch_events", CONFIG_COUNT, "256", 1, 1000, FIELD(engine.batch_events),
       "most events in one transaction; fewer when they take long" },

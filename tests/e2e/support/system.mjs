@@ -94,13 +94,13 @@ export class System {
   }
 
   configuration() {
-    const threads = this.options.threads ?? Number(process.env.ANSWERD_THREADS ?? 1)
+    const threads = this.options.threads ?? process.env.ANSWERD_THREADS
     return `
 http { listen = env "ANSWERD_LISTEN", admin = env "ANSWERD_ADMIN_LISTEN"${this.options.httpSettings ? ', ' + this.options.httpSettings : ''} }
 database { url = "" }
 rules { directory = env "ANSWERD_RULES"${this.options.ruleSettings ? ', ' + this.options.ruleSettings : ''} }
-ingest { threads = ${threads}${this.options.ingestSettings ? ', ' + this.options.ingestSettings : ''} }
-engine { threads = ${threads} }
+ingest { threads = ${threads ?? 1}${this.options.ingestSettings ? ', ' + this.options.ingestSettings : ''} }
+engine { threads = ${threads ?? 2} }
 deliver { allow_private_addresses = ${this.options.allowPrivateAddresses ?? true}${this.options.deliverSettings ? ', ' + this.options.deliverSettings : ''} }
 source "whatsapp" { kind = "whatsapp", phone_number_id = env "WHATSAPP_PHONE_NUMBER_ID", app_secret = env "WHATSAPP_APP_SECRET",
   verify_token = env "WHATSAPP_VERIFY_TOKEN", access_token = env "WHATSAPP_ACCESS_TOKEN", api_url = "${this.options.whatsappUrl ?? this.simulateUrl}" }
