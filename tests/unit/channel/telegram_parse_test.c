@@ -101,6 +101,13 @@ static void keeps_groups_and_people_apart(void **state)
           { "contact", "-" });
     CHECK(IN_GROUP(ADA, "\"new_chat_members\":[]"), { "type", "webhook.telegram" },
           { "provider_type", "message.new_chat_members" });
+    static const char *const notices[] = { "chat_owner_changed", "suggested_post_paid", "poll_option_added",
+                                           "community_chat_joined", "gift_upgrade_sent" };
+    for (size_t i = 0; i < ARRAY_LEN(notices); i++) {
+        char update[400];
+        snprintf(update, sizeof(update), IN_GROUP(ADA, "\"%s\":{}"), notices[i]);
+        CHECK(update, { "type", "webhook.telegram" }, { "contact.identities", "[\"telegram:4711\"]" });
+    }
     CHECK(UPDATE("business_message", "{\"message_id\":5,\"date\":1795420700,\"business_connection_id\":\"b\",\"from\":{"
                                      "\"id\":1,\"is_bot\":false},\"chat\":" PRIVATE ",\"text\":\"by the owner\"}"),
           { "type", "message.sent_elsewhere" }, { "contact.identities", "[\"telegram:4711\"]" },
