@@ -175,7 +175,7 @@ static bool is_success(const json_t *item)
 static void read_contact(json_t *event, const json_t *item)
 {
     const json_t *extra = json_object_at(item, "additionalData");
-    json_t *reference = json_object_get(extra, "recurring.shopperReference");
+    json_t *reference = event_value(extra, "recurring.shopperReference");
     customer_add_id(event, "adyen", reference ? reference : json_object_get(extra, "shopperReference"));
 
     /* The merchant's own data comes as "metadata.KEY". */
@@ -225,7 +225,7 @@ static void read_payment(json_t *event, const json_t *item)
         json_put_str(payment, "code", json_str(extra, "refusalReasonRaw"));
     }
     payment_put_id(payment, "order", json_object_get(item, "merchantReference"));
-    json_t *customer = json_object_get(extra, "recurring.shopperReference");
+    json_t *customer = event_value(extra, "recurring.shopperReference");
     payment_put_id(payment, "customer", customer ? customer : json_object_get(extra, "shopperReference"));
     payment_put_lower(payment, "status", json_str(item, "eventCode"));
     json_put_str(payment, "method", json_str(item, "paymentMethod"));

@@ -84,7 +84,7 @@ static err_t chargebee_sign(const struct webhook *w, struct bytes secret, struct
 static void read_contact(json_t *event, const json_t *content)
 {
     const json_t *customer = json_object_at(content, "customer");
-    json_t *id = json_object_get(customer, "id");
+    json_t *id = event_value(customer, "id");
     static const char *const owners[] = { "subscription.customer_id", "invoice.customer_id",
                                           "transaction.customer_id" };
     for (size_t i = 0; i < ARRAY_LEN(owners) && id == NULL; i++) {
@@ -116,10 +116,14 @@ static void read_payment(json_t *event, const json_t *content)
     json_t *payment = payment_of(event);
     const json_t *transaction = json_object_at(content, "transaction");
     const json_t *invoice = json_object_at(content, "invoice");
-    const json_t *amount = json_object_get(transaction, "amount");
+    const json_t *amount = event_value(transaction, "amount");
     const char *currency = json_str(transaction, "currency_code");
-    json_t *id = json_object_get(transaction, "id");
+    json_t *id = event_value(transaction, "id");
     payment_put_id(payment, "id", id ? id : json_object_get(invoice, "id"));
+    if (strcmp(json_str_or(event, "type", ""), "payment.refunded") == 0) { /* the transaction is the refund then */
+        payment_put_id(payment, "refund", id);
+        payment_put_id(payment, "id", json_object_get(transaction, "refunded_txn_id"));
+    }
     payment_put_amount(payment, amount ? amount : json_object_get(invoice, "amount_due"),
                        currency ? currency : json_str(invoice, "currency_code"));
     json_put_str(payment, "reason", json_str(transaction, "error_code"));
@@ -130,9 +134,9 @@ static void read_payment(json_t *event, const json_t *content)
     }
     json_put_time(payment, "next_attempt", event_time_s(invoice, "next_retry_at"));
     payment_put_id(payment, "invoice", json_object_get(invoice, "id"));
-    json_t *customer = json_at(content, "customer.id");
+    json_t *customer = event_value(json_object_at(content, "customer"), "id");
     payment_put_id(payment, "customer", customer ? customer : json_object_get(transaction, "customer_id"));
-    json_t *subscription = json_at(content, "subscription.id");
+    json_t *subscription = event_value(json_object_at(content, "subscription"), "id");
     payment_put_id(payment, "subscription", subscription ? subscription : json_object_get(invoice, "subscription_id"));
     const char *status = json_str(invoice, "status");
     json_put_str(payment, "status", status ? status : json_str(transaction, "status"));
@@ -151,7 +155,7 @@ static void read_subscription(json_t *event, const json_t *content)
     json_put_str(subscription, "status", status);
     json_put_bool(subscription, "cancel_at_period_end", status && strcmp(status, "non_renewing") == 0);
     payment_put_id(subscription, "customer", json_object_get(object, "customer_id"));
-    json_t *plan = json_object_get(object, "plan_id");
+    json_t *plan = event_value(object, "plan_id");
     payment_put_id(subscription, "plan", plan ? plan : json_at(object, "subscription_items.0.item_price_id"));
     payment_put_lower(subscription, "currency", json_str(object, "currency_code"));
     json_put_time(subscription, "current_period_start", event_time_s(object, "current_term_start"));

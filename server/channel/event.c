@@ -11,6 +11,7 @@
 #define SHORTEST_NUMBER 5
 #define LONGEST_NUMBER 20
 
+#define LONGEST_DECIMAL 32
 #define MOST_EXACT 0x1p53 /* beyond, a double stands for several whole numbers */
 
 #define EARLIEST_MS 946684800000 /* 2000-01-01 */
@@ -141,6 +142,17 @@ static msec_t plausible(int64_t at)
     return at >= EARLIEST_MS && at <= LATEST_MS ? at : 0;
 }
 
+/* "2026-11-30", a day: its beginning, in UTC. */
+static bool parse_day(struct bytes day, msec_t *ret_at)
+{
+    char text[] = "YYYY-MM-DDT00:00:00Z";
+    if (day.len != 10) {
+        return false;
+    }
+    memcpy(text, day.ptr, day.len);
+    return clock_parse_iso(bytes_of(text), ret_at);
+}
+
 /* "2021-09-08T06:34:04+0000" as Meta's Graph API prints it: the colon of the offset is missing. */
 static msec_t parse_time_text(const char *text)
 {
@@ -149,7 +161,7 @@ static msec_t parse_time_text(const char *text)
     if (whole.len > 64) {
         return 0;
     }
-    if (clock_parse_iso(whole, &at)) {
+    if (clock_parse_iso(whole, &at) || parse_day(whole, &at)) {
         return plausible(at);
     }
     if (whole.len < 6 || (text[whole.len - 5] != '+' && text[whole.len - 5] != '-')) {
@@ -214,6 +226,12 @@ void event_id_text(const json_t *value, struct buf *text)
     }
 }
 
+json_t *event_value(const json_t *object, const char *key)
+{
+    json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
 void event_copy(json_t *to, const char *to_key, const json_t *from, const char *from_key, json_type type)
 {
     json_t *value = json_object_get(from, from_key);
@@ -225,7 +243,12 @@ void event_copy(json_t *to, const char *to_key, const json_t *from, const char *
 void event_copy_number(json_t *to, const char *to_key, const json_t *from, const char *from_key)
 {
     json_t *value = json_object_get(from, from_key);
-    if (json_is_number(value)) {
-        json_put(to, to_key, json_incref(value));
+    size_t length = json_string_length(value);
+    bool is_text = length > 0 && length <= LONGEST_DECIMAL;
+    json_t *number =
+        is_text ? json_loadb(json_string_value(value), length, JSON_DECODE_ANY, NULL) : json_incref(value);
+    if (json_is_number(number)) {
+        json_put(to, to_key, json_incref(number));
     }
+    json_decref(number);
 }

@@ -33,8 +33,8 @@ void event_key_of_bytes(struct buf *key, struct bytes body);
 /* The same for one element of a batch; `context` tells equal elements of different times apart, and may be NULL. */
 void event_key_of_element(struct buf *key, const char *context, const json_t *element);
 
-/* A point in time that arrives as seconds, as milliseconds, as digits in a text or as ISO 8601. Returns 0 when it is
- * missing or not plausible (before 2000 or after 2100). */
+/* A point in time that arrives as seconds, as milliseconds, as digits in a text or as ISO 8601; of a day alone its
+ * beginning in UTC. Returns 0 when it is missing or not plausible (before 2000 or after 2100). */
 msec_t event_time_s(const json_t *object, const char *key);
 msec_t event_time_ms(const json_t *object, const char *key);
 
@@ -44,8 +44,12 @@ void event_phone_digits(const char *phone, struct buf *digits);
 /* Text of a text or a whole number, for ids that arrive as either. Empty when it is neither. */
 void event_id_text(const json_t *value, struct buf *text);
 
+/* What is there under the key; NULL also when it is a JSON null, which says no more than a missing key. Borrowed. */
+json_t *event_value(const json_t *object, const char *key);
+
 /* Copies a key of one object to another when it is there and of `type`. */
 void event_copy(json_t *to, const char *to_key, const json_t *from, const char *from_key, json_type type);
+/* The same for a number, which may also be written into a text. */
 void event_copy_number(json_t *to, const char *to_key, const json_t *from, const char *from_key);
 
 #endif

@@ -66,6 +66,7 @@ static void read_subscription(json_t *event, const json_t *object)
     json_put_str(subscription, "status", json_str(object, "action"));
     json_put_str(subscription, "reason", json_str(json_object_at(object, "details"), "cause"));
     payment_put_metadata(subscription, json_object_at(object, "resource_metadata"));
+    payment_put_metadata(subscription, json_object_at(object, "metadata"));
 }
 
 /* "resource_type.action" */

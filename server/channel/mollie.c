@@ -59,8 +59,8 @@ static void read_payment(json_t *event, const json_t *body)
     amount = amount ? amount : json_object_at(entity, "totalAmount");
     const json_t *details = json_object_at(entity, "details");
     const char *own_id = json_str_or(body, "entityId", "");
-    json_t *id = json_object_get(body, "entityId");
-    json_t *of_payment = json_object_get(entity, "paymentId"); /* refunds and chargebacks */
+    json_t *id = event_value(body, "entityId");
+    json_t *of_payment = event_value(entity, "paymentId"); /* refunds and chargebacks */
     payment_put_id(payment, "id", id ? id : json_object_get(entity, "id"));
     payment_put_id(payment, "id", of_payment);
     if (of_payment) {

@@ -113,7 +113,7 @@ static void read_transaction(json_t *event, const json_t *data)
     const json_t *tries = json_array_at(data, "payments");
     const json_t *latest = json_array_get(tries, 0);
     const json_t *totals = json_at(data, "details.totals");
-    const json_t *amount = json_object_get(totals, "grand_total");
+    const json_t *amount = event_value(totals, "grand_total");
     const char *currency = json_str(data, "currency_code");
     bool failed = strcmp(json_str_or(event, "type", ""), "payment.failed") == 0;
 
@@ -147,14 +147,16 @@ static void read_transaction(json_t *event, const json_t *data)
 static void read_adjustment(json_t *event, const json_t *data)
 {
     json_t *payment = payment_of(event);
-    payment_put_id(payment, "id", json_object_get(data, "id"));
+    bool refunded = strcmp(json_str_or(event, "type", ""), "payment.refunded") == 0;
+    payment_put_id(payment, "id", json_object_get(data, "transaction_id"));
+    payment_put_id(payment, refunded ? "refund" : "dispute", json_object_get(data, "id"));
     payment_put_id(payment, "order", json_object_get(data, "transaction_id"));
     payment_put_amount(payment, json_at(data, "totals.total"), json_str(data, "currency_code"));
     json_put_str(payment, "reason", json_str(data, "reason"));
     payment_put_id(payment, "customer", json_object_get(data, "customer_id"));
     payment_put_id(payment, "subscription", json_object_get(data, "subscription_id"));
     json_put_str(payment, "status", json_str(data, "status"));
-    payment_finish(event, (const char *const[]){ "order", "id", NULL });
+    payment_finish(event, (const char *const[]){ "order", "refund", "dispute", NULL });
 }
 
 static void read_subscription(json_t *event, const json_t *data)

@@ -29,7 +29,7 @@ static void read_contact(json_t *event, const json_t *resource)
     static const char *const people[] = { "payer", "payer.payer_info", "subscriber", "disputed_transactions.0.buyer" };
     for (size_t i = 0; i < ARRAY_LEN(people); i++) {
         const json_t *person = json_at(resource, people[i]);
-        json_t *id = json_object_get(person, "payer_id");
+        json_t *id = event_value(person, "payer_id");
         customer_add_id(event, "paypal", id ? id : json_object_get(person, "account_id"));
     }
     static const char *const customs[] = { "custom_id", "custom", "purchase_units.0.custom_id" };
@@ -43,7 +43,7 @@ static void read_contact(json_t *event, const json_t *resource)
 
 static void put_money(json_t *part, const json_t *money)
 {
-    json_t *value = json_object_get(money, "value");
+    json_t *value = event_value(money, "value");
     const char *currency = json_str(money, "currency_code");
     payment_put_decimal(part, value ? value : json_object_get(money, "total"),
                         currency ? currency : json_str(money, "currency"));
@@ -172,7 +172,7 @@ static void read_subscription(json_t *event, const json_t *resource)
     payment_put_id(subscription, "id", json_object_get(resource, "id"));
     put_status(subscription, resource);
     payment_put_id(subscription, "plan", json_object_get(resource, "plan_id"));
-    json_t *customer = json_at(resource, "subscriber.payer_id");
+    json_t *customer = event_value(json_object_at(resource, "subscriber"), "payer_id");
     payment_put_id(subscription, "customer", customer ? customer : json_at(resource, "payer.payer_info.payer_id"));
     json_put_str(subscription, "reason", json_str(resource, "status_change_note"));
     json_put_time(subscription, "next_billing_at",

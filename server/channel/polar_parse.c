@@ -23,7 +23,7 @@ static void read_order(json_t *event, const json_t *data)
 {
     json_t *payment = payment_of(event);
     bool refunded = strcmp(json_str_or(event, "type", ""), "payment.refunded") == 0;
-    const json_t *amount = json_object_get(data, refunded ? "refunded_amount" : "total_amount");
+    const json_t *amount = event_value(data, refunded ? "refunded_amount" : "total_amount");
     payment_put_id(payment, "id", json_object_get(data, "id"));
     payment_put_amount(payment, amount ? amount : json_object_get(data, "amount"), json_str(data, "currency"));
     payment_put_id(payment, "order", json_object_get(data, "id"));
@@ -39,7 +39,8 @@ static void read_order(json_t *event, const json_t *data)
 static void read_refund(json_t *event, const json_t *data)
 {
     json_t *payment = payment_of(event);
-    payment_put_id(payment, "id", json_object_get(data, "id"));
+    payment_put_id(payment, "id", json_object_get(data, "order_id"));
+    payment_put_id(payment, "refund", json_object_get(data, "id"));
     payment_put_amount(payment, json_object_get(data, "amount"), json_str(data, "currency"));
     payment_put_id(payment, "order", json_object_get(data, "order_id"));
     payment_put_id(payment, "subscription", json_object_get(data, "subscription_id"));

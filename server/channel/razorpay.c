@@ -109,6 +109,7 @@ static void read_dispute(json_t *event, const json_t *payload)
     json_put_str(payment, "reason", json_str(dispute, "reason_code"));
     json_put_str(payment, "status", json_str(dispute, "status"));
     json_put_time(payment, "due_at", event_time_s(dispute, "respond_by"));
+    payment_put_id(payment, "invoice", json_object_get(object, "invoice_id"));
     payment_put_id(payment, "order", json_object_get(object, "order_id"));
     payment_finish(event, payment_reference_keys);
 }

@@ -66,7 +66,7 @@ static void read_contact(json_t *event, const json_t *body)
     const json_t *customer = json_object_at(body, "customer");
     const char *topic = json_str_or(event, "provider_type", "");
     bool is_customer = strncmp(topic, "customers/", 10) == 0;
-    json_t *id = json_object_get(customer, "id");
+    json_t *id = event_value(customer, "id");
     customer_add_id(event, "shopify", id ? id : json_object_get(body, is_customer ? "id" : "customer_id"));
 
     /* [{"name": "whatsapp", "value": "…"}]: what the shop's own checkout form asked for */
@@ -116,13 +116,13 @@ static void read_refund(json_t *event, const json_t *body)
     json_t *transaction;
     json_array_foreach(json_array_at(body, "transactions"), index, transaction)
     {
-        const char *amount = json_str(transaction, "amount");
-        int64_t minor;
-        currency = currency ? currency : json_str(transaction, "currency");
+        const char *own_currency = json_str(transaction, "currency");
+        json_t *money CLEANUP(json_free) = json_object();
+        payment_put_decimal(money, json_object_get(transaction, "amount"), own_currency);
+        currency = currency ? currency : own_currency;
         payment_put_id(payment, "id", json_object_get(transaction, "parent_id"));
         if (strcmp(json_str_or(transaction, "kind", "refund"), "refund") == 0 &&
-            money_from_decimal(amount, json_str(transaction, "currency"), &minor) &&
-            !__builtin_add_overflow(sum, minor, &sum)) {
+            json_object_get(money, "amount") && !__builtin_add_overflow(sum, json_int(money, "amount", 0), &sum)) {
             json_put_int(payment, "amount", sum);
         }
     }

@@ -136,7 +136,7 @@ static void read_dispute(json_t *event, const json_t *object)
     json_t *payment = payment_of(event);
     const json_t *dispute = json_object_at(object, "dispute");
     payment_put_id(payment, "id", json_at(dispute, "disputed_payment.payment_id"));
-    json_t *id = json_object_get(dispute, "id");
+    json_t *id = event_value(dispute, "id");
     payment_put_id(payment, "dispute", id ? id : json_object_get(dispute, "dispute_id"));
     put_money(payment, json_object_at(dispute, "amount_money"));
     payment_put_lower(payment, "reason", json_str(dispute, "reason"));
@@ -162,7 +162,7 @@ static void read_order(json_t *event, const json_t *object)
     json_t *order = order_of(event);
     const json_t *thing = json_object_at(object, "order_updated");
     thing = thing ? thing : json_object_at(object, "order");
-    json_t *id = json_object_get(thing, "order_id");
+    json_t *id = event_value(thing, "order_id");
     payment_put_id(order, "id", id ? id : json_object_get(thing, "id"));
     put_money(order, json_object_at(thing, "total_money"));
     payment_put_id(order, "customer", json_object_get(thing, "customer_id"));

@@ -162,7 +162,7 @@ void stripe_read_invoice(json_t *event, const json_t *invoice, const json_t *pre
     payment_put_id(payment, "id", attempt ? attempt : json_object_get(invoice, "id"));
 
     bool paid = event_is(event, "payment.succeeded");
-    const json_t *amount = json_object_get(invoice, paid ? "amount_paid" : "amount_due");
+    const json_t *amount = event_value(invoice, paid ? "amount_paid" : "amount_due");
     put_amount(payment, amount ? amount : json_object_get(invoice, "total"), json_str(invoice, "currency"));
     if (!paid) {
         put_invoice_error(payment, invoice);
@@ -280,7 +280,7 @@ void stripe_read_charge(json_t *event, const json_t *charge, const json_t *previ
 void stripe_read_dispute(json_t *event, const json_t *dispute, const json_t *previous)
 {
     (void)previous;
-    const json_t *charge = json_object_get(dispute, "charge");
+    const json_t *charge = event_value(dispute, "charge");
     stripe_read_contact(event, dispute);
     if (json_is_object(charge)) {
         stripe_read_contact(event, charge);

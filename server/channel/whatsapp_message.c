@@ -21,13 +21,18 @@ static void put_media(json_t *doc, const json_t *content)
     static const struct {
         const char *ours, *theirs;
     } texts[] = {
-        { "id", "id" },
         { "url", "url" },
         { "mime_type", "mime_type" },
         { "sha256", "sha256" },
         { "file_name", "filename" },
     };
     json_t *media = json_object();
+    struct buf id CLEANUP(buf_done);
+    buf_init(&id, 256);
+    event_id_text(json_object_get(content, "id"), &id);
+    if (id.len > 0 && !id.overflowed) {
+        json_put_bytes(media, "id", buf_bytes(&id));
+    }
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         json_put_str(media, texts[i].ours, json_str(content, texts[i].theirs));
     }

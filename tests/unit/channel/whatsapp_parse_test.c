@@ -63,6 +63,12 @@ static void reads_each_kind_of_message(void **state)
     CHECK(FROM_ADA("\"type\":\"video\",\"video\":{\"id\":\"9\"}"), { "message.kind", "video" });
     CHECK(FROM_ADA("\"type\":\"location\",\"location\":{\"latitude\":1.5,\"longitude\":-2,\"name\":\"Home\"}"),
           { "message.location", "{\"latitude\":1.5,\"longitude\":-2,\"name\":\"Home\"}" });
+    CHECK(FROM_ADA("\"type\":\"location\",\"location\":{\"latitude\":\"1.5\",\"longitude\":\"-2\",\"name\":null}"),
+          { "message.location", "{\"latitude\":1.5,\"longitude\":-2}" });
+    CHECK(FROM_ADA("\"type\":\"location\",\"location\":{\"latitude\":\"\",\"longitude\":\"[1]\"}"),
+          { "message.location", "{}" });
+    CHECK(FROM_ADA("\"type\":\"image\",\"image\":{\"id\":9007199254740993,\"mime_type\":\"image/png\"}"),
+          { "message.media", "{\"id\":\"9007199254740993\",\"mime_type\":\"image/png\"}" });
     CHECK(FROM_ADA("\"type\":\"contacts\",\"contacts\":[{\"name\":{\"formatted_name\":\"B\"}}]"),
           { "message.kind", "contacts" }, { "message.contacts.0.name.formatted_name", "B" });
     CHECK(FROM_ADA("\"type\":\"order\",\"order\":{\"catalog_id\":\"c\",\"text\":\"pls\",\"product_items\":[{\"item_"
