@@ -53,7 +53,7 @@ static void arm_next(struct scene *scene, const json_t *outreach, msec_t grace)
     json_t *data = json_object();
     json_put_int(data, "grace_ms", grace);
     json_put_int(data, "step", next + 1);
-    timer_arm_outreach(scene, outreach, due > scene->now ? due : scene->now, data);
+    timer_arm_outreach(scene, outreach, due, data);
     json_decref(data);
 }
 

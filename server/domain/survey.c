@@ -86,7 +86,7 @@ static const char *why_not(const struct scene *scene, const json_t *conversation
         if (json_int(row, "conversation_id", 0) == row_id(conversation) &&
             json_int(row, "episode", 0) == json_int(conversation, "episode", 1))
             return "this survey was asked already since the conversation was opened";
-        if (cooldown > 0 && !state_is(row, "canceled") && json_time(row, "asked_at", 0) + cooldown > scene->now)
+        if (cooldown > 0 && json_time(row, "asked_at", 0) + cooldown > scene->now)
             return "the contact was asked recently (cooldown)";
     }
     return NULL;
