@@ -92,6 +92,33 @@ SELECT test.run('a', 'COMMIT');
 SELECT test.same((SELECT string_agg(name, ' ') FROM drop_partitions(0, ARRAY['event_key']) AS name), partition_name('event_key', -9), 'keys');
 SELECT test.same((SELECT count(*) FROM drop_partitions(6)), 4::bigint, 'what is left of that month');
 
+-- A month stays as long as anything is left to do for what came in it, whatever the session's time zone: an event that waits, one
+-- that was given up and may be tried again, a delivery. So does a table that is no month of ours.
+CREATE FUNCTION test.dropped() RETURNS text
+LANGUAGE sql
+AS $$ SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM drop_partitions(6, ARRAY['event']) AS name $$;
+SELECT test.old_month(9);
+CREATE TABLE event_202x PARTITION OF event FOR VALUES FROM ('2001-01-01Z') TO ('2001-02-01Z');
+SET timezone = 'Asia/Tokyo';
+CREATE TABLE last_hour AS SELECT (month_of(now())::timestamp AT TIME ZONE 'UTC' - interval '8 months') - interval '1 hour' AS at;
+INSERT INTO work (event_id, event_received_at, lane) SELECT 1, at, 1 FROM last_hour;
+SELECT test.same(test.dropped(), '', 'it waits');
+DELETE FROM work;
+INSERT INTO parked_event (event_id, event_received_at, lane, attempts, problem) SELECT 1, at, 1, 5, 'it broke' FROM last_hour;
+SELECT test.same(test.dropped(), '', 'it was given up');
+DELETE FROM parked_event;
+INSERT INTO outbox (delivery_id, delivery_created_at, recipient, source) SELECT 1, at, 'whatsapp 1', 'whatsapp' FROM last_hour;
+SELECT test.same(test.dropped(), '', 'it has yet to leave');
+DELETE FROM outbox;
+RESET timezone;
+BEGIN;
+SELECT test.same(test.dropped(), partition_name('event', -9), 'nothing is left to do');
+SELECT test.holds((SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND classid = 4202 AND objid = 0),
+    'nobody makes or drops months meanwhile');
+COMMIT;
+DROP TABLE event_202x;
+SELECT drop_partitions(6);
+
 SELECT test.refused('SELECT drop_partitions(-1)', '22023', 'a negative age');
 
 -- A person of long ago, of whose months nothing is left: every view and every question is answered.
