@@ -193,3 +193,23 @@ SELECT 20000 + n, now(), 'whatsapp', '{}', body, 1, 0, 1
 SELECT erase_contact(20000), erase_contact(20000);
 SELECT test.same((SELECT string_agg(concat_ws(' ', id, convert_from(body, 'UTF8'), problem), ', ' ORDER BY id) FROM webhook WHERE id IN (20001, 20002)),
     '20001  erased, 20002 words of others', 'the repetition, and nobody else''s');
+INSERT INTO webhook (id, received_at, source, headers, body, event_count, new_events, parser) VALUES (20003, now(), 'whatsapp', '{}', 'secret words', 1, 0, 1);
+SELECT erase_contact(20000);
+SELECT test.same((SELECT string_agg(problem, ' ') FROM webhook WHERE id IN (20001, 20003)), 'erased erased', 'and once more, however often they were erased');
+
+-- Nobody handles anything of their lanes meanwhile, also where nothing waits yet: the contact's, and that of each handle.
+SELECT test.contact(21777, 'whatsapp:21');
+BEGIN;
+SELECT erase_contact(21777);
+SELECT test.same((SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND classid = 4201 AND granted
+    AND objid IN (777 & 511, identity_lane('whatsapp:21') & 511)), 2::bigint, 'both lanes are held');
+COMMIT;
+
+-- Who was merged is erased with the one who stayed, who is told what became of their events.
+SELECT test.contact(22000, 'whatsapp:22'), test.contact(23000, 'telegram:23', 'telegram');
+UPDATE identity SET contact_id = 22000 WHERE contact_id = 23000;
+UPDATE contact SET merged_into = 22000 WHERE id = 23000;
+SELECT test.event('of both', 1, '{"contact": {"identities": ["telegram:23"]}}', source => 'telegram');
+SELECT erase_contact(23000);
+SELECT test.same((SELECT h.contact_id FROM handling AS h JOIN event AS e ON e.id = h.event_id WHERE e.source = 'telegram' AND h.problem = 'the contact was erased'
+    AND h.contact_id IN (22000, 23000)), 22000::bigint, 'the one who stayed');
