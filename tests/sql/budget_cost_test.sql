@@ -32,8 +32,7 @@ SELECT test.count_for('after some minutes');
 SELECT test.same((SELECT in_hour FROM sends_of_rule('a')), 60 * 200, 'nothing is forgotten');
 SELECT test.same((SELECT count(*) BETWEEN 1 AND 6 FROM rule_sends), true, 'a minute is where it is counted');
 -- As many dead rows as in an hour, of what is over.
-INSERT INTO rule_sends_settled SELECT 'a', date_bin('10 seconds', now() - n * interval '10 seconds', 'epoch'::timestamptz), 200
-  FROM generate_series(61, 350) AS n;
+INSERT INTO rule_sends_settled SELECT 'a', slot - n * interval '10 seconds', 200 FROM began, generate_series(61, 350) AS n;
 SELECT test.count_for('after an hour');
 SELECT test.run('slow', 'COMMIT');
 SELECT 'measured: beside what was sent before, a budget costs a batch: ' || string_agg(what || ' ' || pages, ', ') || ' pages' FROM cost;
