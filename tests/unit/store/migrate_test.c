@@ -1,5 +1,7 @@
 #include "store/database.h"
 
+#include "patience.h"
+
 #define SCHEMA "answerd_migrate_test"
 
 static size_t applied_count;
@@ -111,14 +113,18 @@ static void months_of_a_table_in_use_stay_and_the_others_go(void **state)
     SUCCEEDS(pg_script(pg, old_months, e));
     SUCCEEDS(pg_script(writer, "BEGIN; LOCK TABLE event_key IN ROW EXCLUSIVE MODE", e));
     struct error error;
+    msec_t began = clock_steady();
     assert_int_not_equal(store_drop_old_partitions(pg, 0, &error), ERR_NONE);
     assert_int_equal(database_number(pg, left_sql), 8);
-    assert_int_not_equal(store_drop_old_partitions(pg, 3, &error), ERR_NONE);
-    assert_string_equal(error.sqlstate, "55P03");
-    assert_int_equal(database_number(pg, left_sql), 0);
+    /* PostgreSQL's own autovacuum may have one of the others in hand for a moment. */
+    do {
+        assert_int_not_equal(store_drop_old_partitions(pg, 3, &error), ERR_NONE);
+        assert_string_equal(error.sqlstate, "55P03");
+        assert_true(clock_steady() - began < PATIENCE_MS);
+    } while (database_number(pg, left_sql) > 0);
     assert_int_equal(database_number(pg, keys_sql), 6);
     SUCCEEDS(pg_script(writer, "COMMIT", e));
-    SUCCEEDS(store_drop_old_partitions(pg, 3, e));
+    WAIT_UNTIL(store_drop_old_partitions(pg, 3, &error) == ERR_NONE);
     assert_int_equal(database_number(pg, keys_sql), 2);
     pg_close(writer);
     database_drop(pg, SCHEMA);
