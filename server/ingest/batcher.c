@@ -148,8 +148,6 @@ static void batch_refused(struct batcher *b, const struct error *e)
     }
     /* One of them is poison, or they got in another's way. Those that went alone already keep their place. */
     struct queue former = b->alone;
-    if (former.count == 0)
-        former.end = &former.first;
     queue_init(&b->alone);
     struct entry *entry;
     while ((entry = queue_pop(&b->in_flight))) {

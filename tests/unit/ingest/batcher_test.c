@@ -13,7 +13,7 @@
 static const char behaviour[] =
     "CREATE SEQUENCE tries;"
     "CREATE FUNCTION behave() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE b text := convert_from(NEW.body, 'UTF8'); BEGIN"
-    " IF b = 'poison' THEN RAISE EXCEPTION 'poison' USING ERRCODE = '22000'; END IF;"
+    " IF b = 'poison' THEN PERFORM nextval('tries'); RAISE EXCEPTION 'poison' USING ERRCODE = '22000'; END IF;"
     " IF b = 'full' THEN PERFORM nextval('tries'); RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END IF;"
     " IF b = 'slow' THEN PERFORM nextval('tries'); RAISE EXCEPTION 'too slow' USING ERRCODE = '57014'; END IF;"
     " IF b = 'twice' AND nextval('tries') <= 2 THEN RAISE EXCEPTION 'conflict' USING ERRCODE = '40P01'; END IF;"
@@ -162,6 +162,7 @@ static void test_one_that_is_refused_costs_only_itself(void **state)
         assert_int_equal(stage.order[i], i); /* nobody overtakes those that go one by one */
     }
     assert_int_equal(stored(&stage), 6);
+    assert_int_equal(database_number(stage.pg, "SELECT last_value FROM tries"), 2); /* with the others, and alone */
     static const char overtaken[] = "SELECT count(*) FROM (SELECT convert_from(body, 'UTF8')::integer AS n, "
                                     "row_number() OVER (ORDER BY received_at, id) AS place FROM webhook) AS w WHERE n <> place + (n > 2)::integer";
     assert_int_equal(database_number(stage.pg, overtaken), 0);
@@ -218,6 +219,24 @@ static void test_trouble_of_the_database_is_told_to_all_at_once(void **state)
         assert_int_equal(database_number(stage.pg, "SELECT last_value FROM tries"), 1);
         tear_down(&stage);
     }
+}
+
+/* Whatever keeps it from giving ids, it is not about these webhooks. */
+static void test_without_ids_they_may_come_again(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = { "1", "2", NULL };
+    struct stage stage;
+    set_up(&stage);
+    SUCCEEDS(pg_script(stage.pg,
+                       "ALTER FUNCTION reserve_ids(bigint) RENAME TO kept; CREATE FUNCTION reserve_ids(bigint) RETURNS bigint "
+                       "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'none left' USING ERRCODE = '2200H'; END $$",
+                       e));
+    run(&stage, bodies);
+    SUCCEEDS(pg_script(stage.pg, "DROP FUNCTION reserve_ids(bigint); ALTER FUNCTION kept(bigint) RENAME TO reserve_ids", e));
+    expect_told(&stage, 0, ERR_BUSY);
+    expect_told(&stage, 1, ERR_BUSY);
+    tear_down(&stage);
 }
 
 static void all_are_lost_first(const struct stage *stage)
@@ -347,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_a_conflict_is_tried_again),
         cmocka_unit_test(test_a_conflict_that_stays_may_come_again),
         cmocka_unit_test(test_trouble_of_the_database_is_told_to_all_at_once),
+        cmocka_unit_test(test_without_ids_they_may_come_again),
         cmocka_unit_test(test_a_lost_connection_is_told_to_all_and_comes_back),
         cmocka_unit_test(test_a_full_queue_takes_nothing_over),
         cmocka_unit_test(test_the_queue_is_as_large_as_its_bytes),
