@@ -318,12 +318,12 @@ static const struct fields payments[] = {
       "{'events':[{'id':'EV1','created_at':'2026-11-20T10:00:00.000Z','resource_type':'payments',"
       "'action':'charged_back','links':{'payment':'PM1','mandate':'MD1','customer':'CU1',"
       "'subscription':'SB1','organisation':'OR1'},'details':{'origin':'bank','cause':'insufficient_funds',"
-      "'description':'No money','scheme':'bacs','reason_code':'ARUDD-0','will_attempt_retry':null}}],"
-      "'meta':{'webhook_id':'WB1'}}",
+      "'description':'No money','scheme':'bacs','reason_code':'ARUDD-0','will_attempt_retry':null},"
+      "'metadata':{'telegram':'42'}}],'meta':{'webhook_id':'WB1'}}",
       "{'type':'payment.disputed','occurred_at':'2026-11-20T10:00:00.000Z','contact':{"
-      "'identities':['gocardless:CU1','gocardless:MD1']},'payment':{'id':'PM1','customer':'CU1',"
+      "'identities':['gocardless:CU1','gocardless:MD1','telegram:42']},'payment':{'id':'PM1','customer':'CU1',"
       "'mandate':'MD1','subscription':'SB1','reason':'insufficient_funds','code':'ARUDD-0',"
-      "'message':'No money','status':'charged_back','reference':'PM1'}}" },
+      "'message':'No money','status':'charged_back','metadata':{'telegram':'42'},'reference':'PM1'}}" },
     { "gocardless: a refund", "gocardless",
       "{'events':[{'id':'EV1','created_at':'2026-11-20T10:00:00.000Z','resource_type':'refunds',"
       "'action':'paid','links':{'refund':'RF1','payment':'PM1'},'details':{'cause':'refund_paid'}}],"

@@ -82,11 +82,16 @@ static void what_becomes_of_a_subscription_is_no_payment(void **state)
     CHECK("razorpay", "{\"event\":\"@\",\"payload\":{\"subscription\":{\"entity\":{\"id\":\"s\"}}}}",
           { "subscription.authenticated", "subscription.created", false },
           { "subscription.halted", "subscription.updated", false }, { "subscription.paused", "subscription.updated", false },
+          { "subscription.activated", "subscription.updated", false },
+          { "subscription.pending", "subscription.updated", false },
+          { "subscription.resumed", "subscription.updated", false },
+          { "subscription.updated", "subscription.updated", false },
           { "subscription.cancelled", "subscription.canceled", false },
           { "subscription.completed", "subscription.canceled", false });
     CHECK("gocardless",
           "{\"events\":[{\"id\":\"e\",\"resource_type\":\"subscriptions\",\"action\":\"@\",\"links\":{\"subscription\":\"SB1\"}}]}",
           { "created", "subscription.created", false }, { "paused", "subscription.updated", false },
+          { "amended", "subscription.updated", false }, { "resumed", "subscription.updated", false },
           { "cancelled", "subscription.canceled", false }, { "finished", "subscription.canceled", false });
     CHECK("lemonsqueezy", "{\"meta\":{\"event_name\":\"@\"},\"data\":{\"type\":\"subscriptions\",\"id\":\"1\",\"attributes\":{}}}",
           { "subscription_created", "subscription.created", false }, { "subscription_paused", "subscription.updated", false },
