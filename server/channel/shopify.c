@@ -103,6 +103,12 @@ static void read_order(json_t *event, const json_t *body)
     json_put_str(order, "url", json_str(body, "order_status_url"));
 }
 
+static bool has_failed(const json_t *transaction)
+{
+    const char *status = json_str_or(transaction, "status", "");
+    return strcmp(status, "failure") == 0 || strcmp(status, "error") == 0;
+}
+
 static void read_refund(json_t *event, const json_t *body)
 {
     json_t *payment = payment_of(event);
@@ -121,7 +127,7 @@ static void read_refund(json_t *event, const json_t *body)
         payment_put_decimal(money, json_object_get(transaction, "amount"), own_currency);
         currency = currency ? currency : own_currency;
         payment_put_id(payment, "id", json_object_get(transaction, "parent_id"));
-        if (strcmp(json_str_or(transaction, "kind", "refund"), "refund") == 0 &&
+        if (strcmp(json_str_or(transaction, "kind", "refund"), "refund") == 0 && !has_failed(transaction) &&
             json_object_get(money, "amount") && !__builtin_add_overflow(sum, json_int(money, "amount", 0), &sum)) {
             json_put_int(payment, "amount", sum);
         }
@@ -198,10 +204,8 @@ static const struct payment_parser parser = { "shopify", types, read_contact };
 
 static bool is_failed_transaction(const char *topic, const json_t *body)
 {
-    const char *status = json_str_or(body, "status", "");
     const char *kind = json_str_or(body, "kind", "");
-    return strcasecmp(topic, "order_transactions/create") == 0 &&
-           (strcmp(status, "failure") == 0 || strcmp(status, "error") == 0) && strcmp(kind, "refund") != 0 &&
+    return strcasecmp(topic, "order_transactions/create") == 0 && has_failed(body) && strcmp(kind, "refund") != 0 &&
            strcmp(kind, "void") != 0;
 }
 

@@ -488,14 +488,16 @@ static void refunds_name_what_was_paid_and_nulls_are_nothing(void **state)
     check(other_providers, ARRAY_LEN(other_providers));
 }
 
-/* Shopify writes amounts as texts; numbers are read as well. */
+/* Shopify writes amounts as texts; numbers are read as well. What could not be given back is not counted. */
 static void refunds_of_shopify_are_added_up(void **state)
 {
     (void)state;
     static const char body[] =
         "{\"id\":1,\"order_id\":2,\"transactions\":[{\"parent_id\":9,\"kind\":\"refund\",\"amount\":5.5,\"currency\":\"USD\"},"
         "{\"parent_id\":9,\"kind\":\"refund\",\"amount\":\"1.05\",\"currency\":\"USD\"},"
-        "{\"kind\":\"change\",\"amount\":\"7.00\",\"currency\":\"USD\"},{\"kind\":\"refund\",\"amount\":null}]}";
+        "{\"kind\":\"change\",\"amount\":\"7.00\",\"currency\":\"USD\"},{\"kind\":\"refund\",\"amount\":null},"
+        "{\"kind\":\"refund\",\"amount\":\"2.00\",\"currency\":\"USD\",\"status\":\"failure\"},"
+        "{\"kind\":\"refund\",\"amount\":\"3.00\",\"currency\":\"USD\",\"status\":\"error\"}]}";
     const struct webhook_header header = { "X-Shopify-Topic", "refunds/create" };
     struct webhook w = { .source = "s", .headers = &header, .header_count = 1, .body = bytes_of(body), .now = TEST_NOW };
     json_t *events = json_array();
