@@ -70,6 +70,17 @@ static bool can_reach(struct scene *scene, json_t *contact, const json_t *step, 
     return address_choose(scene, contact, &wish) != NULL;
 }
 
+/* A channel that no source has is told apart from a contact who lacks an address there: it may be misspelt. */
+static const char *why_unreachable(const struct scene *scene, const char *channel, const json_t *excluded)
+{
+    if (channel && !address_channel_known(scene->desk, channel))
+        return "there is no channel of this name that sends";
+    if (channel)
+        return "the contact has no address on this channel";
+    return json_array_size(excluded) > 0 ? "the contact has no other address to write to"
+                                         : "the contact has no address to write to";
+}
+
 /* Keeps with the step on which channel it was said. */
 static void note_source(struct scene *scene, json_t *outreach, int64_t number, const char *source)
 {
@@ -137,8 +148,7 @@ err_t outreach_say(struct scene *scene, json_t *contact, json_t *outreach, int64
     }
     json_t *excluded CLEANUP(json_free) = excluded_sources(outreach, step, tried);
     if (speaks && !can_reach(scene, contact, step, tried, excluded)) {
-        *ret_refused = json_array_size(excluded) > 0 ? "the contact has no other address to write to"
-                                                     : "the contact has no address to write to";
+        *ret_refused = why_unreachable(scene, channel_of(step, tried), excluded);
         speaks = false;
     }
     if (!speaks && (tried || (!note && !assignee)))

@@ -72,6 +72,22 @@ local function handle_of(conversation, what)
     return handle
 end
 
+-- The most arguments of the effects that could be taken to have more. What is written beyond them would be lost without a
+-- word: `c:send("hello", { name = "Ada" })` would send the name of a template as the text.
+effects.most_arguments = {
+    send = 1, note = 1, assign = 1, snooze = 1, survey = 1, cancel = 1, resolve = 0, identify = 1, opt_out = 1, opt_in = 1,
+    prefer = 1,
+}
+
+local instead = {
+    send = "it takes one text or one table; with variables write send { template = \"NAME\", vars = { … } }",
+    resolve = "it takes nothing; what colleagues shall read is said with note(…)",
+}
+
+function effects.too_many(what)
+    return string.format("%s: %s", what, instead[what] or "it takes one thing; for more call it once for each")
+end
+
 local function need_declared(what, kind, name)
     local declared = declarations.declared[kind][name]
     if not declared then
@@ -205,9 +221,12 @@ local send_fields = {
     on_unknown = { "resend", "give_up", "hold" }, quiet = { "respect", "ignore" }, reply_to = "text",
 }
 
-function conversation:send(options)
+function conversation:send(options, more)
     local run = running("send")
     local handle = handle_of(self, "send")
+    if type(unwrap(more)) == "table" then -- gsub gives a number behind its text
+        fault("%s", effects.too_many("send"))
+    end
     if type(options) == "string" then
         options = { text = options }
     end
@@ -586,14 +605,17 @@ function fx:stop()
     running("stop").stop = true
 end
 
-effects.fx = support.view({}, fx, "fx", function(key)
-    local names = support.keys(fx)
+-- What is said of a name that fx does not have: most are effects of a conversation or of the contact.
+function effects.fx_lacks(key)
     if conversation[key] then
-        fault("fx has no '%s'; it is for a conversation: e.conversation:%s(…) or fx:open_conversation{…}:%s(…)", key, key, key)
+        return string.format("fx has no '%s'; it is for a conversation: e.conversation:%s(…) or fx:open_conversation{…}:%s(…)",
+            key, key, key)
     elseif contact[key] then
-        fault("fx has no '%s'; it is for the contact: e.contact:%s(…)", key, key)
+        return string.format("fx has no '%s'; it is for the contact: e.contact:%s(…)", key, key)
     end
-    fault("fx has no %s%s", shown(key), did_you_mean(key, names))
-end)
+    return string.format("fx has no %s%s", shown(key), did_you_mean(key, support.keys(fx)))
+end
+
+effects.fx = support.view({}, fx, "fx", function(key) fault("%s", effects.fx_lacks(key)) end)
 
 return effects

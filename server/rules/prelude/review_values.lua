@@ -5,7 +5,8 @@ local host, use = ...
 local support, event_types, templates, identities = use "support", use "event_types", use "templates", use "identities"
 local problem, is = support.problem, use("source_tokens").is
 
-local known = use("effects").option_fields.outreach
+local effects = use "effects"
+local known = effects.option_fields.outreach
 
 local review_values = {}
 
@@ -118,6 +119,10 @@ end
 
 -- A call of an effect by its name, with the arguments as they are written.
 function review_values.check(file, method, arguments, line)
+    local most = effects.most_arguments[method]
+    if most and #arguments > most then
+        problem("error", { file = file, line = line }, effects.too_many(method))
+    end
     local check = checks[method]
     if check then
         for _, argument in ipairs(arguments) do

@@ -71,7 +71,6 @@ local function check_outreach(file, options)
 end
 
 local event_fields = support.set_of(event_types.fields)
-local fx_names = support.keys(effects.fx_methods)
 
 -- One file of rules. `data_names` is a set.
 function source_check.file(file, source, data_names)
@@ -99,7 +98,7 @@ function source_check.file(file, source, data_names)
                 local owner = list[at - 2]
                 if is(owner, "fx") and not is(list[at - 3], ".") and not effects.fx_methods[token.text] then
                     problem("error", { file = file, line = token.line },
-                        string.format("fx has no '%s'%s", token.text, did_you_mean(token.text, fx_names)))
+                        effects.fx_lacks(token.text))
                 end
             elseif not is_member and not is(before, "function") then
                 if token.text == "data" and literal and not data_names[literal.text] then

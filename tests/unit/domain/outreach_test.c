@@ -300,6 +300,22 @@ static void nobody_to_reach_still_gets_the_call(void **state)
     expect_rows(s, ROWS_CONVERSATION, "{'assignee':'billing'}", 1);
 }
 
+static void a_channel_that_is_none_is_told_from_one_where_nobody_is(void **state)
+{
+    struct stage *s = *state;
+    stage_rule(s, "recover", "payment.failed",
+               "[{'do':'outreach','topic':'billing','reference':'in_1','goal':'payment.succeeded','vars':{},'steps':["
+               "{'after_ms':0,'text':'a','channel':'whatsap'},{'after_ms':0,'text':'b','channel':'telegram'}]}]");
+    stage_message(s, "whatsapp:1", "hi");
+    stage_event(s, "{'type':'payment.failed','source':'stripe','contact':{'identities':['whatsapp:1']},"
+                   "'payment':{'id':'ch_1','invoice':'in_1','attempt':1}}");
+    expect_changes(s, "deliveries", "{}", 0);
+    expect_changes(s, "traces",
+                   "{'rule':'recover','effects':[{'made':{'steps':[{'step':1,'refused':'there is no channel of this "
+                   "name that sends'},{'step':2,'refused':'the contact has no address on this channel'}]}}]}",
+                   1);
+}
+
 static void a_ladder_that_makes_no_sense_fails_its_rule(void **state)
 {
     struct stage *s = *state;
@@ -345,6 +361,7 @@ int main(void)
         T(a_failed_message_goes_on_by_another_channel),
         T(a_delivered_message_is_reached),
         T(nobody_to_reach_still_gets_the_call),
+        T(a_channel_that_is_none_is_told_from_one_where_nobody_is),
         T(a_ladder_that_makes_no_sense_fails_its_rule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,12 @@ static void options_of_effects_are_checked(void **state)
           "after has no 'unles'", NULL },
         { ON("'message.received'", "fx:emit('x', {}, { contcat = 'email:a@b.c' })"), "rules/a.lua:2", "error",
           "emit has no 'contcat'", NULL },
+        { ON("'message.received'", "e.conversation:send('hello', { name = 'Ada' })"), "rules/a.lua:2", "error",
+          "send: it takes one text or one table; with variables write send { template", NULL },
+        { ON("'message.received'", "e.contact:opt_out('billing', 'sales')"), "rules/a.lua:2", "error",
+          "opt_out: it takes one thing; for more call it once for each", NULL },
+        { ON("'message.received'", "e.conversation:send(('a b'):gsub('a', 'c'))\ne.conversation:resolve()"), NULL, NULL,
+          NULL, NULL },
         { ON("'message.received'", "local other = e\nother:dispatch { txt = 'x' }"), NULL, NULL, NULL, NULL },
         { { { "a.lua",
               "local mail = require 'mail'\nrule { name = 'x', on = 'message.received', run = function(e, fx)\n"

@@ -192,6 +192,8 @@ static void mistakes_name_the_line_and_the_remedy(void **state)
         { "local n = 'tt' e.conversation:send { template = n }", "there is no template 'tt'; did you mean 't'?" },
         { "e.conversation:send { text = 'x', buttons = { { txt = 'x' } } }", "button 1 has no 'txt'" },
         { "e.conversation:send { text = 'x', quiet = 'yes' }", "'yes' is not one of respect, ignore" },
+        { "local t, v = 't', { name = 'Ada' } e.conversation:send(t, v)",
+          "send: it takes one text or one table; with variables write send { template" },
         { "e.conversation.send { text = 'x' }", "call it with a colon" },
         { "e.conversation:sned {}", "a conversation has no field 'sned'; did you mean 'send'?" },
         { "local f = fx f:sned {}", "fx has no 'sned'" },
