@@ -1,5 +1,8 @@
-/* A schema of its own in the database that ANSWERD_TEST_DATABASE names, with all migrations; without it cases are
- * skipped. The rest of the database is not touched. */
+/* A schema with all migrations, in a database of this program's own beside the one that ANSWERD_TEST_DATABASE names (a
+ * libpq keyword string of a role that may create databases); without it cases are skipped.
+ *
+ * A schema of its own would not do: advisory locks are the database's, so that of two tests at the same time one finds
+ * the lanes and workers of the other busy. */
 #ifndef TESTS_UNIT_STORE_DATABASE_H
 #define TESTS_UNIT_STORE_DATABASE_H
 
@@ -12,6 +15,7 @@
 
 #include "support.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +29,25 @@
         }                                                                                                              \
     } while (0)
 
+/* Makes this program's database when it is not there yet. */
+static inline void database_make(const char *beside, const char *name)
+{
+    const struct pg_settings settings = { .conninfo = beside,
+                                          .application_name = "store test",
+                                          .statement_timeout_ms = 60000 };
+    struct pg *pg = NULL;
+    SUCCEEDS(pg_open(&settings, &pg, e));
+    const struct pg_value values[] = { PG_VALUE_TEXT(name) };
+    struct pg_result *found CLEANUP(pg_result_free) = NULL;
+    SUCCEEDS(pg_run(pg, "SELECT FROM pg_database WHERE datname = $1", values, ARRAY_LEN(values), &found, e));
+    if (pg_rows(found) == 0) {
+        char sql[200];
+        snprintf(sql, sizeof(sql), "CREATE DATABASE %s TEMPLATE template0", name);
+        SUCCEEDS(pg_script(pg, sql, e));
+    }
+    pg_close(pg);
+}
+
 /* The connection string for `schema`, or NULL. */
 static inline const char *database_conninfo(const char *schema)
 {
@@ -33,7 +56,14 @@ static inline const char *database_conninfo(const char *schema)
     if (database == NULL || database[0] == '\0') {
         return NULL;
     }
-    snprintf(conninfo, sizeof(conninfo), "%s options='-c search_path=%s'", database, schema);
+    char name[64];
+    static bool made;
+    snprintf(name, sizeof(name), "answerd_%s", program_invocation_short_name);
+    if (!made) {
+        database_make(database, name);
+        made = true;
+    }
+    snprintf(conninfo, sizeof(conninfo), "%s dbname=%s options='-c search_path=%s'", database, name, schema);
     return conninfo;
 }
 
