@@ -239,16 +239,20 @@ static void fail_connecting(PGconn *connection, struct error *reterr)
     const char *hint = "";
     bool is_refused = strstr(text, "authentication failed") || strstr(text, "no pg_hba.conf entry");
     bool lacks_password = PQconnectionNeedsPassword(connection) != 0;
+    bool is_full = strstr(text, "too many clients") || strstr(text, "remaining connection slots") ||
+                   strstr(text, "too many connections for ");
     if (lacks_password)
         hint = "\nHINT: the server asks for a password and none was given: in database.url, PGPASSWORD or PGPASSFILE";
     else if (is_refused)
         hint = "\nHINT: the role and its password are in database.url or the PG* variables, which are read once, when the "
                "program starts; the server's log says which line of pg_hba.conf refused";
-    else if (strstr(text, "too many clients") || strstr(text, "remaining connection slots"))
+    else if (is_full)
         hint = PG_TOO_MANY_HINT;
     fail(reterr, ERR_LOST, "cannot connect to the database: %s%s", text, hint);
     if (is_refused || lacks_password)
         put_sqlstate(reterr, PG_WRONG_PASSWORD);
+    else if (is_full || strstr(text, "the database system is "))
+        put_sqlstate(reterr, PG_NOT_NOW);
 }
 
 err_t pg_connect(const struct pg_settings *settings, PGconn **ret_connection, struct error *reterr)

@@ -87,6 +87,7 @@ struct pg_settings {
 /* What error.sqlstate says of connections that pg_open() did not get. */
 #define PG_WRONG_PASSWORD "28P01" /* or none where one is needed */
 #define PG_READ_ONLY "25006"      /* `writes` was asked for */
+#define PG_NOT_NOW "57P03"        /* it is there, and starts, stops, or has no room for more connections */
 
 /* Can `conninfo` be read: a libpq URL, keywords, the name of a database, or ""? The error does not show it. Asks nobody. */
 err_t pg_check_conninfo(const char *conninfo, struct error *reterr) MUST_CHECK;

@@ -284,6 +284,7 @@ static void test_a_connection_that_is_refused(void **state)
     (void)state;
     static const char wrong[] = "E\0\0\0\x40SFATAL\0C28P01\0Mpassword authentication failed for user 'x'\0";
     static const char many[] = "E\0\0\0\x40SFATAL\0C53300\0Msorry, too many clients already, come later\0\0";
+    static const char starts[] = "E\0\0\0\x37SFATAL\0C57P03\0Mthe database system is starting up\0\0";
     static const char asks[] = "R\0\0\0\x08\0\0\0\x03";
     static const struct {
         const char *answer;
@@ -292,7 +293,8 @@ static void test_a_connection_that_is_refused(void **state)
     } cases[] = {
         { wrong, sizeof(wrong), PG_WRONG_PASSWORD, "HINT: the role and its password" },
         { asks, sizeof(asks) - 1, PG_WRONG_PASSWORD, "HINT: the server asks for a password" },
-        { many, sizeof(many) - 1, "", "HINT: raise max_connections" },
+        { many, sizeof(many) - 1, PG_NOT_NOW, "HINT: raise max_connections" },
+        { starts, sizeof(starts) - 1, PG_NOT_NOW, "starting up" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct refusing_server server = { .fd = socket(AF_INET, SOCK_STREAM, 0),
