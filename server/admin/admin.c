@@ -155,7 +155,11 @@ static void start_api_call(struct admin *admin, struct http_request *request)
     http_each_query(request, copy_parameter, call->query);
     call->body = memory_text_n(body.ptr != NULL ? body.ptr : "", body.len);
     call->body_length = body.len;
-    if (call->idempotency_key != NULL && strlen(call->idempotency_key) > 200) {
+    if (http_query_problem(request) != NULL) {
+        /* As a filter that is misspelt: without it the answer would hold what was to be left out. */
+        api_refuse(call, 400, "bad_query", "write % as %25", "the query cannot be read: %s", http_query_problem(request));
+        send_api_answer(call);
+    } else if (call->idempotency_key != NULL && strlen(call->idempotency_key) > 200) {
         api_refuse(call, 400, "too_long", NULL, "the Idempotency-Key is longer than 200 bytes");
         send_api_answer(call);
     } else if (api_worker_add(admin->worker, call) != ERR_NONE) {

@@ -85,9 +85,25 @@ static void answer_method(struct http_request *request, const struct webhook_sou
     answer_text(request, 405, "method not allowed\n", headers);
 }
 
+/* The provider's dashboard shows this to whoever typed the address. */
+static void answer_unreadable_query(struct webhook_desk *desk, struct http_request *request,
+                                    const struct webhook_source *source)
+{
+    struct buf text CLEANUP(buf_done);
+    buf_init(&text, 256);
+    buf_addf(&text, "the query cannot be read: %s\n", http_query_problem(request));
+    rejects_add(desk->rejects, source->name, "the query of the handshake cannot be read");
+    refusals_add(desk->refusals, http_peer(request), clock_steady());
+    answer_text(request, 400, text.ptr, NULL);
+}
+
 static void handle_handshake(struct webhook_desk *desk, struct http_request *request,
                              const struct webhook_source *source)
 {
+    if (http_query_problem(request)) {
+        answer_unreadable_query(desk, request, source);
+        return;
+    }
     const char *mode = http_query(request, "hub.mode");
     const char *token = http_query(request, "hub.verify_token");
     const char *challenge = http_query(request, "hub.challenge");

@@ -83,6 +83,7 @@ struct http_request {
         char *value;
     } * query;
     size_t query_count;
+    const char *query_problem;
 };
 
 /* The connection that a bufferevent belongs to; NULL when it was released. */

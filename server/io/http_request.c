@@ -69,7 +69,11 @@ static void read_query(struct http_request *r)
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(r->evhttp);
     struct bytes rest = bytes_of(uri ? evhttp_uri_get_query(uri) : NULL);
     r->query = memory_new(MAX_QUERY_FIELDS * sizeof(*r->query));
-    while (rest.len > 0 && r->query_count < MAX_QUERY_FIELDS) {
+    while (rest.len > 0) {
+        if (r->query_count == MAX_QUERY_FIELDS) {
+            r->query_problem = "there are too many parameters";
+            return;
+        }
         struct bytes field = text_next_field(&rest, '&');
         char *name = decoded_field(text_next_field(&field, '='));
         char *value = decoded_field(field);
@@ -77,6 +81,7 @@ static void read_query(struct http_request *r)
             r->query[r->query_count].name = name;
             r->query[r->query_count++].value = value;
         } else {
+            r->query_problem = "a parameter is escaped wrongly, or hides a NUL";
             free(name);
             free(value);
         }
@@ -345,6 +350,12 @@ const char *http_query(const struct http_request *request, const char *name)
         if (strcmp(request->query[i].name, name) == 0)
             return request->query[i].value;
     return NULL;
+}
+
+const char *http_query_problem(const struct http_request *request)
+{
+    have_query(request);
+    return request->query_problem;
 }
 
 void http_each_query(const struct http_request *request, void (*each)(const char *name, const char *value, void *arg),

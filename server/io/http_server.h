@@ -56,6 +56,8 @@ const char *http_query(const struct http_request *request, const char *name);  /
 /* Calls `each` for every parameter of the query, decoded, duplicates included. */
 void http_each_query(const struct http_request *request, void (*each)(const char *name, const char *value, void *arg),
                      void *arg);
+/* Why the two above do not show all of it: a constant text; NULL when they do. */
+const char *http_query_problem(const struct http_request *request);
 const char *http_header(const struct http_request *request, const char *name); /* first one, or NULL */
 /* Calls `each` for every header, duplicates included. */
 void http_each_header(const struct http_request *request, void (*each)(const char *name, const char *value, void *arg),

@@ -151,6 +151,16 @@ test('a parameter that there is not is named, with those that there are', async 
   assert.equal((await call('GET', '/conversations?%ff=1')).status, 400)
 })
 
+test('a filter that cannot be read is refused, and not left out', async () => {
+  for (const query of ['state=%zz', 'state=open%', 'state=%00', 'limit=1&stat%=open', `${'limit=1&'.repeat(32)}state=open`]) {
+    const said = await call('GET', `/conversations?${query}`)
+    assert.equal(said.status, 400, `${query}: ${JSON.stringify(said.answer)}`)
+    assert.equal(said.answer.error.code, 'bad_query', query)
+    assert.match(said.answer.error.message, /the query cannot be read: (there are too many parameters|a parameter is escaped wrongly)/)
+  }
+  assert.equal((await call('GET', `/conversations?${'limit=1&'.repeat(31)}state=open`)).status, 200)
+})
+
 test('mistakes are named', async () => {
   const misspelt = await act('note', { txt: 'x' })
   assert.equal(misspelt.status, 400)

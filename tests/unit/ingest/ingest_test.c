@@ -307,6 +307,18 @@ static void test_handshake(void **state)
     assert_null(strstr(answer, "1158201444"));
     snprintf(request, sizeof(request), "GET /webhooks/%s HTTP/1.1\r\nHost: h\r\n\r\n", whatsapp_name);
     assert_int_equal(ask(request, answer, sizeof(answer)), 403);
+
+    /* What cannot be read is said, and nothing is taken for what was meant. */
+    static const char *const unreadable[] = { "vt&utm=100%", "vt&utm=%zz", "vt&utm=%00", "vt%00",
+                                              "vt&1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17&18&19&20&21&22&23&24&25&26&27&28&29&30" };
+    for (size_t i = 0; i < ARRAY_LEN(unreadable); i++) {
+        snprintf(request, sizeof(request), form, whatsapp_name, unreadable[i]);
+        assert_int_equal(ask(request, answer, sizeof(answer)), 400);
+        assert_non_null(strstr(answer, "\r\n\r\nthe query cannot be read: "));
+        assert_null(strstr(answer, "1158201444"));
+    }
+    snprintf(request, sizeof(request), form, whatsapp_name, "vt&utm=100%25&campaign=%C3%BC&empty");
+    assert_int_equal(ask(request, answer, sizeof(answer)), 200);
 }
 
 static void test_headers_without_secrets(void **state)
