@@ -178,3 +178,25 @@ test('one delivery that cannot be settled is told, and the others are settled', 
   await system.rows('CREATE OR REPLACE FUNCTION refuse_one() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$')
   await untilState('echo poisonous', 'unknown unknown')
 })
+
+// The provider has both and answers; the outcome of one cannot be recorded, for longer than a conflict usually lasts.
+test('outcomes that meet a conflict that lasts are recorded one by one, and the one in conflict is kept until it can be', async () => {
+  await system.rows(`CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF EXISTS (SELECT FROM message WHERE id = new.message_id AND text = 'echo stuck') THEN RAISE EXCEPTION 'somebody is in the way' USING ERRCODE = '40001'; END IF;
+    RETURN new; END $$`)
+  await addTrigger(`CREATE TRIGGER not_now BEFORE UPDATE ON delivery FOR EACH ROW WHEN (new.state = 'sent') EXECUTE FUNCTION not_now()`)
+  await hang('15558000013', 'stuck', 6000)
+  await hang('15558000014', 'free', 6000)
+  const id = await system.value(`SELECT d.id::text FROM delivery d JOIN message m ON m.id = d.message_id WHERE m.text = 'echo stuck'`)
+  await untilState('echo free', 'sent sent', soon)
+  assert.equal(await state('echo stuck'), 'sending sending')
+  await logged(/a step of deliver meets the same conflict again and again.*during=.?recording.*sqlstate=40001/)
+  await logged(new RegExp(`an outcome is in conflict, it is tried again.*delivery=${id} .*somebody is in the way`))
+  await say('15558000015', 'later')
+  await untilState('echo later', 'queued queued')
+  await system.rows('CREATE OR REPLACE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$')
+  await untilState('echo stuck', 'sent sent', soon)
+  await untilState('echo later', 'sent sent', soon)
+  await logged(/the conflict is over.*during=.?recording/)
+  for (const person of ['15558000013', '15558000014']) assert.equal((await sentTo(person)).length, 1, 'nothing leaves twice')
+})

@@ -175,6 +175,8 @@ test('behind a proxy: only what a trusted one says counts', async () => {
     assert.equal((await send('127.0.0.2', from('203.0.113.6'))).status, 429, 'a genuine one of that address, too')
     assert.equal((await send('127.0.0.2', from('203.0.113.7'))).status, 200)
     await until('the log', () => /webhook refused.*peer=203\.0\.113\.6/.test(behind.nodes[0].log))
+    const putOff = /webhook put off" source=support peer=203\.0\.113\.6 wait_ms=\d+ reason="too many refusals of one address" hint="[^"]*http\.trusted_proxies"/
+    await until('the log', () => putOff.test(behind.nodes[0].log))
   } finally {
     await behind.stop()
   }
