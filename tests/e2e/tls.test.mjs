@@ -186,6 +186,20 @@ test('a configuration that refuses everything is refused', async () => {
   await assert.rejects(System.start({ rules: null, httpSettings: 'require_https = true' }), /require_https would refuse everything/)
 })
 
+test('a certificate that is over is told by check and by serve, and does not keep it from serving', async () => {
+  execFileSync('faketime', ['-f', '-100d', 'openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30',
+    '-subj', '/CN=hooks.example.com', '-keyout', join(folder, 'over.key'), '-out', join(folder, 'over.pem')], { stdio: 'ignore' })
+  const late = await System.start({ rules: null, httpSettings: `tls = { certificate = "${folder}/over.pem", key = "${folder}/over.key" }` })
+  try {
+    const { code, stdout, stderr } = await run(['check', '--config', late.config], { env: late.environment() })
+    assert.equal(code, 0, stdout + stderr)
+    assert.match(stdout + stderr, /warning: the certificate '.*over\.pem' is not valid any more, for (69|70) days\nHINT: renew it/)
+    assert.match(late.nodes[0].log, /level=error .*"a certificate is not valid any more" file=".*over\.pem" days=(69|70) hint="providers refuse to connect: .*SIGHUP"/)
+  } finally {
+    await late.stop()
+  }
+})
+
 test('certificates that cannot be used are found before anything starts, by check as well as by serve', async () => {
   const config = join(folder, 'wrong.lua')
   const http = `http {\n  listen = "127.0.0.1:1", admin = "127.0.0.1:1",\n  tls = {\n    certificate = { "one.pem", "two.pem", "none.pem" },\n    key = { "one.key", "one.key", "two.key" },\n  },\n}\n`
