@@ -21,8 +21,11 @@ http {
 
 -- Empty: libpq's own PG* variables. The password may come from a file, as containers get their secrets.
 local password_file = env("PGPASSWORD_FILE", "")
+local function password()
+  return "password='" .. file(password_file):gsub("[\\']", "\\%0") .. "'"
+end
 database {
-  url = env("DATABASE_URL", password_file ~= "" and "password='" .. file(password_file) .. "'" or ""),
+  url = env("DATABASE_URL", password_file ~= "" and password() or ""),
 }
 
 rules { directory = env("ANSWERD_RULES", "/etc/answerd/rules") }

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { telegram, whatsapp } from './support/providers.mjs'
-import { run, secrets, System, until } from './support/system.mjs'
+import { project, run, secrets, System, until } from './support/system.mjs'
 
 let system
 before(async () => (system = await System.start({ config: 'log { level = "debug" }' })))
@@ -82,6 +82,15 @@ test('complaints about the database do not quote its password', async () => {
     assert.notEqual(code, 0, address)
     expectNone(`migrate with ${address}`, stdout + stderr, [['the password', password]])
     if (!address.includes(':1/')) assert.match(stderr, /cannot be read.*\nHINT: write postgresql:/)
+  }
+})
+
+test('the configuration of the containers takes any password of the database from its file', async () => {
+  const file = join(system.folder, 'password')
+  for (const password of ["it's \\ here", "'", '\\', "a b'c=d\\'e"]) {
+    writeFileSync(file, password)
+    const { code, stderr } = await run(['migrate', '--config', join(project, 'docker/answerd.lua')], { env: system.environment({ PGPASSWORD_FILE: file }) })
+    assert.equal(code, 0, `${password}: ${stderr}`)
   }
 })
 
