@@ -171,6 +171,7 @@ static err_t start_engines(struct serve_process *process, struct error *reterr)
     process->engines = memory_new(count * sizeof(struct engine *));
     err_t err = ERR_NONE;
     while (err == ERR_NONE && process->engine_count < count) {
+        settings.only_helps = process->engine_count + 1 < count;
         err = engine_start(&settings, &process->engines[process->engine_count], reterr);
         if (err == ERR_NONE) {
             settings.next = process->engines[process->engine_count++];

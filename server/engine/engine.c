@@ -334,7 +334,7 @@ static void engine_look_for_rules(struct engine *engine)
     }
 }
 
-/* Handles one batch. False when there was nothing to do. */
+/* Handles one batch. False when nothing is left to do for this engine. */
 static bool engine_work(struct engine *engine)
 {
     const struct config *config = engine->settings.config;
@@ -395,7 +395,8 @@ static bool engine_work(struct engine *engine)
     if (engine->outcome.more_deliveries) {
         engine_committed(engine);
     }
-    return true;
+    /* Two that each take what has just come in would make twice as many transactions of it, and none sooner. */
+    return !engine->settings.only_helps || engine->outcome.count >= limit;
 }
 
 /* How long there is surely nothing to do, unless somebody nudges. */
