@@ -2,12 +2,17 @@
 -- appends one effect to the list of the running rule; nothing else happens here.
 
 local host, use = ...
-local support, event_types, declarations, templates = use "support", use "event_types", use "declarations",
-    use "templates"
-local identities = use "identities"
+local support, event_types = use "support", use "event_types"
+local identities, arguments = use "identities", use "effect_arguments"
 local fault, check_effect, argument, type_word = support.fault, support.check_effect, support.argument,
     support.type_word
 local unwrap, did_you_mean, plain, shown = support.unwrap, support.did_you_mean, support.plain, support.shown
+
+local need_declared, variables_of, template_lacks = arguments.need_declared, arguments.variables_of,
+    arguments.template_lacks
+local try_message_text, message_text = arguments.try_message_text, arguments.message_text
+local exactly_one, media_of, buttons_of, unless_of = arguments.exactly_one, arguments.media_of, arguments.buttons_of,
+    arguments.unless_of
 
 local effects = {}
 
@@ -62,153 +67,12 @@ function effects.is_over()
     return current ~= nil and current.over ~= nil
 end
 
--- Arguments that several effects share --------------------------------------------------------------------------------
-
 local function handle_of(conversation, what)
     local handle = handles[conversation]
     if not handle then
         fault("%s: call it with a colon on a conversation, as in c:%s(…)", what, what)
     end
     return handle
-end
-
--- The most arguments of the effects that could be taken to have more. What is written beyond them would be lost without a
--- word: `c:send("hello", { name = "Ada" })` would send the name of a template as the text.
-effects.most_arguments = {
-    send = 1, note = 1, assign = 1, snooze = 1, survey = 1, cancel = 1, resolve = 0, identify = 1, opt_out = 1, opt_in = 1,
-    prefer = 1,
-}
-
-local instead = {
-    send = "it takes one text or one table; with variables write send { template = \"NAME\", vars = { … } }",
-    resolve = "it takes nothing; what colleagues shall read is said with note(…)",
-}
-
-function effects.too_many(what)
-    return string.format("%s: %s", what, instead[what] or "it takes one thing; for more call it once for each")
-end
-
-local function need_declared(what, kind, name)
-    local declared = declarations.declared[kind][name]
-    if not declared then
-        fault("%s: %s", what, declarations.undeclared(kind, name))
-    end
-    return declared
-end
-
--- The values of variables as texts. nil values are simply not there.
-local function variables_of(what, value)
-    value = unwrap(value)
-    if value == nil then
-        return {}
-    elseif type(value) ~= "table" then
-        fault("%s: 'vars' is a table such as { name = \"Ada\" }, not %s", what, type_word(value))
-    end
-    local result = {}
-    for _, key in ipairs(support.keys(value)) do
-        local item = value[key]
-        if type(key) ~= "string" then
-            fault("%s: 'vars' has a value without a name", what)
-        elseif type(item) == "number" or type(item) == "boolean" then
-            item = tostring(item)
-        elseif type(item) ~= "string" then
-            fault("%s: the variable '%s' is a text, not %s", what, key, type_word(item))
-        end
-        result[key] = item
-    end
-    return result
-end
-
--- What is said of variables that a template needs and `variables` does not have; nil when it has all.
-local function template_lacks(template_name, template, variables)
-    local missing = {}
-    for _, name in ipairs(template.variables) do
-        if variables[name] == nil then
-            missing[#missing + 1] = "'" .. name .. "'"
-        end
-    end
-    if #missing > 0 then
-        return string.format("the template '%s' needs the variable%s %s, which %s nil", template_name,
-            #missing > 1 and "s" or "", table.concat(missing, ", "), #missing > 1 and "are" or "is")
-    end
-end
-
-local max_text_bytes = 16384
-
--- Fills {{name}} in a text that a rule gives itself; nil and what is said of it when a variable is missing.
-local function try_message_text(what, text, variables)
-    if #text > max_text_bytes then
-        fault("%s: the text has %d bytes; at most %d are allowed", what, #text, max_text_bytes)
-    end
-    local names, wrong = templates.placeholders(text)
-    if wrong then
-        fault("%s: the text: %s", what, wrong)
-    end
-    for _, name in ipairs(names) do
-        if variables[name] == nil then
-            return nil, string.format("the text has {{%s}}, and 'vars' has no '%s'", name, name)
-        end
-    end
-    return (string.gsub(text, "{{%s*([%a_][%w_]*)%s*}}", variables))
-end
-
-local function message_text(what, text, variables)
-    local filled, lacks = try_message_text(what, text, variables)
-    if not filled then
-        fault("%s: %s", what, lacks)
-    end
-    return filled
-end
-
-local function exactly_one(what, options, ...)
-    local found
-    for _, key in ipairs { ... } do
-        if options[key] ~= nil then
-            if found then
-                fault("%s has '%s' and '%s'; it takes one of them", what, found, key)
-            end
-            found = key
-        end
-    end
-    if not found then
-        fault("%s needs one of '%s'", what, table.concat({ ... }, "', '"))
-    end
-    return found
-end
-
-local media_fields = {
-    kind = { type = { "image", "video", "audio", "document", "sticker" }, required = true }, url = "text", id = "text",
-    caption = "text", file_name = "text",
-}
-
-local function media_of(what, value)
-    local media = check_effect(what .. ": media", value, media_fields)
-    exactly_one(what .. ": media", media, "url", "id")
-    if media.url and not string.find(media.url, "^https?://") then
-        fault("%s: media.url does not start with https://", what)
-    end
-    return media
-end
-
-local function buttons_of(what, value)
-    if value == nil then
-        return nil
-    end
-    local list = templates.buttons(value, function(text) fault("%s: %s", what, text) end)
-    return #list > 0 and list or nil
-end
-
-local function unless_of(what, value)
-    local list = argument(what, "unless", "words", value, true)
-    for _, name in ipairs(list or {}) do
-        if name ~= "reply" then
-            local wrong = event_types.wrong(name)
-            if wrong then
-                fault("%s: unless: %s (or \"reply\")", what, wrong)
-            end
-        end
-    end
-    return list
 end
 
 -- Conversations -------------------------------------------------------------------------------------------------------
@@ -225,7 +89,7 @@ function conversation:send(options, more)
     local run = running("send")
     local handle = handle_of(self, "send")
     if type(unwrap(more)) == "table" then -- gsub gives a number behind its text
-        fault("%s", effects.too_many("send"))
+        fault("%s", arguments.too_many("send"))
     end
     if type(options) == "string" then
         options = { text = options }
@@ -596,7 +460,7 @@ end
 
 -- The options of each effect, for the checks of sources.
 effects.option_fields = {
-    send = send_fields, media = media_fields, after = after_fields, open_conversation = open_fields,
+    send = send_fields, media = arguments.media_fields, after = after_fields, open_conversation = open_fields,
     outreach = outreach_fields, step = step_fields, webhook = webhook_fields, emit = emit_fields,
 }
 

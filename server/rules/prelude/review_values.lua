@@ -5,8 +5,8 @@ local host, use = ...
 local support, event_types, templates, identities = use "support", use "event_types", use "templates", use "identities"
 local problem, is = support.problem, use("source_tokens").is
 
-local effects = use "effects"
-local known = effects.option_fields.outreach
+local limits = use "effect_arguments"
+local known = use("effects").option_fields.outreach
 
 local review_values = {}
 
@@ -119,9 +119,9 @@ end
 
 -- A call of an effect by its name, with the arguments as they are written.
 function review_values.check(file, method, arguments, line)
-    local most = effects.most_arguments[method]
+    local most = limits.most[method]
     if most and #arguments > most then
-        problem("error", { file = file, line = line }, effects.too_many(method))
+        problem("error", { file = file, line = line }, limits.too_many(method))
     end
     local check = checks[method]
     if check then
