@@ -227,7 +227,7 @@ static void find_or_make(struct scene *scene)
     if (contact && !is_new && found_by_proof(scene, contact, identities, former))
         contact = merge_attested(scene, contact, identities, former);
     scene->contact = contact;
-    if (contact) {
+    if (contact && !json_str(contact, "erased_at")) { /* of who was erased nothing is learned again */
         take_over_false_claims(scene, identities);
         bool is_internal = !is_new && tells_of_known(scene);
         size_t index;

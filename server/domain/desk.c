@@ -10,6 +10,7 @@
 #include "domain/conversation.h"
 #include "domain/facts.h"
 #include "domain/incoming.h"
+#include "domain/message_target.h"
 #include "domain/replay.h"
 #include "domain/rule_turn.h"
 #include "domain/scene.h"
@@ -261,7 +262,7 @@ void desk_handle(struct desk *desk, const json_t *event, msec_t now)
     scene_set_up(&scene, desk, event, now);
 
     if (!replay_enter(&scene)) {
-        scene.message = incoming_find_message(&scene);
+        scene.message = message_target_find(&scene);
         contact_find_or_make(&scene);
         conversation_find(&scene);
         incoming_handle(&scene);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/macros.h"
 #include "base/text.h"
 #include "domain/message.h"
 #include "domain/settlement.h"
@@ -31,6 +33,40 @@ static bool is_digits(const char *text)
         if (!isdigit((unsigned char)*text))
             return false;
     return true;
+}
+
+/* The number without the digit that Argentina, Brazil and Mexico have in some notations of their mobile numbers, and
+ * not in others: Meta answers with another one than it was given. */
+static void add_plain_number(struct buf *plain, const char *number)
+{
+    static const struct {
+        const char *country;
+        size_t at, length; /* of the digit; of the number with it */
+        char digit;
+    } optional[] = { { "52", 2, 13, '1' }, { "54", 2, 13, '9' }, { "55", 4, 13, '9' } };
+    for (size_t i = 0; i < ARRAY_LEN(optional); i++) {
+        size_t at = optional[i].at;
+        if (strlen(number) == optional[i].length && strncmp(number, optional[i].country, 2) == 0 &&
+            number[at] == optional[i].digit) {
+            buf_add(plain, number, at);
+            number += at + 1;
+            break;
+        }
+    }
+    buf_add_text(plain, number);
+}
+
+bool identity_same_number(const char *a, const char *b)
+{
+    const char *left = identity_value(a, "whatsapp"), *right = identity_value(b, "whatsapp");
+    if (!left || !right || !is_digits(left) || !is_digits(right))
+        return false;
+    struct buf first CLEANUP(buf_done), second CLEANUP(buf_done);
+    buf_init(&first, IDENTITY_MAX);
+    buf_init(&second, IDENTITY_MAX);
+    add_plain_number(&first, left);
+    add_plain_number(&second, right);
+    return !first.overflowed && !second.overflowed && bytes_equal(buf_bytes(&first), buf_bytes(&second));
 }
 
 static bool is_given_up(const json_t *row)

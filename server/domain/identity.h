@@ -29,6 +29,9 @@ void identity_take_over(struct scene *scene, const json_t *contact, json_t *row)
 /* Moves everything that the younger of the two has to the older, and returns the older. */
 json_t *identity_merge(struct scene *scene, json_t *a, json_t *b);
 
+/* Do two handles of WhatsApp have one phone number, which is written with a digit more or less in Argentina, Brazil and Mexico? */
+bool identity_same_number(const char *a, const char *b);
+
 bool identity_is_handle(const char *identity); /* of a provider, that is neither phone: nor email: */
 /* The text after "PREFIX:", or NULL. */
 const char *identity_value(const char *identity, const char *prefix);

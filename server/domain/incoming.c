@@ -6,16 +6,12 @@
 #include "domain/contact.h"
 #include "domain/conversation.h"
 #include "domain/message.h"
+#include "domain/message_target.h"
 #include "domain/outreach.h"
 #include "domain/settlement.h"
 #include "domain/survey.h"
 #include "domain/timer.h"
 #include "domain/window_refusal.h"
-
-json_t *incoming_find_message(const struct scene *scene)
-{
-    return message_find_target(scene);
-}
 
 static bool counts_for_window(const struct scene *scene)
 {
@@ -100,12 +96,28 @@ static void take_reaction(struct scene *scene)
         json_put_int(message, "conversation_id", row_id(scene->conversation));
 }
 
+/* Our number in the status is another message's: it is a status of a message that we do not know, and the trace says
+ * why. */
+static void note_stranger(struct scene *scene)
+{
+    const char *refused = message_target_refused(scene);
+    if (!refused)
+        return;
+    json_t *note = json_object();
+    json_put_str(note, "do", "status");
+    json_put_int(note, "delivery", json_int(json_object_at(scene->event, "status"), "echo", 0));
+    json_put_str(note, "refused", refused);
+    scene_note_built_in(scene, "status", note);
+}
+
 static void take_status(struct scene *scene)
 {
     json_t *message = scene->message;
     message_take_status(scene, message);
-    if (!message)
+    if (!message) {
+        note_stranger(scene);
         return;
+    }
     /* 131026: the number is not on WhatsApp, or cannot take messages from us (see shared error tables of Meta). */
     const json_t *error = json_object_at(json_object_at(scene->event, "status"), "error");
     const char *code = json_str_or(error, "code", "");

@@ -5,8 +5,6 @@
 
 #include "domain/scene.h"
 
-/* The known message that the event refers to, or NULL. */
-json_t *incoming_find_message(const struct scene *scene);
 void incoming_handle(struct scene *scene);
 /* The survey and the outreach that the event is about, when nothing has found them yet. */
 void incoming_find_related(struct scene *scene);

@@ -149,7 +149,7 @@ static void apply_states(struct memory_store *store, const json_t *states)
         json_t *row = rows_by_id(store->rows, ROWS_MESSAGE, json_int(state, "id", 0));
         if (!row)
             row = memory_store_by_provider_id(store, json_str(state, "source"), json_str(state, "provider_message_id"));
-        if (row)
+        if (row && is_text(row, "direction", "out"))
             ledger_apply(row, json_str_or(state, "state", ""), json_time(state, "at", 0), json_str(state, "error_code"),
                          json_str(state, "reason"));
     }

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "domain/identity.h"
 #include "domain/ledger.h"
 #include "domain/quiet.h"
 #include "domain/timer.h"
@@ -73,70 +72,6 @@ void message_note(struct scene *scene, const json_t *conversation, const char *t
     json_put_str(row, "author", scene->author);
     json_put(row, "content", json_object());
     rows_insert(scene->desk->rows, ROWS_MESSAGE, row);
-}
-
-static bool names(const json_t *row, const char *key, const char *value)
-{
-    const char *known = json_str(row, key);
-    return value && known && strcmp(known, value) == 0;
-}
-
-static bool is_delivery(const json_t *row, int64_t delivery_id)
-{
-    const json_t *content = json_object_at(row, "content");
-    return delivery_id > 0 && (json_int(row, "delivery_id", 0) == delivery_id ||
-                               (content && json_int(content, "delivery", 0) == delivery_id));
-}
-
-/* Some providers number the messages of each chat from 1: what somebody edits is one of their own conversation, never
- * another person's with the same number. Statuses carry ids that are unique, and may name a handle that is new to us. */
-static bool is_of_sender(const struct scene *scene, const json_t *row)
-{
-    const json_t *identities = json_array_at(json_object_at(scene->event, "contact"), "identities");
-    size_t index;
-    json_t *identity;
-    json_array_foreach(identities, index, identity)
-    {
-        const char *name = json_string_value(identity);
-        if (!name)
-            continue;
-        const json_t *owner = identity_owner(scene->desk, name);
-        if (names(row, "identity", name) || (owner && row_id(owner) == json_int(row, "contact_id", 0)))
-            return true;
-    }
-    return json_array_size(identities) == 0;
-}
-
-json_t *message_find_target(const struct scene *scene)
-{
-    const json_t *message = json_object_at(scene->event, "message");
-    const json_t *status = json_object_at(scene->event, "status");
-    const char *provider_id = NULL;
-    int64_t delivery_id = 0;
-    bool is_status = strcmp(scene->type, "message.status") == 0;
-    if (is_status) {
-        provider_id = json_str(status, "message_id");
-        delivery_id = json_int(status, "echo", 0);
-    } else if (strcmp(scene->type, "message.edited") == 0 || strcmp(scene->type, "message.deleted") == 0 ||
-               strcmp(scene->type, "message.sent_elsewhere") == 0) {
-        provider_id = json_str(message, "id");
-    } else if (strcmp(scene->type, "message.reaction") == 0) {
-        provider_id = json_str(message, "reply_to");
-    }
-    if (!provider_id && delivery_id <= 0)
-        return NULL;
-    const char *source = json_str(scene->event, "source");
-    const char *key;
-    json_t *row;
-    json_object_foreach(rows_all(scene->desk->rows, ROWS_MESSAGE), key, row)
-    {
-        if (is_delivery(row, delivery_id))
-            return row;
-        if (names(row, "provider_message_id", provider_id) && names(row, "source", source) &&
-            (is_status || is_of_sender(scene, row)))
-            return row;
-    }
-    return NULL;
 }
 
 void message_change(struct scene *scene, json_t *message, json_t *columns)
@@ -230,9 +165,6 @@ void message_take_status(struct scene *scene, json_t *message)
     }
     json_put_str(entry, "source", json_str(scene->event, "source"));
     json_put_str(entry, "provider_message_id", json_str(status, "message_id"));
-    int64_t echo = json_int(status, "echo", 0);
-    if (echo > 0)
-        json_put_int(entry, "delivery_id", echo);
     json_put_str(entry, "state", strcmp(state, "played") == 0 ? "read" : state);
     json_put_time(entry, "at", at);
     json_put_str(entry, "error_code", code);

@@ -9,9 +9,6 @@
 json_t *message_record(struct scene *scene, const char *direction);
 void message_note(struct scene *scene, const json_t *conversation, const char *text);
 
-/* The known message that a status, edit, deletion or reaction refers to, or NULL. */
-json_t *message_find_target(const struct scene *scene);
-
 void message_edit(struct scene *scene, json_t *message);
 void message_delete(struct scene *scene, json_t *message);
 /* Records the status in the ledger; `message` may be NULL when the message is not known (yet), or when the status is

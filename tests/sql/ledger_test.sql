@@ -105,3 +105,17 @@ SELECT test.same((SELECT extract(second FROM reached_at)::integer FROM outreach 
 -- A message of another source with the same id is another message.
 SELECT test.same(apply_message_state('telegram', 'wamid.race2', NULL, 'failed', now()), false,
     'ids belong to their source');
+
+-- The same number and the same id at two sources, as two installations or a restore make them: each source's word is its own.
+SELECT test.send(96000, 10000);
+SELECT test.same(apply_message_state('telegram', 'wamid.stranger', 96001, 'failed', now()), false, 'our number, but of another source');
+SELECT test.same(apply_message_state('telegram', 'wamid.stranger', NULL, 'failed', now(), NULL, NULL, m.id, m.created_at), false,
+    'its row, but of another source') FROM message AS m WHERE m.id = 96000;
+SELECT test.same((SELECT state FROM message WHERE id = 96000), 'queued', 'the message waits');
+SELECT test.same((SELECT count(*) FROM outbox WHERE message_id = 96000), 1::bigint, 'and leaves');
+SELECT test.same((SELECT string_agg(state, ' ') FROM unmatched_status WHERE provider_message_id = 'wamid.stranger'), 'failed', 'what was said is kept');
+-- The id that the provider gave counts for more than our number beside it.
+SELECT test.send(97000, 10000);
+UPDATE message SET provider_message_id = 'wamid.97000', state = 'sent' WHERE id = 97000;
+SELECT test.same(apply_message_state('whatsapp', 'wamid.97000', 96001, 'read', now()), true, 'known by its id');
+SELECT test.same((SELECT string_agg(state, ' ' ORDER BY id) FROM message WHERE id IN (96000, 97000)), 'queued read', 'and by nothing else');

@@ -152,15 +152,103 @@ static void a_status_finds_its_message_by_id_or_echo(void **state)
     expect_changes(s, "message_states", "{'state':'delivered','at':'2026-01-05T12:00:00.000Z'}", 1);
     expect_rows(s, ROWS_MESSAGE, "{'direction':'out','state':'delivered'}", 1);
     expect_rows(s, ROWS_CONVERSATION, "{'tags':['seen']}", 1);
-    /* Not even the provider's id is known: our echo is. Nobody is named. */
-    snprintf(event, sizeof(event),
-             "{'type':'message.status','status':{'message_id':'strange','state':'failed','echo':'%lld','error':{'code':"
-             "'131047','title':'late'}}}",
-             (long long)json_int(json_array_get(s->sent, 0), "id", 0));
+    /* Not even the provider's id is known: our echo is. */
+    snprintf(
+        event, sizeof(event),
+        "{'type':'message.status','contact':{'identities':['whatsapp:1']},'status':{'message_id':'strange','state':"
+        "'failed','echo':'%lld','error':{'code':'131047','title':'late'}}}",
+        (long long)json_int(json_array_get(s->sent, 0), "id", 0));
     stage_event(s, event);
     expect_changes(s, "message_states", "{'state':'failed','error_code':'131047','reason':'late'}", 1);
     expect_rows(s, ROWS_MESSAGE, "{'direction':'out','state':'delivered'}", 1);
     expect_changes(s, "handlings", "{'contact_id':null}", 0);
+}
+
+/* After a restore from a backup, and beside another installation on the same account, our number is given to two
+ * messages. A row: who is named, through which source, and what becomes of the message that has the number here. */
+static void our_number_is_believed_of_the_person_it_went_to(void **state)
+{
+    static const struct {
+        const char *to, *status, *state;
+    } rows[] = {
+        { "15550100", "'contact':{'identities':['whatsapp:15550100','phone:15550100']}", "failed" },
+        { "15550100", "'contact':{'identities':['whatsapp:US.9','whatsapp:15550100','phone:15550100']}", "failed" },
+        /* A handle of theirs that the message did not go to. */
+        { "15550100", "'contact':{'identities':['telegram:7']}", "failed" },
+        { "15550100", "'contact':{'identities':['whatsapp:15550199','phone:15550199']}", "sent" },
+        { "15550100", "'contact':{'identities':['whatsapp:US.9']}", "sent" },
+        { "15550100", "'key':'nobody is named'", "sent" },
+        { "15550100", "'source':'whatsapp_two','provider':'whatsapp','contact':{'identities':['whatsapp:15550100']}",
+          "sent" },
+        /* Meta writes numbers of these countries in two ways. */
+        { "5511987654321", "'contact':{'identities':['whatsapp:551187654321']}", "failed" },
+        { "551187654321", "'contact':{'identities':['whatsapp:5511987654321']}", "failed" },
+        { "525512345678", "'contact':{'identities':['whatsapp:5215512345678']}", "failed" },
+        { "5491123456789", "'contact':{'identities':['whatsapp:541123456789']}", "failed" },
+        { "5511987654321", "'contact':{'identities':['whatsapp:5511887654321']}", "sent" },
+        { "5511987654321", "'contact':{'identities':['whatsapp:552187654321']}", "sent" },
+        { "4915112345678", "'contact':{'identities':['whatsapp:491511234567']}", "sent" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (i > 0) {
+            stage_tear_down(state);
+            stage_set_up(state);
+        }
+        struct stage *s = *state;
+        json_put(s->sources, "whatsapp_two", json_of("{'kind':'whatsapp','provider':'whatsapp','sends':true}"));
+        stage_rule(s, "inbox", "message.received", "[" OPEN ",{'do':'send','conversation':'#1','text':'hi'}]");
+        char text[600];
+        snprintf(text, sizeof(text), "whatsapp:%s", rows[i].to);
+        stage_message(s, text, "hello");
+        snprintf(text, sizeof(text),
+                 "{'type':'order.completed','source':'stripe','contact':{'identities':['whatsapp:%s','telegram:7']}}",
+                 rows[i].to);
+        stage_event(s, text);
+        snprintf(text, sizeof(text),
+                 "{'type':'message.status',%s,'status':{'message_id':'strange','state':'failed','echo':'%lld','error':"
+                 "{'code':'131026','title':'not on WhatsApp'}}}",
+                 rows[i].status, (long long)json_int(json_array_get(s->sent, 0), "id", 0));
+        stage_event(s, text);
+        bool is_theirs = strcmp(rows[i].state, "failed") == 0;
+        snprintf(text, sizeof(text), "{'direction':'out','state':'%s'}", rows[i].state);
+        expect_rows(s, ROWS_MESSAGE, text, 1);
+        expect_rows(s, ROWS_ADDRESS, "{'source':'whatsapp','unreachable_at':null}", is_theirs ? 0 : 1);
+        /* Of a message that is not known it is kept, by nothing but the provider's id. */
+        expect_changes(s, "message_states", "{'provider_message_id':'strange','id':null,'delivery_id':null}",
+                       is_theirs ? 0 : 1);
+        expect_changes(s, "traces", "{'rule':'answerd.status','effects':[{'do':'status'}]}", is_theirs ? 0 : 1);
+        /* Nor does the person become the owner of a stranger's handle. */
+        expect_rows(s, ROWS_IDENTITY, "{'identity':'whatsapp:15550199'}", 0);
+        expect_rows(s, ROWS_CONTACT, "{}", 1);
+    }
+}
+
+/* The provider's own id comes first, whatever number of ours the status carries. */
+static void a_number_of_another_message_does_not_hide_the_id(void **state)
+{
+    struct stage *s = *state;
+    stage_rule(s, "inbox", "message.received", "[" OPEN ",{'do':'send','conversation':'#1','text':'hi'}]");
+    stage_message(s, "whatsapp:1", "hello");
+    long long number = (long long)json_int(json_array_get(s->sent, 0), "id", 0);
+    stage_message(s, "whatsapp:2", "hello");
+    long long id =
+        (long long)json_int(find_row(s, ROWS_MESSAGE, "{'direction':'out','identity':'whatsapp:2'}"), "id", 0);
+    char event[400];
+    snprintf(
+        event, sizeof(event),
+        "{'type':'message.status','contact':{'identities':['whatsapp:2']},'status':{'message_id':'out-%lld','state':"
+        "'read','echo':'%lld'}}",
+        id, number);
+    stage_event(s, event);
+    expect_rows(s, ROWS_MESSAGE, "{'identity':'whatsapp:2','state':'read'}", 1);
+    expect_rows(s, ROWS_MESSAGE, "{'identity':'whatsapp:1','state':'sent'}", 1);
+    /* What a customer wrote has no ledger. */
+    snprintf(event, sizeof(event),
+             "{'type':'message.status','contact':{'identities':['whatsapp:2']},'status':{'message_id':'%s','state':'"
+             "failed'}}",
+             json_str(find_row(s, ROWS_MESSAGE, "{'direction':'in','identity':'whatsapp:2'}"), "provider_message_id"));
+    stage_event(s, event);
+    expect_rows(s, ROWS_MESSAGE, "{'direction':'in','state':'received'}", 2);
 }
 
 /* It is for rules: the ledger moved when the delivery ended, and by now the message may have been tried again. */
@@ -424,6 +512,8 @@ int main(void)
         cmocka_unit_test(statuses_move_the_ledger_by_precedence),
         cmocka_unit_test(the_order_of_statuses_does_not_matter),
         T(a_status_finds_its_message_by_id_or_echo),
+        T(our_number_is_believed_of_the_person_it_went_to),
+        T(a_number_of_another_message_does_not_hide_the_id),
         T(what_we_said_ourselves_moves_no_message),
         T(a_status_without_a_message_is_about_all_until_then),
         T(edits_and_deletions_are_kept),

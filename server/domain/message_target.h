@@ -1,0 +1,16 @@
+/* Which of the messages that we know an event is about. Internal to domain/. */
+#ifndef DOMAIN_MESSAGE_TARGET_H
+#define DOMAIN_MESSAGE_TARGET_H
+
+#include "domain/scene.h"
+
+/* The message that a status, an edit, a deletion, a reaction or an echo is about, or NULL: by the provider's id within
+ * the event's source, and there of the person that the event names. A provider that does not know the message by an id
+ * of its own may name it by ours (status.echo). That number proves nothing: it is believed where the message went to
+ * the very person that the status names, through the source that it came from. */
+json_t *message_target_find(const struct scene *scene);
+
+/* Why the delivery that the status names by our number is not what it is about; NULL when there is none. */
+const char *message_target_refused(const struct scene *scene);
+
+#endif
