@@ -10,8 +10,9 @@
 
 struct departure {
     const char *sent_as; /* "free": as text; "approved": as the provider's template; NULL: it must not leave */
-    const char *code;    /* why not: "opted_out", "unreachable", "window_closed", "erased", "nothing_to_send"; else "" */
-    const char *reason;  /* the same for a person; a constant, else "" */
+    /* Why not: "opted_out", "moved", "unreachable", "window_closed", "erased", "nothing_to_send"; else "". */
+    const char *code;
+    const char *reason; /* the same for a person; a constant, else "" */
 };
 
 /* `delivery` has the request and the topic. `contact` and `address` are who it goes to and where; may be NULL when nothing

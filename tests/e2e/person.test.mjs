@@ -109,3 +109,33 @@ test('a source says nothing of what was sent through another one, by whichever i
     { source: 'second', text: 'to the second' }, { source: 'whatsapp', text: 'to the first, edited' },
   ])
 })
+
+// A pause of the source: what rules send waits until it is over.
+async function whilePaused(source, act) {
+  await system.rows(`INSERT INTO source_pace (source, paused_until) VALUES ($1, now() + interval '1 hour') ON CONFLICT (source) DO UPDATE SET paused_until = excluded.paused_until`, [source])
+  await act()
+  await system.untilSql('what happened meanwhile', 'SELECT NOT EXISTS (SELECT FROM work)')
+  await system.rows(`UPDATE source_pace SET paused_until = NULL WHERE source = $1`, [source])
+  await done()
+}
+const sentTo = async (phone) => (await system.sent()).filter((entry) => entry.to === '+' + phone)
+
+test('what waits for somebody does not leave to who has their number by then', async () => {
+  const old = number(), current = number()
+  await answered(old)
+  const before = await contactOf('whatsapp:' + old)
+  await whilePaused('whatsapp', async () => {
+    await post('whatsapp', whatsapp.message(old, 'one more question'))
+    await system.untilSql('the answer to wait', `SELECT 1 FROM outbox WHERE contact_id = ${before}`)
+    await post('whatsapp', whatsapp.sign(whatsapp.envelope({ messages: [{ from: old, id: 'wamid.' + randomUUID(), timestamp: now(), type: 'system', system: { type: 'user_changed_number', wa_id: current, body: 'changed' } }] })))
+    await post('whatsapp', whatsapp.message(old, 'I have this number now', { name: 'Grace' }))
+    await system.untilSql('the answer to the new owner', `SELECT 1 FROM outbox WHERE contact_id <> ${before}`)
+  })
+  assert.equal(await contactOf('whatsapp:' + current), before)
+  const grace = await contactOf('whatsapp:' + old)
+  assert.notEqual(grace, before)
+  assert.deepEqual(await system.rows(`SELECT contact_id = ${before} AS was, state, error_code FROM delivery WHERE identity = 'whatsapp:${old}' ORDER BY created_at`), [
+    { was: true, state: 'sent', error_code: null }, { was: true, state: 'blocked', error_code: 'moved' }, { was: false, state: 'sent', error_code: null },
+  ])
+  assert.equal((await sentTo(old)).length, 2)
+})

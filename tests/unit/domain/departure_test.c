@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h> /* needs those above */
@@ -75,6 +76,21 @@ static void an_opt_out_stops_what_it_names(void **state)
            WITH_WINDOW, "free", "");
 }
 
+static void what_waited_for_somebody_does_not_reach_the_next_owner(void **state)
+{
+    (void)state;
+    static const char *const recent =
+        "{" BOTH ",\"contact\":{\"id\":7},\"address\":{%s\"last_inbound_at\":\"2026-11-23T07:00:00.000Z\"}}";
+    char text[400];
+    snprintf(text, sizeof(text), recent, "\"contact_id\":8,");
+    expect(text, WITH_WINDOW, NULL, "moved");
+    expect(text, WITHOUT_WINDOW, NULL, "moved");
+    snprintf(text, sizeof(text), recent, "\"contact_id\":7,");
+    expect(text, WITH_WINDOW, "free", "");
+    snprintf(text, sizeof(text), recent, "");
+    expect(text, WITH_WINDOW, "free", "");
+}
+
 static void an_unreachable_address_recovers_when_it_writes(void **state)
 {
     (void)state;
@@ -106,6 +122,7 @@ int main(void)
         cmocka_unit_test(free_text_stays_within_the_window),
         cmocka_unit_test(channels_without_window_take_free_text),
         cmocka_unit_test(an_opt_out_stops_what_it_names),
+        cmocka_unit_test(what_waited_for_somebody_does_not_reach_the_next_owner),
         cmocka_unit_test(an_unreachable_address_recovers_when_it_writes),
         cmocka_unit_test(an_opt_out_comes_before_the_window),
         cmocka_unit_test(an_erased_contact_gets_nothing),
