@@ -83,18 +83,73 @@ static json_t *false_claim(const struct scene *scene, const json_t *identities, 
     return owner && owner != scene->contact && identity_is_proven(scene->desk, owner) ? row : NULL;
 }
 
-static json_t *owner_of(const struct scene *scene, const json_t *identities, const char *identity)
+/* WhatsApp's own names for people, which unlike numbers pass to nobody else. */
+static bool is_user_id(const char *identity)
 {
-    return false_claim(scene, identities, identity) ? NULL : identity_owner(scene->desk, identity);
+    const char *value = identity ? identity_value(identity, "whatsapp") : NULL;
+    return value && strchr(value, '.');
 }
 
-static void take_over_false_claims(struct scene *scene, const json_t *identities)
+static bool names_user_id(const json_t *identities)
 {
     size_t index;
     json_t *entry;
-    json_array_foreach(identities, index, entry)
-    {
-        json_t *row = json_string_value(entry) ? false_claim(scene, identities, json_string_value(entry)) : NULL;
+    json_array_foreach (identities, index, entry) {
+        if (is_user_id(json_string_value(entry)))
+            return true;
+    }
+    return false;
+}
+
+/* Does the event's source name somebody by a user id, and know `contact` by another one? Then they are two, whatever
+ * number they share: it got a new owner. What tells of a change of names says so itself. Other accounts have other ids
+ * for the same person. */
+static bool is_another_person(const struct scene *scene, const json_t *contact)
+{
+    const json_t *who = json_object_at(scene->event, "contact");
+    const json_t *identities = json_array_at(who, "identities"), *former = json_array_at(who, "former_identities");
+    const char *source = json_str_or(scene->event, "source", "");
+    if (strcmp(json_str_or(scene->event, "provider", ""), "whatsapp") != 0 || !names_user_id(identities) ||
+        strcmp(scene->type, "contact.identity_changed") == 0)
+        return false;
+    bool has_other = false;
+    size_t index;
+    json_t *row;
+    json_array_foreach (rows_of_contact(scene->desk->rows, ROWS_IDENTITY, row_id(contact)), index, row) {
+        const char *identity = json_str_or(row, "identity", "");
+        if (json_list_has(former, identity) || (is_user_id(identity) && json_list_has(identities, identity)))
+            return false;
+        has_other = has_other || (is_user_id(identity) && strcmp(json_str_or(row, "proven_by", ""), source) == 0);
+    }
+    return has_other;
+}
+
+/* The row of a number that is the former owner's no longer. */
+static json_t *passed_on(const struct scene *scene, const json_t *identities, const char *identity)
+{
+    const json_t *owner = identity_owner(scene->desk, identity);
+    if (!owner || owner == scene->contact || is_user_id(identity) ||
+        !is_attested(identities, json_str_or(scene->event, "provider", ""), identity) ||
+        !is_another_person(scene, owner))
+        return NULL;
+    return identity_find(scene->desk, identity);
+}
+
+static json_t *owner_of(const struct scene *scene, const json_t *identities, const char *identity)
+{
+    bool is_theirs = !false_claim(scene, identities, identity) && !passed_on(scene, identities, identity);
+    return is_theirs ? identity_owner(scene->desk, identity) : NULL;
+}
+
+static void take_over_numbers(struct scene *scene, const json_t *identities)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach (identities, index, entry) {
+        const char *identity = json_string_value(entry);
+        json_t *row = identity ? false_claim(scene, identities, identity) : NULL;
+        if (identity && !row)
+            row = passed_on(scene, identities, identity);
         if (row)
             identity_take_over(scene, scene->contact, row);
     }
@@ -227,8 +282,9 @@ static void find_or_make(struct scene *scene)
     if (contact && !is_new && found_by_proof(scene, contact, identities, former))
         contact = merge_attested(scene, contact, identities, former);
     scene->contact = contact;
-    if (contact && !json_str(contact, "erased_at")) { /* of who was erased nothing is learned again */
-        take_over_false_claims(scene, identities);
+    /* Of who was erased nothing is learned again; and a message to a number may be reported of its next owner. */
+    if (contact && !json_str(contact, "erased_at") && !is_another_person(scene, contact)) {
+        take_over_numbers(scene, identities);
         bool is_internal = !is_new && tells_of_known(scene);
         size_t index;
         json_t *entry;

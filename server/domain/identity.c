@@ -144,6 +144,13 @@ bool identity_attach(struct scene *scene, json_t *contact, const char *identity,
     return true;
 }
 
+static void leave_address(struct scene *scene, json_t *address, const char *reason)
+{
+    rows_edit(scene->desk->rows, ROWS_ADDRESS, address);
+    json_put_time(address, "unreachable_at", scene->now);
+    json_put_str(address, "unreachable_reason", reason);
+}
+
 void identity_give_up(struct scene *scene, const char *identity)
 {
     struct rows *rows = scene->desk->rows;
@@ -158,13 +165,9 @@ void identity_give_up(struct scene *scene, const char *identity)
     json_t *addresses = rows_of_contact(rows, ROWS_ADDRESS, json_int(row, "contact_id", 0));
     size_t index;
     json_t *address;
-    json_array_foreach(addresses, index, address)
-    {
-        if (strcmp(json_str_or(address, "identity", ""), identity) != 0)
-            continue;
-        rows_edit(rows, ROWS_ADDRESS, address);
-        json_put_time(address, "unreachable_at", scene->now);
-        json_put_str(address, "unreachable_reason", "the contact moved to another handle");
+    json_array_foreach (addresses, index, address) {
+        if (strcmp(json_str_or(address, "identity", ""), identity) == 0)
+            leave_address(scene, address, "the contact moved to another handle");
     }
 }
 
@@ -228,6 +231,8 @@ void identity_take_over(struct scene *scene, const json_t *contact, json_t *row)
         const char *value = identity_value(json_str_or(address, "identity", ""), "whatsapp");
         if (value && number && strcmp(value, number) == 0)
             rows_move(rows, ROWS_ADDRESS, address, row_id(contact));
+        else if (value && number && strcmp(json_str_or(address, "recipient", ""), number) == 0)
+            leave_address(scene, address, "the number belongs to somebody else by now");
     }
     json_decref(addresses);
     rows_move(rows, ROWS_IDENTITY, row, row_id(contact));

@@ -23,7 +23,7 @@ void identity_give_up(struct scene *scene, const char *identity);
 bool identity_is_claim(const struct desk *desk, const json_t *row);
 /* Has the contact a handle that its channel itself reported, so that they are somebody apart from their claims? */
 bool identity_is_proven(const struct desk *desk, const json_t *contact);
-/* Who has the handle proved it: the claim moves to them, and nothing is sent to it for who claimed it. */
+/* Who has the number proved it: it moves to them, and nothing is sent to it for who claimed it or had it before. */
 void identity_take_over(struct scene *scene, const json_t *contact, json_t *row);
 
 /* Moves everything that the younger of the two has to the older, and returns the older. */

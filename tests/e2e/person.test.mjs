@@ -139,3 +139,29 @@ test('what waits for somebody does not leave to who has their number by then', a
   ])
   assert.equal((await sentTo(old)).length, 2)
 })
+
+test('a number that comes with another id of WhatsApp has another owner', async () => {
+  const phone = number()
+  const says = (userId, text) => whatsapp.sign(whatsapp.envelope({
+    contacts: [{ profile: { name: userId }, wa_id: phone, user_id: userId }],
+    messages: [{ from: phone, from_user_id: userId, id: 'wamid.' + randomUUID(), timestamp: now(), type: 'text', text: { body: text } }],
+  }))
+  await post('whatsapp', says('US.ada', 'I am Ada'))
+  await done()
+  const ada = await contactOf('whatsapp:' + phone)
+  const [conversation] = await system.rows(`SELECT id FROM conversation WHERE contact_id = ${ada}`)
+  await whilePaused('whatsapp', async () => {
+    await post('whatsapp', says('US.ada', 'and I have a question'))
+    await system.untilSql('the answer to wait', `SELECT 1 FROM outbox WHERE contact_id = ${ada}`)
+    await post('whatsapp', says('US.grace', 'I am Grace'))
+  })
+  const grace = await contactOf('whatsapp:US.grace')
+  assert.notEqual(grace, ada)
+  assert.equal(await contactOf('whatsapp:US.ada'), ada)
+  assert.equal(await contactOf('whatsapp:' + phone), grace)
+  assert.equal(await contactOf('phone:' + phone), grace)
+  assert.equal(await system.value(`SELECT count(*)::int FROM message WHERE conversation_id = ${conversation.id} AND text = 'I am Grace'`), 0)
+  // The answer to Ada, who does not have the number any more, did not leave.
+  assert.deepEqual((await system.rows(`SELECT state FROM delivery WHERE contact_id = ${ada} ORDER BY created_at`)).map((row) => row.state), ['sent', 'blocked'])
+  assert.equal((await sentTo(phone)).length, 2)
+})

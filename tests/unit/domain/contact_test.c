@@ -300,6 +300,109 @@ static void a_given_up_handle_belongs_to_who_has_it_now(void **state)
     assert_int_not_equal(json_int(first, "contact_id", 0), json_int(second, "contact_id", 0));
 }
 
+#define OWNER_OF_NUMBER(user_id, text)                                                                                 \
+    "{'type':'message.received','contact':{'identities':['whatsapp:" user_id                                           \
+    "','whatsapp:15550100','phone:15550100'],"                                                                         \
+    "'recipient':'15550100'},'message':{'kind':'text','text':'" text "'}}"
+
+/* Numbers pass to other people, and nobody says so. */
+static void a_number_with_another_user_id_is_somebody_elses(void **state)
+{
+    struct stage *s = *state;
+    stage_rule(
+        s, "inbox", "message.received",
+        "[{'do':'open_conversation','handle':'#1','topic':'support'},{'do':'send','conversation':'#1','text':'hi'}]");
+    stage_rule(
+        s, "agent", "payment.failed",
+        "[{'do':'open_conversation','handle':'#1','topic':'support'},{'do':'send','conversation':'#1','text':'pay'}]");
+    stage_event(s, OWNER_OF_NUMBER("US.1", "I am Ada"));
+    int64_t ada = json_int(find_row(s, ROWS_CONTACT, "{}"), "id", 0);
+    s->now += HOUR;
+    stage_event(s, OWNER_OF_NUMBER("US.2", "I am Grace"));
+    int64_t grace = json_int(find_row(s, ROWS_IDENTITY, "{'identity':'whatsapp:US.2'}"), "contact_id", 0);
+    assert_int_not_equal(grace, ada);
+    assert_int_equal(json_int(find_row(s, ROWS_MESSAGE, "{'text':'I am Grace'}"), "contact_id", 0), grace);
+    assert_int_equal(json_int(find_row(s, ROWS_IDENTITY, "{'identity':'whatsapp:15550100'}"), "contact_id", 0), grace);
+    assert_int_equal(json_int(find_row(s, ROWS_IDENTITY, "{'identity':'phone:15550100'}"), "contact_id", 0), grace);
+    assert_int_equal(json_int(find_row(s, ROWS_IDENTITY, "{'identity':'whatsapp:US.1'}"), "contact_id", 0), ada);
+    expect_rows(s, ROWS_CONVERSATION, "{'state':'open'}", 2);
+    /* Nothing of Ada's goes to the number any more. */
+    expect_rows(s, ROWS_ADDRESS,
+                "{'identity':'whatsapp:US.1','unreachable_reason':'the number belongs to somebody else by now'}", 1);
+    /* Ada has a number of her own again. */
+    stage_event(
+        s, "{'type':'message.received','contact':{'identities':['whatsapp:US.1','whatsapp:15550177','phone:15550177'],"
+           "'recipient':'15550177'},'message':{'kind':'text','text':'Ada again'}}");
+    assert_int_equal(json_int(find_row(s, ROWS_MESSAGE, "{'text':'Ada again'}"), "contact_id", 0), ada);
+    expect_rows(s, ROWS_ADDRESS, "{'identity':'whatsapp:US.1','recipient':'15550177','unreachable_at':null}", 1);
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 2);
+    /* A status of what Ada was written at the old number names its next owner, and makes one of the two of nobody. */
+    char event[500];
+    snprintf(event, sizeof(event),
+             "{'type':'message.status','contact':{'identities':['whatsapp:US.3','whatsapp:15550100','phone:15550100']},"
+             "'status':{'message_id':'out-%lld','state':'read'}}",
+             (long long)json_int(find_row(s, ROWS_MESSAGE, "{'direction':'out','contact_id':1002}"), "id", 0));
+    stage_event(s, event);
+    expect_rows(s, ROWS_IDENTITY, "{'identity':'whatsapp:US.3'}", 0);
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 2);
+}
+
+/* A row: what follows on Ada with US.1 and a number, and how many they are then. */
+static void who_is_one_stays_one(void **state)
+{
+    static const struct {
+        const char *event;
+        int contacts;
+    } rows[] = {
+        { "{'type':'contact.identity_changed','contact':{'identities':['whatsapp:US.2','whatsapp:15550100','phone:"
+          "15550100'],"
+          "'former_identities':['whatsapp:US.1']}}",
+          1 },
+        { "{'type':'contact.identity_changed','contact':{'identities':['whatsapp:US.2','whatsapp:15550100']}}", 1 },
+        /* The number alone, as from apps that are not updated yet. */
+        { "{'type':'message.received','contact':{'identities':['whatsapp:15550100','phone:15550100']},'message':{'kind'"
+          ":'text'}}",
+          1 },
+        /* Another account of ours at WhatsApp, which has ids of its own. */
+        { "{'type':'message.received','source':'whatsapp_two','provider':'whatsapp','contact':{'identities':['whatsapp:"
+          "US.2',"
+          "'whatsapp:15550100','phone:15550100']},'message':{'kind':'text'}}",
+          1 },
+        { "{'type':'message.received','contact':{'identities':['whatsapp:US.1','whatsapp:15550177','phone:15550177']},'"
+          "message':{"
+          "'kind':'text'}}",
+          1 },
+        { OWNER_OF_NUMBER("US.2", "I am Grace"), 2 },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (i > 0) {
+            stage_tear_down(state);
+            stage_set_up(state);
+        }
+        struct stage *s = *state;
+        json_put(s->sources, "whatsapp_two", json_of("{'kind':'whatsapp','provider':'whatsapp','sends':true}"));
+        stage_event(s, OWNER_OF_NUMBER("US.1", "I am Ada"));
+        stage_event(s, rows[i].event);
+        expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", rows[i].contacts);
+    }
+}
+
+/* The new id writes before WhatsApp says that it is the same person. */
+static void a_change_that_is_told_late_makes_them_one_again(void **state)
+{
+    struct stage *s = *state;
+    stage_event(s, OWNER_OF_NUMBER("US.1", "I am Ada"));
+    int64_t ada = json_int(find_row(s, ROWS_CONTACT, "{}"), "id", 0);
+    s->now += HOUR;
+    stage_event(s, OWNER_OF_NUMBER("US.2", "I am Ada, too"));
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 2);
+    stage_event(
+        s, "{'type':'contact.identity_changed','contact':{'identities':['whatsapp:US.2','whatsapp:15550100','phone:"
+           "15550100'],'former_identities':['whatsapp:US.1']}}");
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 1);
+    assert_int_equal(json_int(find_row(s, ROWS_IDENTITY, "{'identity':'whatsapp:15550100'}"), "contact_id", 0), ada);
+}
+
 static void providers_report_what_people_do_not_want(void **state)
 {
     struct stage *s = *state;
@@ -368,6 +471,9 @@ int main(void)
         T(two_are_merged_when_their_provider_says_they_are_one),
         T(a_changed_number_takes_the_person_along),
         T(a_given_up_handle_belongs_to_who_has_it_now),
+        T(a_number_with_another_user_id_is_somebody_elses),
+        T(who_is_one_stays_one),
+        T(a_change_that_is_told_late_makes_them_one_again),
         T(providers_report_what_people_do_not_want),
         T(a_blocked_channel_is_not_an_opt_out),
         T(who_blocks_before_they_write_is_known_to_be_unreachable),
