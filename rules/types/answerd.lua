@@ -240,6 +240,8 @@ function Conversation:tag(...) end
 function Conversation:untag(...) end
 ---@param assignee string?
 function Conversation:assign(assignee) end
+---@param priority "low"|"normal"|"high"|"urgent"
+function Conversation:prioritize(priority) end
 ---@param key string
 function Conversation:set(key, value) end
 ---@param value string|number a duration, or a time
@@ -519,7 +521,7 @@ function Test:event(type, fields) end
 ---@param state string
 ---@param fields table?
 function Test:status(state, fields) end
----@param verb "reply"|"note"|"tag"|"untag"|"assign"|"resolve"|"survey"
+---@param verb "reply"|"note"|"tag"|"untag"|"assign"|"prioritize"|"resolve"|"survey"
 ---@param value string?
 function Test:agent(verb, value) end
 ---@param state "works"|"down"|"refuses"

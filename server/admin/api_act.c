@@ -100,6 +100,11 @@ static bool make_assign(struct api_call *call, json_t *effect)
     return make_with_text(call, effect, "assign", "assignee", NAME_MAX_BYTES);
 }
 
+static bool make_prioritize(struct api_call *call, json_t *effect)
+{
+    return make_with_text(call, effect, "prioritize", "priority", NAME_MAX_BYTES);
+}
+
 static bool make_survey(struct api_call *call, json_t *effect)
 {
     return make_with_text(call, effect, "survey", "survey", NAME_MAX_BYTES);
@@ -139,6 +144,7 @@ static const struct action actions[] = {
     { "tag", { "agent", "tag" }, make_tag },
     { "untag", { "agent", "tag" }, make_untag },
     { "assign", { "agent", "assignee" }, make_assign },
+    { "prioritize", { "agent", "priority" }, make_prioritize },
     { "snooze", { "agent", "for", "until" }, make_snooze },
     { "resolve", { "agent" }, make_resolve },
     { "survey", { "agent", "survey" }, make_survey },
@@ -173,7 +179,7 @@ bool api_act_on_conversation(struct api_call *call)
 {
     const struct action *action = find_action(call->word);
     if (action == NULL) {
-        api_refuse(call, 404, "no_such_path", "reply, note, tag, untag, assign, snooze, resolve or survey",
+        api_refuse(call, 404, "no_such_path", "reply, note, tag, untag, assign, prioritize, snooze, resolve or survey",
                    "there is no action '%s'", call->word);
         return true;
     }

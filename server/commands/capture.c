@@ -200,7 +200,7 @@ static bool add_agent(struct capture *capture, const json_t *event)
     } verbs[] = {
         { "send", "reply", "text" },      { "note", "note", "text" },         { "tag", "tag", "tag" },
         { "untag", "untag", "tag" },      { "assign", "assign", "assignee" }, { "resolve", "resolve", NULL },
-        { "survey", "survey", "survey" },
+        { "survey", "survey", "survey" }, { "prioritize", "prioritize", "priority" },
     };
     if (strcmp(json_str_or(event, "type", ""), "agent.action") != 0)
         return false;

@@ -11,6 +11,22 @@ bool conversation_is_resolved(const json_t *conversation)
     return strcmp(json_str_or(conversation, "state", ""), "resolved") == 0;
 }
 
+static const char *const priorities[] = { "low", "normal", "high", "urgent" };
+
+/* From 0, the lowest; -1 when there is no such priority. */
+static int rank_of(const char *priority)
+{
+    for (size_t i = 0; i < ARRAY_LEN(priorities); i++)
+        if (strcmp(priorities[i], priority) == 0)
+            return (int)i;
+    return -1;
+}
+
+bool conversation_knows_priority(const char *priority)
+{
+    return rank_of(priority) >= 0;
+}
+
 json_t *conversation_contact(const struct desk *desk, const json_t *conversation)
 {
     return identity_follow_merge(desk, rows_by_id(desk->rows, ROWS_CONTACT, json_int(conversation, "contact_id", 0)));
@@ -176,6 +192,20 @@ static json_t *reopen(struct scene *scene, json_t *conversation, const struct co
     return conversation;
 }
 
+/* What the rules before this one and colleagues gave it is never taken back: tags are added, a priority only rises. */
+static void join(struct scene *scene, json_t *conversation, const struct conversation_wish *wish)
+{
+    size_t index;
+    json_t *tag;
+    json_array_foreach(wish->tags, index, tag)
+    {
+        if (json_is_string(tag))
+            conversation_tag(scene, conversation, json_string_value(tag));
+    }
+    if (wish->priority && rank_of(wish->priority) > rank_of(json_str_or(conversation, "priority", "normal")))
+        conversation_prioritize(scene, conversation, wish->priority);
+}
+
 json_t *conversation_open(struct scene *scene, json_t *contact, const struct conversation_wish *wish)
 {
     json_t *open = NULL, *resolved = NULL;
@@ -193,6 +223,8 @@ json_t *conversation_open(struct scene *scene, json_t *contact, const struct con
             resolved = row;
     }
     json_t *conversation = open;
+    if (open)
+        join(scene, open, wish);
     if (!conversation && resolved && wish->reopen_ms > 0 &&
         json_time(resolved, "resolved_at", 0) + wish->reopen_ms >= scene->now)
         conversation = reopen(scene, resolved, wish);
@@ -242,6 +274,15 @@ void conversation_assign(struct scene *scene, json_t *conversation, const char *
     json_object_del(conversation, "assignee");
     json_put_str(conversation, "assignee", assignee);
     emit(scene, "conversation.assigned", conversation, "assignee", assignee);
+}
+
+void conversation_prioritize(struct scene *scene, json_t *conversation, const char *priority)
+{
+    if (text_equal(conversation, "priority", priority))
+        return;
+    note_change(scene, conversation);
+    json_put_str(conversation, "priority", priority);
+    emit(scene, "conversation.prioritized", conversation, "priority", priority);
 }
 
 void conversation_snooze(struct scene *scene, json_t *conversation, msec_t until)

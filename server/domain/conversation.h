@@ -16,8 +16,9 @@ struct conversation_wish {
     const char *priority; /* may be NULL */
     msec_t reopen_ms;     /* reopen one that was resolved less than this ago; 0 never */
 };
-/* The open one of this contact, topic and reference; else a reopened or a new one. Attaches the event's message when
- * that has no conversation yet. */
+/* The open one of this contact, topic and reference; else a reopened or a new one. One that is open gets the tags that
+ * it lacks, and the priority when that is higher than its own. Attaches the event's message when that has no
+ * conversation yet. */
 json_t *conversation_open(struct scene *scene, json_t *contact, const struct conversation_wish *wish);
 
 /* The scene's inbound message belongs to it: wakes it up, moves it to the channel the customer writes on. */
@@ -26,10 +27,14 @@ void conversation_take_inbound(struct scene *scene, json_t *conversation);
 void conversation_tag(struct scene *scene, json_t *conversation, const char *tag);
 void conversation_untag(struct scene *scene, json_t *conversation, const char *tag);
 void conversation_assign(struct scene *scene, json_t *conversation, const char *assignee); /* NULL: nobody */
+/* `priority` is a known one. */
+void conversation_prioritize(struct scene *scene, json_t *conversation, const char *priority);
 void conversation_snooze(struct scene *scene, json_t *conversation, msec_t until);
 void conversation_wake(struct scene *scene, json_t *conversation);
 void conversation_resolve(struct scene *scene, json_t *conversation);
 
+/* low, normal, high or urgent? */
+bool conversation_knows_priority(const char *priority);
 bool conversation_is_resolved(const json_t *conversation);
 /* The contact's open conversation with the latest activity. With `source`: on this one, else one that has no channel
  * yet. */

@@ -37,9 +37,13 @@ static const char *need(const struct turn *turn, const char *key, struct error *
     return value;
 }
 
+static err_t no_such_priority(const char *priority, struct error *reterr)
+{
+    return fail(reterr, ERR_INVALID, "there is no priority '%s'\nHINT: low, normal, high or urgent", priority);
+}
+
 static err_t apply_open(struct turn *turn, struct error *reterr)
 {
-    static const char *const priorities[] = { "low", "normal", "high", "urgent" };
     struct scene *scene = turn->scene;
     struct conversation_wish wish = {
         .topic = json_str_or(turn->effect, "topic", "support"),
@@ -49,11 +53,8 @@ static err_t apply_open(struct turn *turn, struct error *reterr)
         .priority = json_str(turn->effect, "priority"),
         .reopen_ms = json_int(turn->effect, "reopen_ms", 0),
     };
-    bool known = !wish.priority;
-    for (size_t i = 0; i < ARRAY_LEN(priorities) && !known; i++)
-        known = strcmp(wish.priority, priorities[i]) == 0;
-    if (!known)
-        return fail(reterr, ERR_INVALID, "there is no priority '%s'\nHINT: low, normal, high or urgent", wish.priority);
+    if (wish.priority && !conversation_knows_priority(wish.priority))
+        return no_such_priority(wish.priority, reterr);
     if (wish.channel && !address_channel_known(scene->desk, wish.channel))
         return fail(reterr, ERR_INVALID, "there is no channel '%s' that sends", wish.channel);
     json_t *conversation = conversation_open(scene, turn->contact, &wish);
@@ -109,6 +110,17 @@ static err_t apply_assign(struct turn *turn, struct error *reterr)
     (void)reterr;
     const char *assignee = json_str(turn->effect, "assignee");
     conversation_assign(turn->scene, turn->conversation, assignee && *assignee ? assignee : NULL);
+    return ERR_NONE;
+}
+
+static err_t apply_prioritize(struct turn *turn, struct error *reterr)
+{
+    const char *priority = need(turn, "priority", reterr);
+    if (!priority)
+        return ERR_INVALID;
+    if (!conversation_knows_priority(priority))
+        return no_such_priority(priority, reterr);
+    conversation_prioritize(turn->scene, turn->conversation, priority);
     return ERR_NONE;
 }
 
@@ -379,6 +391,7 @@ static const struct effect_kind {
     { "tag", NEEDS_CONVERSATION, apply_tag },
     { "untag", NEEDS_CONVERSATION, apply_tag },
     { "assign", NEEDS_CONVERSATION, apply_assign },
+    { "prioritize", NEEDS_CONVERSATION, apply_prioritize },
     { "set", NEEDS_CONVERSATION, apply_set },
     { "snooze", NEEDS_CONVERSATION, apply_snooze },
     { "resolve", NEEDS_CONVERSATION, apply_resolve },

@@ -12,6 +12,7 @@ static const struct {
     { "tag", { "tag", NULL } },
     { "untag", { "tag", NULL } },
     { "assign", { "assignee", NULL } },
+    { "prioritize", { "priority", NULL } },
     { "set", { "key", NULL } },
     { "survey", { "survey", NULL } },
     { "after", { "name", NULL } },

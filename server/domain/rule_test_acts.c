@@ -435,8 +435,8 @@ static void act_as_agent(struct world *world, const char *agent, json_t *effect)
     json_decref(fields);
 }
 
-/* t:agent("reply", "I am on it"), t:agent("resolve"), t:agent("assign", "ann"), "note", "tag", "survey", …: what a
- * person does in the support tool, on the contact's latest conversation. */
+/* t:agent("reply", "I am on it"), t:agent("resolve"), t:agent("assign", "ann"), "note", "tag", "prioritize", "survey", …:
+ * what a person does in the support tool, on the contact's latest conversation. */
 static json_t *act_agent(struct world *world, const json_t *first, const json_t *second, struct error *reterr)
 {
     static const struct {
@@ -446,7 +446,7 @@ static json_t *act_agent(struct world *world, const json_t *first, const json_t 
     } actions[] = {
         { "reply", "send", "text" },      { "note", "note", "text" },         { "tag", "tag", "tag" },
         { "untag", "untag", "tag" },      { "assign", "assign", "assignee" }, { "resolve", "resolve", NULL },
-        { "survey", "survey", "survey" }, { "snooze", "snooze", NULL },
+        { "survey", "survey", "survey" }, { "snooze", "snooze", NULL },       { "prioritize", "prioritize", "priority" },
     };
     const char *name = json_string_value(first);
     for (size_t i = 0; name && i < ARRAY_LEN(actions); i++) {
@@ -469,7 +469,8 @@ static json_t *act_agent(struct world *world, const json_t *first, const json_t 
         act_as_agent(world, "test", effect);
         return NULL;
     }
-    world_fail(world, reterr, NULL, "the first argument is reply, note, tag, untag, assign, snooze, resolve or survey");
+    world_fail(world, reterr, NULL,
+               "the first argument is reply, note, tag, untag, assign, prioritize, snooze, resolve or survey");
     return NULL;
 }
 

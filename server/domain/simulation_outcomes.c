@@ -12,7 +12,7 @@
 const char *const outcome_kinds[] = {
     "send",   "held",  "note",   "tag",    "untag",       "assign",   "set",     "snooze",            "resolve", "survey",
     "after",  "cancel", "emit",  "webhook", "contact_set", "identify", "opt_out", "opt_in",            "prefer",  "outreach",
-    "reopen", "open_conversation", "failure", NULL,
+    "prioritize", "reopen", "open_conversation", "failure", NULL,
 };
 
 /* Takes over `name` and `content`. */
@@ -98,6 +98,7 @@ static void note_conversation_event(struct simulation *simulation, const json_t 
         { "conversation.opened", "open_conversation", NULL }, { "conversation.reopened", "reopen", NULL },
         { "conversation.assigned", "assign", "assignee" },    { "conversation.tagged", "tag", "tag" },
         { "conversation.snoozed", "snooze", NULL },           { "conversation.resolved", "resolve", NULL },
+        { "conversation.prioritized", "prioritize", "priority" },
     };
     const char *type = json_str_or(event, "type", "");
     if (strncmp(type, "conversation.", 13) != 0)

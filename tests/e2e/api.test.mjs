@@ -24,7 +24,7 @@ rule {
   run = function(e, fx) fx:open_conversation { topic = "support" } end,
 }
 rule {
-  name = "watch", doc = "Sees what agents do.", on = { "conversation.tagged", "conversation.resolved", "custom.order_shipped" },
+  name = "watch", doc = "Sees what agents do.", on = { "conversation.tagged", "conversation.prioritized", "conversation.resolved", "custom.order_shipped" },
   run = function(e, fx) fx:emit("seen", { type = e.type }) end,
 }
 `,
@@ -126,12 +126,17 @@ test('what an agent does raises the events of a rule', async () => {
   assert.deepEqual((await act('untag', { tag: 'vip' })).answer.conversation.tags, [])
   assert.equal((await act('assign', { assignee: 'ann' })).answer.conversation.assignee, 'ann')
   assert.equal((await act('assign', { assignee: null })).answer.conversation.assignee, null)
+  assert.equal((await act('prioritize', { priority: 'urgent' })).answer.conversation.priority, 'urgent')
+  const unknown = await act('prioritize', { priority: 'top' })
+  assert.equal(unknown.status, 422)
+  assert.match(unknown.answer.error.message, /there is no priority 'top'/)
+  assert.equal((await act('prioritize', {})).status, 400)
   assert.equal((await act('snooze', { for: '2h' })).answer.conversation.state, 'snoozed')
   assert.equal((await act('snooze', { until: new Date(Date.now() + 3600000).toISOString() })).status, 200)
   assert.equal((await act('resolve')).answer.conversation.state, 'resolved')
   assert.equal((await act('survey', { survey: 'csat' })).status, 200)
   assert.equal((await act('survey', { survey: 'nothing' })).status, 422)
-  await system.untilSql('the rule to see them', `SELECT count(*) = 2 FROM event WHERE type = 'custom.seen' AND doc #>> '{body,type}' IN ('conversation.tagged', 'conversation.resolved')`)
+  await system.untilSql('the rule to see them', `SELECT count(*) = 3 FROM event WHERE type = 'custom.seen' AND doc #>> '{body,type}' IN ('conversation.tagged', 'conversation.prioritized', 'conversation.resolved')`)
 })
 
 test('a parameter that there is not is named, with those that there are', async () => {

@@ -23,6 +23,8 @@ rule { name = "later", on = "conversation.tagged", when = function(e) return e.b
   run = function(e, fx) e.conversation:snooze("3d") e.conversation:untag("later") end }
 rule { name = "awake", on = "timer.snooze", run = function(e, fx) e.conversation:note("Awake again: " .. e.conversation.state) end }
 rule { name = "back", on = "conversation.reopened", run = function(e, fx) e.conversation:note("Reopened") end }
+rule { name = "urge", on = "custom.urge", run = function(e, fx) fx:open_conversation { topic = "support", tags = e.body.tags, priority = e.body.priority } end }
+rule { name = "urged", on = "conversation.prioritized", run = function(e, fx) e.conversation:note(e.body.by .. " made it " .. e.body.priority) end }
 rule { name = "first", on = "custom.order", priority = 2, run = function(e, fx) e.contact:set("seen", "first") fx:emit("after_first", { n = 1 }) end }
 rule { name = "broken", on = "custom.order", priority = 1, run = function(e, fx) e.contact:set("seen", "broken") error("on purpose") end }
 rule { name = "last", on = "custom.order", priority = 0, run = function(e, fx) e.contact:set("before", e.contact.attributes.seen) fx:stop() end }
@@ -117,6 +119,14 @@ story('a rating that never comes, and a conversation that is opened again', asyn
   await twin.say('It broke again')
   await twin.agent('resolve')
   await twin.pass('72h')
+})
+
+story('tags and a priority for a conversation that is open', async (twin) => {
+  await twin.say('hello')
+  await twin.emit('urge', { tags: ['vip', 'late'], priority: 'high' })
+  await twin.emit('urge', { tags: ['vip'], priority: 'normal' })
+  await twin.agent('prioritize', 'low')
+  await twin.emit('urge', { tags: ['vip', 'again'], priority: 'urgent' })
 })
 
 story('snoozed until its time comes', async (twin) => {

@@ -12,7 +12,7 @@ local arguments = {}
 -- The most arguments of the effects that could be taken to have more. What is written beyond them would be lost without a
 -- word: `c:send("hello", { name = "Ada" })` would send the name of a template as the text.
 arguments.most = {
-    send = 1, note = 1, assign = 1, snooze = 1, survey = 1, cancel = 1, resolve = 0, identify = 1, opt_out = 1, opt_in = 1,
+    send = 1, note = 1, assign = 1, prioritize = 1, snooze = 1, survey = 1, cancel = 1, resolve = 0, identify = 1, opt_out = 1, opt_in = 1,
     prefer = 1,
 }
 

@@ -159,6 +159,16 @@ function conversation:assign(assignee)
     append(run, { ["do"] = "assign", conversation = handle, assignee = assignee })
 end
 
+local priorities = { "low", "normal", "high", "urgent" }
+
+function conversation:prioritize(priority)
+    local run = running("prioritize")
+    local handle = handle_of(self, "prioritize")
+    append(run, {
+        ["do"] = "prioritize", conversation = handle, priority = argument("prioritize", "priority", priorities, priority),
+    })
+end
+
 local function key_argument(what, key)
     if type(key) ~= "string" or not string.find(key, "^[%a_][%w_.-]*$") or #key > 64 then
         fault("%s: the name is a text of letters, digits, '_', '-' and '.', not %s; write it like %s(\"plan\", \"pro\")", what,
@@ -278,7 +288,6 @@ local function need_contact(what)
     end
 end
 
-local priorities = { "low", "normal", "high", "urgent" }
 local open_fields = {
     topic = "name", channel = "name", reference = "name", tags = "words", priority = priorities, reopen = "duration",
 }
@@ -301,6 +310,25 @@ local function continued(run, topic, reference, reopen_ms)
     return best and best.row
 end
 
+-- What the desk makes of a conversation that is open already: the tags that it lacks are added, the priority only rises.
+local function join(data, given)
+    local tags = host.array { table.unpack(data.tags or {}) }
+    local has, ranks = support.set_of(tags), {}
+    for _, tag in ipairs(given.tags or {}) do
+        if not has[tag] then
+            has[tag] = true
+            tags[#tags + 1] = tag
+        end
+    end
+    for rank, name in ipairs(priorities) do
+        ranks[name] = rank
+    end
+    data.tags = tags
+    if given.priority and ranks[given.priority] > (ranks[data.priority or "normal"] or 0) then
+        data.priority = given.priority
+    end
+end
+
 function fx:open_conversation(options)
     local run = running("open_conversation")
     need_contact("open_conversation")
@@ -316,18 +344,22 @@ function fx:open_conversation(options)
         reference = given.reference, tags = given.tags and #given.tags > 0 and given.tags or nil,
         priority = given.priority, reopen_ms = given.reopen,
     })
-    local row = not known and continued(run, topic, reference, given.reopen)
+    local row = known or continued(run, topic, reference, given.reopen)
     local data
     if row then
         data = plain(row, "a conversation")
         data.is_new = false
+        if data.state == "resolved" and given.priority then
+            data.priority = given.priority
+        end
+        join(data, given)
     else
         data = {
             topic = topic, reference = reference, state = "open", priority = given.priority or "normal",
-            is_new = not known, tags = given.tags or {}, attributes = {},
+            is_new = true, tags = given.tags or {}, attributes = {},
         }
     end
-    run.opened[key] = true
+    run.opened[key] = data
     return effects.conversation_view(data, handle)
 end
 

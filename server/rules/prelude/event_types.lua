@@ -9,7 +9,7 @@ event_types.names = {
     "message.received", "message.edited", "message.deleted", "message.reaction", "message.button", "message.status",
     "message.sent_elsewhere",
     "conversation.opened", "conversation.reopened", "conversation.assigned", "conversation.tagged",
-    "conversation.snoozed", "conversation.resolved",
+    "conversation.prioritized", "conversation.snoozed", "conversation.resolved",
     "contact.created", "contact.merged", "contact.opted_out", "contact.opted_in", "contact.identity_changed",
     "payment.failed", "payment.action_required", "payment.succeeded", "payment.refunded", "payment.disputed",
     "subscription.created", "subscription.updated", "subscription.canceled",

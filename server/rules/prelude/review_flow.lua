@@ -233,6 +233,8 @@ local function result_of(effect)
         return "conversation.tagged"
     elseif method == "assign" then
         return "conversation.assigned"
+    elseif method == "prioritize" then
+        return "conversation.prioritized"
     elseif method == "open_conversation" and effect.by_fx then
         local options = arguments[1] and arguments[1].table
         return options and options.fields.reopen and "conversation.reopened" or "conversation.opened"
@@ -260,6 +262,7 @@ local why = {
     ["conversation.resolved"] = "resolves the conversation that was just resolved",
     ["conversation.tagged"] = "tags the conversation that was just tagged",
     ["conversation.assigned"] = "assigns the conversation that was just assigned, whoever it was given to",
+    ["conversation.prioritized"] = "sets the priority of the conversation that was just given one",
     ["conversation.opened"] = "opens a conversation each time one is opened",
     ["conversation.reopened"] = "opens a conversation again each time one is opened again",
     ["contact.opted_out"] = "opts out who has just opted out",

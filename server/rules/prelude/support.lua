@@ -223,8 +223,8 @@ local function convert(kind, value)
                     return value
                 end
             end
-            return nil, string.format("'%s' is not one of %s%s", value, table.concat(kind, ", "), did_you_mean(value,
-                kind))
+            return nil, string.format("is '%s', which is not one of %s%s", value, table.concat(kind, ", "),
+                did_you_mean(value, kind))
         end
         return nil, string.format("is one of %s, not %s", table.concat(kind, ", "), type_word(value))
     elseif kind == "text" then

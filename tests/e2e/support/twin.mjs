@@ -95,7 +95,7 @@ export class Twin {
   }
 
   async agent(verb, value) {
-    const keys = { reply: 'text', note: 'text', tag: 'tag', assign: 'assignee', snooze: 'for', survey: 'survey' }
+    const keys = { reply: 'text', note: 'text', tag: 'tag', assign: 'assignee', prioritize: 'priority', snooze: 'for', survey: 'survey' }
     const conversation = await this.conversation()
     await this.happen(`t:agent(${lua(verb)}${value ? ', ' + lua(value) : ''})`, async () => {
       const answer = await fetch(`${this.system.admin}/api/v1/conversations/${conversation}/${verb}`, {

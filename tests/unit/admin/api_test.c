@@ -74,7 +74,8 @@ static void the_description_needs_none(void **state)
     assert_int_equal(json_parse(bytes_of(call->raw_answer), &document, NULL), ERR_NONE);
     assert_non_null(json_str(document, "openapi"));
     /* Every action that the handlers know is described. */
-    const char *const actions[] = { "reply", "note", "tag", "untag", "assign", "snooze", "resolve", "survey" };
+    const char *const actions[] = { "reply",      "note",   "tag",     "untag", "assign",
+                                    "prioritize", "snooze", "resolve", "survey" };
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
         char path[100] = "/conversations/{id}/";
         strcat(path, actions[i]);

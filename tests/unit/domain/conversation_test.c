@@ -74,6 +74,35 @@ static void the_same_topic_and_reference_is_the_same_thread(void **state)
     expect_rows(s, ROWS_CONVERSATION, "{}", 2);
 }
 
+static void one_that_is_open_gets_the_tags_and_the_priority(void **state)
+{
+    struct stage *s = *state;
+    stage_rule(s, "inbox", "message.received", "[" OPEN "]");
+    stage_rule(s, "vip", "custom.vip",
+               "[{'do':'open_conversation','topic':'support','tags':['vip','new'],'priority':'high'}]");
+    stage_rule(s, "calm", "custom.calm",
+               "[{'do':'open_conversation','topic':'support','tags':['vip'],'priority':'low'}]");
+    stage_rule(s, "lower", "custom.lower", "[{'do':'prioritize','conversation':'@','priority':'low'}]");
+    stage_message(s, "whatsapp:1", "hello");
+    expect_rows(s, ROWS_CONVERSATION, "{'tags':[],'priority':'normal'}", 1);
+    stage_event(s, "{'type':'custom.vip','source':'desk','contact':{'identities':['whatsapp:1']}}");
+    expect_rows(s, ROWS_CONVERSATION, "{'tags':['vip','new'],'priority':'high'}", 1);
+    expect_changes(s, "events", "{'type':'conversation.tagged','body':{'tag':'vip','by':'rule:vip'}}", 1);
+    expect_changes(s, "events", "{'type':'conversation.tagged'}", 2);
+    expect_changes(s, "events", "{'type':'conversation.prioritized','body':{'priority':'high','by':'rule:vip'}}", 1);
+
+    stage_event(s, "{'type':'custom.vip','source':'desk','contact':{'identities':['whatsapp:1']}}");
+    stage_event(s, "{'type':'custom.calm','source':'desk','contact':{'identities':['whatsapp:1']}}");
+    expect_rows(s, ROWS_CONVERSATION, "{'tags':['vip','new'],'priority':'high'}", 1);
+    expect_changes(s, "events", "{'type':'conversation.tagged'}", 0);
+    expect_changes(s, "events", "{'type':'conversation.prioritized'}", 0);
+
+    stage_event(s, "{'type':'custom.lower','source':'desk','contact':{'identities':['whatsapp:1']}}");
+    expect_rows(s, ROWS_CONVERSATION, "{'tags':['vip','new'],'priority':'low'}", 1);
+    expect_changes(s, "events", "{'type':'conversation.prioritized','body':{'priority':'low','by':'rule:lower'}}", 1);
+    expect_rows(s, ROWS_CONVERSATION, "{}", 1);
+}
+
 static void small_changes_are_made_and_told(void **state)
 {
     struct stage *s = *state;
@@ -142,6 +171,7 @@ int main(void)
         T(an_album_opens_one_conversation),
         T(a_resolved_one_is_reopened_when_recent),
         T(the_same_topic_and_reference_is_the_same_thread),
+        T(one_that_is_open_gets_the_tags_and_the_priority),
         T(small_changes_are_made_and_told),
         T(a_snoozed_one_wakes_up_by_time_or_by_the_customer),
         T(agents_act_like_rules_do),

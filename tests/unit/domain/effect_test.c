@@ -30,6 +30,8 @@ static void a_rule_is_applied_as_a_whole_or_not_at_all(void **state)
         "{'do':'identify','identity':'nonsense'}",
         "{'do':'prefer','channel':'pigeon'}",
         "{'do':'tag','conversation':'#1'}",
+        "{'do':'prioritize','conversation':'#1'}",
+        "{'do':'prioritize','conversation':'#1','priority':'enormous'}",
         "{'do':'emit','name':'x','contact':'nonsense'}",
         "{'do':'contact_set','key':'name','value':7}",
         "{'do':'dance'}",

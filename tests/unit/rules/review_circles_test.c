@@ -28,6 +28,8 @@ static void rules_that_run_themselves_are_found(void **state)
           "tags the conversation that was just tagged", NULL },
         { FILE_A(RULE("a", "'conversation.assigned'", "e.conversation:assign('ann')")), "rules/a.lua:1", "warning",
           "assigns the conversation that was just assigned", NULL },
+        { FILE_A(RULE("a", "'conversation.prioritized'", "e.conversation:prioritize('low')")), "rules/a.lua:1",
+          "warning", "sets the priority of the conversation that was just given one", NULL },
         { FILE_A(RULE("a", "'conversation.opened'", "fx:open_conversation { topic = 'b' }")), "rules/a.lua:1",
           "warning", "opens a conversation each time one is opened", NULL },
         { FILE_A(RULE("a", "'contact.opted_out'", "e.contact:opt_out()")), "rules/a.lua:1", "warning",

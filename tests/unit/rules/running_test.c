@@ -129,13 +129,29 @@ static void effects_are_appended(void **state)
           "[{\"conversation\":\"@\",\"do\":\"send\",\"media\":{\"caption\":\"Look, "
           "Ada\",\"kind\":\"image\",\"url\":\"https://x/y.png\"}}]" },
         { "local c = e.conversation c:note 'n' c:tag('a', { 'b' }) c:untag 'vip' c:assign 'ann' c:assign(nil) "
-          "c:set('k', { 1 }) c:set('k', nil)",
+          "c:set('k', { 1 }) c:set('k', nil) c:prioritize 'low'",
           "[{\"conversation\":\"@\",\"do\":\"note\",\"text\":\"n\"},{\"conversation\":\"@\",\"do\":\"tag\",\"tag\":"
           "\"a\"},{\"conversation\":\"@\",\"do\":\"tag\",\"tag\":\"b\"},"
           "{\"conversation\":\"@\",\"do\":\"untag\",\"tag\":\"vip\"},{\"assignee\":\"ann\",\"conversation\":\"@\","
           "\"do\":\"assign\"},{\"conversation\":\"@\",\"do\":\"assign\"},"
           "{\"conversation\":\"@\",\"do\":\"set\",\"key\":\"k\",\"value\":[1]},{\"conversation\":\"@\",\"do\":\"set\","
-          "\"key\":\"k\"}]" },
+          "\"key\":\"k\"},{\"conversation\":\"@\",\"do\":\"prioritize\",\"priority\":\"low\"}]" },
+        /* What the handle shows is what the desk will make of it. */
+        { "local o = { topic = 'orders', reference = 'A1', tags = { 'vip', 'b' }, priority = 'high', reopen = '4h' } "
+          "local c = fx:open_conversation(o) o = { reference = 'A2', tags = 'c', priority = 'low' } "
+          "fx:open_conversation(o) "
+          "o.priority, o.tags = 'high', 'd' local d = fx:open_conversation(o) fx:emit('x', { c.priority, "
+          "c:has_tag('vip'), "
+          "c:has_tag('b'), d.priority, #d.tags, d.is_new })",
+          "[{\"do\":\"open_conversation\",\"handle\":\"#1\",\"priority\":\"high\",\"reference\":\"A1\",\"reopen_ms\":"
+          "14400000,"
+          "\"tags\":[\"vip\",\"b\"],\"topic\":\"orders\"},{\"do\":\"open_conversation\",\"handle\":\"#2\",\"priority\":"
+          "\"low\","
+          "\"reference\":\"A2\",\"tags\":[\"c\"],\"topic\":\"support\"},{\"do\":\"open_conversation\",\"handle\":\"#"
+          "3\",\"priority\":"
+          "\"high\",\"reference\":\"A2\",\"tags\":[\"d\"],\"topic\":\"support\"},{\"body\":[\"high\",true,true,"
+          "\"high\",2,false],"
+          "\"do\":\"emit\",\"name\":\"x\"}]" },
         { "local c = e.conversation c:snooze '4h' c:snooze(now() + hours(1)) c:resolve() c:survey 'csat' c:after('1h', "
           "'nudge', { unless = 'reply', data = { a = 1 } }) c:cancel 'nudge'",
           "[{\"conversation\":\"@\",\"do\":\"snooze\",\"for_ms\":14400000},{\"conversation\":\"@\",\"do\":\"snooze\","
@@ -191,7 +207,8 @@ static void mistakes_name_the_line_and_the_remedy(void **state)
           "needs the variable 'name', which is nil" },
         { "local n = 'tt' e.conversation:send { template = n }", "there is no template 'tt'; did you mean 't'?" },
         { "e.conversation:send { text = 'x', buttons = { { txt = 'x' } } }", "button 1 has no 'txt'" },
-        { "e.conversation:send { text = 'x', quiet = 'yes' }", "'yes' is not one of respect, ignore" },
+        { "e.conversation:send { text = 'x', quiet = 'yes' }",
+          "send: 'quiet' is 'yes', which is not one of respect, ignore" },
         { "local t, v = 't', { name = 'Ada' } e.conversation:send(t, v)",
           "send: it takes one text or one table; with variables write send { template" },
         { "e.conversation.send { text = 'x' }", "call it with a colon" },
@@ -215,6 +232,9 @@ static void mistakes_name_the_line_and_the_remedy(void **state)
           "nobody } }",
           "outreach: step 1: the template 't' needs the variable 'name', which is nil" },
         { "fx:open_conversation { priority = 'hihg' }", "did you mean 'high'?" },
+        { "local p = 5 e.conversation:prioritize(p)",
+          "prioritize: 'priority' is one of low, normal, high, urgent, not a number" },
+        { "local p = 'top' e.conversation:prioritize(p)", "prioritize: 'priority' is 'top', which is not one of low" },
         { "local n = 'x' fx:webhook(n, {})", "there is no endpoint 'x'" },
         { "fx:emit('a b', {})", "is not a name" },
         { "rule { name = 'y' }", "done while the file is loaded" },
