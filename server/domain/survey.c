@@ -265,6 +265,13 @@ static bool on_this_channel(const struct scene *scene, const json_t *survey)
            strcmp(json_str_or(conversation, "source", ""), json_str_or(scene->event, "source", "?")) == 0;
 }
 
+/* Of two in one millisecond the one with the higher id is the later. */
+static bool is_later(const json_t *row, const json_t *than, const char *time_column)
+{
+    msec_t at = json_time(row, time_column, 0), other = json_time(than, time_column, 0);
+    return at > other || (at == other && row_id(row) > row_id(than));
+}
+
 static json_t *latest(const struct scene *scene, const char *state, const char *time_column)
 {
     json_t *best = NULL;
@@ -272,8 +279,7 @@ static json_t *latest(const struct scene *scene, const char *state, const char *
     json_t *row;
     json_array_foreach(rows_of_contact(scene->desk->rows, ROWS_SURVEY, row_id(scene->contact)), index, row)
     {
-        if (state_is(row, state) && on_this_channel(scene, row) &&
-            (!best || json_time(row, time_column, 0) > json_time(best, time_column, 0)))
+        if (state_is(row, state) && on_this_channel(scene, row) && (!best || is_later(row, best, time_column)))
             best = row;
     }
     return best;
