@@ -272,6 +272,25 @@ static bool errors_left(struct world *world)
     return true;
 }
 
+/* The same for a message that its channel does not take as it is. */
+static bool mistakes_left(struct world *world)
+{
+    size_t index;
+    json_t *held;
+    json_array_foreach(world->held, index, held)
+    {
+        if (!json_bool(held, "mistaken", false))
+            continue;
+        buf_clear(&world->report);
+        buf_addf(&world->report, "rule '%s' wrote a message that cannot leave: %s\n", json_str_or(held, "rule", "?"),
+                 json_str_or(held, "reason", ""));
+        test_text_add_line(&world->report, "message:", json_object_at(json_object_at(held, "request"), "free"));
+        buf_add_text(&world->report, "  (when that is meant, say t:expect_held { reason = … })\n");
+        return true;
+    }
+    return false;
+}
+
 void rule_test_run(struct rule_set *set, size_t index, const json_t *sources, json_t *coverage,
                    struct rule_test_outcome *ret_outcome)
 {
@@ -300,7 +319,7 @@ void rule_test_run(struct rule_set *set, size_t index, const json_t *sources, js
         if (json_array_size(world.traces) > 0)
             test_text_add_traces(&world.report, world.traces);
     }
-    if (passed && errors_left(&world))
+    if (passed && (errors_left(&world) || mistakes_left(&world)))
         passed = false;
     *ret_outcome = (struct rule_test_outcome){ .passed = passed };
     if (passed)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "channel/channel.h"
 #include "domain/departure.h"
 #include "domain/rule_test_world.h"
 
@@ -68,6 +69,39 @@ static void hold(struct world *world, json_t *delivery, const struct departure *
     report_undelivered(world, kept, "blocked", departure->code, departure->reason);
 }
 
+/* Is the message one that its channel takes? As the sender finds out: by writing the call. Settings and recipients of tests
+ * are made up, so they are not looked at. */
+static bool can_be_written(const struct world *world, const json_t *delivery, const char *sent_as, struct error *reterr)
+{
+    const char *source = json_str_or(delivery, "source", "");
+    const struct channel_kind *kind =
+        channel_find(json_str_or(json_object_get(world->sources, source), "kind", source));
+    if (!kind || !kind->render)
+        return true;
+    json_t *settings = json_pack("{ss ss ss}", "bot_token", "1:test", "access_token", "test", "phone_number_id", "1");
+    json_t *request = json_copy(json_object_at(delivery, "request"));
+    json_put(request, "to", json_pack("{ss}", "recipient", "15550100"));
+    struct outgoing_request call = { .headers = { NULL } };
+    err_t err = kind->render(request, strcmp(sent_as, "approved") == 0, settings, &call, reterr);
+    outgoing_request_done(&call);
+    json_decref(request);
+    json_decref(settings);
+    return err == ERR_NONE;
+}
+
+/* A rule wrote what no provider would take. Unlike other messages that do not leave it is a mistake: it fails the test
+ * unless that says t:expect_held. */
+static void give_up(struct world *world, json_t *delivery, const char *reason)
+{
+    json_t *kept = json_deep_copy(delivery);
+    json_put_str(kept, "reason", reason);
+    json_put_bool(kept, "mistaken", true);
+    json_array_append_new(world->held, kept);
+    memory_store_end_delivery(world->store, delivery, "failed", reason, NULL, world->now);
+    put_error_code(world, kept, "render");
+    report_undelivered(world, kept, "failed", "render", reason);
+}
+
 static void refuse(struct world *world, json_t *delivery, const json_t *trouble)
 {
     const char *code = json_str_or(trouble, "code", "");
@@ -117,6 +151,11 @@ void world_dispatch(struct world *world, json_t *delivery)
         departure_decide_in(memory_store_rows(world->store), world->sources, delivery, world->now);
     if (!departure.sent_as) {
         hold(world, delivery, &departure);
+        return;
+    }
+    struct error error = { .code = ERR_NONE };
+    if (!can_be_written(world, delivery, departure.sent_as, &error)) {
+        give_up(world, delivery, error.text);
         return;
     }
     const json_t *trouble = trouble_of(world, json_str_or(delivery, "source", ""));

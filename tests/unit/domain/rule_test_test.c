@@ -17,7 +17,7 @@
     "template 'reminder' { text = 'Still open, {{name}}.', whatsapp = { name = 'reminder_v1', parameters = { 'name' "  \
     "} } }\n"                                                                                                          \
     "survey 'csat' { question = 'How did we do?', thanks = 'Thanks!' }\n"                                              \
-    "endpoint 'crm' { url = 'https://crm.example/', secrets = {} }\n"                                                                \
+    "endpoint 'crm' { url = 'https://crm.example/', secrets = {} }\n"                                                  \
     "rule { name = 'inbox', on = 'message.received', priority = 10, run = function(e, fx)\n"                           \
     "  local c = fx:open_conversation { topic = 'support', reopen = '1h' }\n"                                          \
     "  if c.is_new then c:send { text = 'Hello', buttons = { 'Yes', 'No' } } end\n"                                    \
@@ -30,7 +30,11 @@
     "  fx:outreach { topic = 'billing', reference = e.payment.invoice, goal = 'payment.succeeded',\n"                  \
     "    steps = { { after = '0s', template = 'failed' }, { after = '24h', template = 'reminder' } },\n"               \
     "    vars = { name = e.contact.name or 'there' } } end }\n"                                                        \
-    "rule { name = 'claim', on = 'custom.claim', run = function(e, fx) e.contact:identify(e.body.identity) end }\n"            \
+    "rule { name = 'claim', on = 'custom.claim', run = function(e, fx) e.contact:identify(e.body.identity) end }\n"    \
+    "rule { name = 'say', on = 'custom.say', run = function(e, fx)\n"                                                  \
+    "  fx:open_conversation { topic = 'say' }:send(e.body.text) end }\n"                                               \
+    "rule { name = 'failed', on = 'message.status', when = function(e) return e.status.error ~= nil end,\n"            \
+    "  run = function(e, fx) e.conversation:note(e.status.state .. ' ' .. e.status.error.code) end }\n"                \
     "rule { name = 'broken', on = 'custom.broken', run = function(e, fx) error('no way') end }\n"
 
 struct bench {
@@ -261,6 +265,25 @@ static void a_rule_that_fails_fails_the_test_unless_expected(void **state)
     expect_fail("t:event('custom.broken') t:expect_error { rule = 'inbox' }", "no rule failed like that");
 }
 
+/* The limits are those of the sender, which writes the call in the same way. */
+static void what_a_channel_does_not_take_fails_the_test(void **state)
+{
+    (void)state;
+#define SAY "local function say(text) t:event('custom.say', { body = { text = text } }) end\n"
+    expect_pass(
+        SAY "t:contact { name = 'Ada', telegram = '42' } say(('ä'):rep(4096)) t:expect_sent { to = 'telegram:42' }");
+    expect_fail(SAY
+                "t:contact { name = 'Ada', telegram = '42' } say(('ä'):rep(4097)) t:expect_sent { to = 'telegram:42' }",
+                "no message was sent", "held back: the text has 4097 characters, telegram allows 4096");
+    expect_fail(SAY "t:contact { name = 'Ada', whatsapp = '15550100' } say(('a'):rep(4097))",
+                "rule 'say' wrote a message that cannot leave: the text has 4097 characters, whatsapp allows 4096",
+                "when that is meant, say t:expect_held");
+    expect_pass(SAY "t:contact { name = 'Ada', whatsapp = '15550100' } say(('a'):rep(4097)) t:expect_nothing()\n"
+                    "t:expect_message { state = 'failed', error_code = 'render' }\n"
+                    "t:expect_event { type = 'message.status' } t:expect_note { contains = 'failed render' }\n"
+                    "t:expect_held { reason = '4096' }");
+}
+
 static void tests_do_not_see_each_other(void **state)
 {
     (void)state;
@@ -297,6 +320,7 @@ int main(void)
         cmocka_unit_test(failures_say_what_was_expected_and_what_came),
         cmocka_unit_test(what_a_test_misspells_fails_it),
         cmocka_unit_test(a_rule_that_fails_fails_the_test_unless_expected),
+        cmocka_unit_test(what_a_channel_does_not_take_fails_the_test),
         cmocka_unit_test(tests_do_not_see_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
