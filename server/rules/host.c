@@ -15,6 +15,7 @@
 /* More than the time zone database has names, so that a rule that asks for all of them takes none from another. */
 #define MAX_ZONES 2000
 #define ZONE_READ_COST 2000 /* instructions that take as long as opening a file */
+#define ZONE_NEAREST_COST 100000 /* each name of the database is compared */
 #define MAX_SECRET_BYTES 65536
 
 static struct rule_set *set_of(lua_State *L)
@@ -293,6 +294,18 @@ static int host_zone(lua_State *L)
     return 1;
 }
 
+/* nearest_zone(name): the name that is meant, or nil. */
+static int host_nearest_zone(lua_State *L)
+{
+    char nearest[ZONE_NAME_BYTES];
+    vm_charge(L, ZONE_NEAREST_COST);
+    if (!zone_nearest(luaL_checkstring(L, 1), nearest)) {
+        return 0;
+    }
+    lua_pushstring(L, nearest);
+    return 1;
+}
+
 static int host_zone_offset(lua_State *L)
 {
     lua_pushinteger(L, zone_offset(lua_touserdata(L, 1), luaL_checkinteger(L, 2)));
@@ -491,6 +504,7 @@ static const luaL_Reg host_functions[] = {
     { "parse_time", host_parse_time },
     { "iso", host_iso },
     { "zone", host_zone },
+    { "nearest_zone", host_nearest_zone },
     { "zone_offset", host_zone_offset },
     { "zone_to_utc", host_zone_to_utc },
     { "schedule_wrong", host_schedule_wrong },

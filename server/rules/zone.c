@@ -10,7 +10,6 @@
 #include "base/macros.h"
 #include "base/memory.h"
 
-#define ZONE_DIRECTORY "/usr/share/zoneinfo/"
 #define MAX_FILE_BYTES (256 * 1024)
 #define MAX_TRANSITIONS 5000
 #define DAY_SECONDS 86400

@@ -6,15 +6,23 @@
 #ifndef RULES_ZONE_H
 #define RULES_ZONE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
+
+#define ZONE_DIRECTORY "/usr/share/zoneinfo/"
+#define ZONE_NAME_BYTES 128
 
 struct zone;
 
 /* Reads a zone by its name ("Europe/Zurich"). "UTC" needs no file. ERR_NOT_FOUND: no such zone, or no database. */
 err_t zone_read(const char *name, struct zone **ret_zone, struct error *reterr) MUST_CHECK;
 void zone_free(struct zone *zone);
+
+/* The zone that is meant by a name that is none ("Europe/Zurch", "zurich"); false when there is no telling. Reads the
+ * list of the database each time. */
+bool zone_nearest(const char *name, char ret_nearest[ZONE_NAME_BYTES]);
 
 /* Seconds to add to UTC at that moment to get local time. */
 int zone_offset(const struct zone *zone, int64_t unix_seconds);

@@ -86,7 +86,7 @@ function calendar.compile(name, options, complain)
         made.days[day] = {}
     end
     if not host.zone(made.zone_name) then
-        complain("timezone", string.format("calendar '%s': there is no time zone '%s'", name, made.zone_name))
+        complain("timezone", string.format("calendar '%s': %s", name, support.no_zone(made.zone_name)))
         made.zone_name = "UTC"
     end
     made.zone = host.zone(made.zone_name)

@@ -332,6 +332,10 @@ local function declare_cron(name, options, at)
         complain("timezone", what .. ": 'timezone' goes with 'schedule', not with 'every'")
     end
     local wrong = host.schedule_wrong(schedule)
+    if schedule.timezone and not host.zone(schedule.timezone) then
+        complain("timezone", what .. ": " .. support.no_zone(schedule.timezone))
+        return
+    end
     if wrong then
         complain(given.schedule and "schedule" or "every", what .. ": " .. wrong)
         return

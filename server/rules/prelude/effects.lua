@@ -251,7 +251,7 @@ function contact:set(key, value)
         value = argument("set", key, "name", value, true)
     end
     if key == "timezone" and value and not host.zone(value) then
-        fault("set: there is no time zone '%s'; write it like \"Europe/Zurich\"", value)
+        fault("set: %s", support.no_zone(value))
     end
     append(run, { ["do"] = "contact_set", key = key_argument("set", key), value = plain(value, "set: the value") })
 end

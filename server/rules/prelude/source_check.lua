@@ -70,6 +70,31 @@ local function check_outreach(file, options)
     end
 end
 
+-- date("%F", now(), "Europe/Zurich") and local_time(now(), e.contact.timezone or "Europe/Zurich").
+local zone_position = { date = 3, local_time = 2 }
+
+local function check_zone(file, list, at)
+    local arguments = source_tokens.arguments(list, at)
+    local argument = arguments and arguments[zone_position[list[at].text]]
+    local last = argument and list[argument.to]
+    local is_literal = last and last.kind == "text" and last.text and (argument.from == argument.to
+        or is(list[argument.to - 1], "or"))
+    if is_literal and not host.zone(last.text) then
+        problem("error", { file = file, line = last.line }, string.format("%s: %s", list[at].text, support.no_zone(last.text)))
+    end
+end
+
+-- Has the file a function or variable of its own by that name?
+local function has_own(list, name)
+    for at, token in ipairs(list) do
+        if token.kind == "name" and token.text == name and (is(list[at - 1], "local") or is(list[at - 1], "function")
+            or is(list[at - 1], ",")) then
+            return true
+        end
+    end
+    return false
+end
+
 local event_fields = support.set_of(event_types.fields)
 
 -- One file of rules. `data_names` is a set.
@@ -105,6 +130,8 @@ function source_check.file(file, source, data_names)
                     problem("error", { file = file, line = token.line }, string.format("there is no data '%s'%s",
                         literal.text,
                         did_you_mean(literal.text, support.keys(data_names))))
+                elseif zone_position[token.text] and not has_own(list, token.text) then
+                    check_zone(file, list, at)
                 elseif token.text == "calendar" and literal then
                     local behind = list[at + (argument == after and 2 or 4)]
                     if not is(behind, "{") and not (is(behind, "(") and is(list[at + 5], "{")) then

@@ -54,6 +54,13 @@ function support.did_you_mean(word, known)
 end
 local did_you_mean = support.did_you_mean
 
+-- What is said of a name that is no time zone.
+function support.no_zone(name)
+    local near = host.nearest_zone(name)
+    return string.format("there is no time zone '%s'; %s", name,
+        near and "did you mean '" .. near .. "'?" or "write it like \"Europe/Zurich\" or \"UTC\"")
+end
+
 -- A number with its word: "1 rule", "2 rules".
 function support.counted(number, thing)
     return string.format("%d %s%s", number, thing, number == 1 and "" or "s")

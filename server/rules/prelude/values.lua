@@ -107,7 +107,7 @@ local function need_zone(what, name)
     if not zone and type(name) ~= "string" then
         fault("%s: a time zone is a text such as \"Europe/Zurich\" or \"UTC\", not %s", what, type_word(name))
     elseif not zone then
-        fault("%s: there is no time zone '%s'; write it like \"Europe/Zurich\" or \"UTC\"", what, name)
+        fault("%s: %s", what, support.no_zone(name))
     end
     return zone
 end
@@ -154,19 +154,26 @@ local formats = {
     ["%"] = function() return "%" end,
 }
 
+-- What is wrong with a format; nil when nothing is.
+function values.wrong_format(format)
+    for letter in string.gmatch(format, "%%(.?)") do
+        if not formats[letter] then
+            return string.format("the format has '%%%s', which means nothing", letter)
+        end
+    end
+end
+
 -- date("%e %B %Y", e.payment.next_attempt, "Europe/Zurich") is "3 March 2027".
 function values.date(format, at, zone_name)
     if type(format) ~= "string" then
         fault("date: the first argument is a format such as \"%%Y-%%m-%%d\", not %s", type_word(format))
     end
     local parts = parts_of("date", at, zone_name)
-    return (string.gsub(format, "%%(.?)", function(letter)
-        local write = formats[letter]
-        if not write then
-            fault("date: the format has '%%%s', which means nothing", letter)
-        end
-        return write(parts)
-    end))
+    local wrong = values.wrong_format(format)
+    if wrong then
+        fault("date: %s", wrong)
+    end
+    return (string.gsub(format, "%%(.?)", function(letter) return formats[letter](parts) end))
 end
 
 -- local_time(now(), "Europe/Zurich").hour

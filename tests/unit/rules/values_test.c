@@ -62,7 +62,8 @@ static void times(void **state)
         { "date('%A %e %B %Y, %I:%M %p %z', now(), 'America/New_York')", "Monday 5 January 2026, 05:00 am -0500" },
         { "date('%F %R', 0.5)", "1970-01-01 00:00" },
         { "date('%Q', 0)", "'%Q', which means nothing" },
-        { "date('%F', 0, 'Mars/North')", "no time zone 'Mars/North'" },
+        { "date('%F', 0, 'Mars' .. '/North')", "no time zone 'Mars/North'; write it like" },
+        { "date('%F', 0, ('Europe/Zurch'))", "did you mean 'Europe/Zurich'?" },
         { "local_time(now(), 'Asia/Kolkata').hour, local_time(now()).weekday", "15\t2" },
     };
     check_values("", values, sizeof(values) / sizeof(values[0]));

@@ -101,6 +101,24 @@ static void refuses_what_is_no_zone(void **state)
     }
 }
 
+static void names_what_is_meant(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        { "Europe/Zurch", "Europe/Zurich" },        { "europe/zurich", "Europe/Zurich" }, { "Zurich", "Europe/Zurich" },
+        { "America/New York", "America/New_York" }, { "nowhere at all", NULL },           { "", NULL },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char nearest[ZONE_NAME_BYTES] = "";
+        bool found = zone_nearest(cases[i][0], nearest);
+        if (cases[i][1] != NULL) {
+            assert_string_equal(nearest, cases[i][1]);
+        } else {
+            assert_false(found);
+        }
+    }
+}
+
 static void dates_there_and_back(void **state)
 {
     (void)state;
@@ -120,7 +138,7 @@ int main(void)
         cmocka_unit_test(knows_winter_and_summer),     cmocka_unit_test(follows_the_rule_after_the_last_transition),
         cmocka_unit_test(changes_at_the_right_second), cmocka_unit_test(local_times_that_are_skipped_or_shown_twice),
         cmocka_unit_test(agrees_with_the_c_library),   cmocka_unit_test(refuses_what_is_no_zone),
-        cmocka_unit_test(dates_there_and_back),
+        cmocka_unit_test(dates_there_and_back),        cmocka_unit_test(names_what_is_meant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
