@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct report {
     json_t *problems;
@@ -56,7 +57,7 @@ static bool is_test_file(const char *file)
     return length >= ending_length && strcmp(file + length - ending_length, ending) == 0;
 }
 
-/* The tests beside rules that load: they are read and compiled, not run. What was said of the rules is not said again. */
+/* The tests beside the rules: they are read and compiled, not run. What was said of the rules is not said again. */
 static void check_tests(struct report *report, const char *directory, const struct rule_limits *limits)
 {
     struct rule_sources *sources = NULL;
@@ -66,7 +67,7 @@ static void check_tests(struct report *report, const char *directory, const stru
     struct error e;
     err_t err = rule_sources_read(directory, true, &sources, &e);
     if (err == ERR_NONE)
-        err = rule_set_load(sources, limits, found, &set, &e);
+        err = rule_set_load_for_review(sources, limits, found, &set, &e);
     if (err == ERR_NONE)
         err = rule_test_review(set, found, &e);
     json_array_foreach(found, index, problem)
@@ -99,16 +100,19 @@ static void check_rules(struct report *report, const char *directory, const stru
         return;
     }
     size_t before = problems_count_errors(report->problems), first = json_array_size(report->problems);
-    if (rule_set_load(sources, &limits, report->problems, &set, &e)) {
-        if (problems_count_errors(report->problems) == before)
-            add_problem(report, directory, &e);
+    if (rule_set_load_for_review(sources, &limits, report->problems, &set, &e)) {
+        add_problem(report, directory, &e);
     } else {
+        bool sound = problems_count_errors(report->problems) == before;
         if (rule_check(set, config, report->problems, &e))
             add_problem(report, directory, &e);
-        snprintf(report->version, sizeof(report->version), "%s", rule_set_version(set));
-        report->rule_count = rule_set_count(set);
+        if (sound) {
+            snprintf(report->version, sizeof(report->version), "%s", rule_set_version(set));
+            report->rule_count = rule_set_count(set);
+        }
         check_tests(report, directory, &limits);
     }
+    problems_sort(report->problems, first);
     add_paths(report, first, directory);
     rule_set_free(set);
     rule_sources_free(sources);
@@ -132,6 +136,12 @@ static void check_sources_further(struct report *report, const struct config *co
     json_decref(found);
 }
 
+static bool is_directory(const char *path)
+{
+    struct stat info;
+    return path && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 static void check_all(struct report *report, const char *path, const char *rules, bool dev)
 {
     struct config *config = NULL;
@@ -146,9 +156,9 @@ static void check_all(struct report *report, const char *path, const char *rules
         }
         if (config)
             check_sources_further(report, config);
+        if (rules || (config && is_directory(config->rules.directory)))
+            check_rules(report, rules ? rules : config->rules.directory, NULL);
         config_free(config);
-        if (rules)
-            check_rules(report, rules, NULL);
         return;
     }
     certificates_check(config, report->problems);

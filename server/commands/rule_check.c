@@ -13,6 +13,29 @@ size_t problems_count_errors(const json_t *problems)
     return count;
 }
 
+static int compare_places(const json_t *left, const json_t *right)
+{
+    int order = strcmp(json_str_or(left, "file", ""), json_str_or(right, "file", ""));
+    int64_t left_line = json_int(left, "line", 0), right_line = json_int(right, "line", 0);
+    return order != 0 ? order : (left_line > right_line) - (left_line < right_line);
+}
+
+void problems_sort(json_t *problems, size_t first)
+{
+    /* By insertion: there are few, and most are in order. */
+    for (size_t i = first + 1; i < json_array_size(problems); i++) {
+        size_t place = i;
+        json_t *problem = json_incref(json_array_get(problems, i));
+        while (place > first && compare_places(json_array_get(problems, place - 1), problem) > 0)
+            place--;
+        if (place < i) {
+            json_array_remove(problems, i);
+            json_array_insert(problems, place, problem);
+        }
+        json_decref(problem);
+    }
+}
+
 static bool is_of_no_source(const char *type, const struct config *config)
 {
     static const char family[] = "webhook.";

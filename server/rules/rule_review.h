@@ -1,5 +1,6 @@
-/* A second look at a rule set that loads: what would go wrong when it runs, what can never run, what nobody uses.
+/* A second look at a rule set: what would go wrong when it runs, what can never run, what nobody uses.
  *
+ * Of a set that does not load (rule_set_load_for_review()) it finds what has nothing to do with what is wrong already.
  * Reads the sources and runs nothing of them. Conservative: what only running would tell is not judged. Not part of
  * loading, for a set with such mistakes still runs as before.
  */

@@ -101,7 +101,33 @@ struct problem {
     const char *file;
     int line;
     const char *text;
+    const struct rule_source *source; /* what was being loaded */
+    bool compiles;
 };
+
+/* Pushes "team" for data/team.lua. */
+static void push_data_name(lua_State *L, const struct rule_source *source)
+{
+    const char *name = source->name + strlen("data/");
+    lua_pushlstring(L, name, strlen(name) - strlen(".lua"));
+}
+
+/* Pushes {file=, text=, compiles=, data=}. */
+static void push_unread(lua_State *L, const struct problem *problem)
+{
+    const struct rule_source *source = problem->source;
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, source->file);
+    lua_setfield(L, -2, "file");
+    lua_pushlstring(L, source->text, source->length);
+    lua_setfield(L, -2, "text");
+    lua_pushboolean(L, problem->compiles);
+    lua_setfield(L, -2, "compiles");
+    if (source->kind == SOURCE_DATA) {
+        push_data_name(L, source);
+        lua_setfield(L, -2, "data");
+    }
+}
 
 static int add_problem(lua_State *L)
 {
@@ -114,19 +140,23 @@ static int add_problem(lua_State *L)
     }
     const char *hint = strstr(text, "\nHINT: ");
     push_main(L, "add_problem");
-    lua_pushliteral(L, "error");
+    lua_createtable(L, 0, 2);
     lua_pushstring(L, problem->file);
+    lua_setfield(L, -2, "file");
     lua_pushinteger(L, problem->line);
+    lua_setfield(L, -2, "line");
     lua_pushlstring(L, text, hint != NULL ? (size_t)(hint - text) : strlen(text));
     lua_pushstring(L, hint != NULL ? hint + 7 : NULL);
-    lua_call(L, 5, 0);
+    push_unread(L, problem);
+    lua_call(L, 4, 0);
     return 0;
 }
 
-/* `text` may begin with "file:line: ". */
-static void note_problem(struct rule_set *set, const char *file, int line, const char *text)
+/* The loading of `source` ended with `text`, which may begin with "file:line: ". */
+static void note_problem(struct rule_set *set, const struct rule_source *source, bool compiles, const char *file,
+                         int line, const char *text)
 {
-    struct problem problem = { file, line, text };
+    struct problem problem = { file, line, text, source, compiles };
     char found[256];
     const char *colon = strchr(text, ':');
     if (line == 0 && colon != NULL && (size_t)(colon - text) < sizeof(found)) {
@@ -164,8 +194,7 @@ static int add_data(lua_State *L)
     lua_getfield(L, -1, "pending_data");
     vm_freeze(L);
     lua_getfield(L, -2, "add_data");
-    const char *name = loading->source->name + strlen("data/");
-    lua_pushlstring(L, name, strlen(name) - strlen(".lua"));
+    push_data_name(L, loading->source);
     lua_pushvalue(L, -3);
     lua_pushstring(L, loading->source->file);
     lua_call(L, 3, 0);
@@ -187,7 +216,7 @@ static void load_file(struct rule_set *set, const struct rule_source *source)
     lua_State *L = vm_lua(set->vm);
     struct error e;
     if (vm_load(set->vm, source->file, (struct bytes){ source->text, source->length }, &e) != ERR_NONE) {
-        note_problem(set, source->file, 0, e.text);
+        note_problem(set, source, false, source->file, 0, e.text);
         return;
     }
     if (source->kind == SOURCE_LIBRARY) {
@@ -199,7 +228,7 @@ static void load_file(struct rule_set *set, const struct rule_source *source)
     struct vm_outcome outcome;
     bool is_data = source->kind == SOURCE_DATA;
     if (vm_call(set->vm, 0, is_data ? 1 : 0, &budget, &outcome) != VM_DONE) {
-        note_problem(set, outcome.line > 0 ? outcome.file : source->file, outcome.line, outcome.error);
+        note_problem(set, source, true, outcome.line > 0 ? outcome.file : source->file, outcome.line, outcome.error);
         return;
     }
     if (is_data) {
@@ -207,9 +236,9 @@ static void load_file(struct rule_set *set, const struct rule_source *source)
         lua_insert(L, -2);
         struct loading loading = { set, source };
         if (vm_call(set->vm, 1, 0, NULL, &outcome) != VM_DONE) {
-            note_problem(set, source->file, 1, outcome.error);
+            note_problem(set, source, true, source->file, 1, outcome.error);
         } else if (vm_protect(set->vm, add_data, &loading, 0, &e) != ERR_NONE) {
-            note_problem(set, source->file, 1, e.text);
+            note_problem(set, source, true, source->file, 1, e.text);
         }
     }
 }
@@ -363,8 +392,8 @@ static err_t judge(const json_t *list, json_t *problems, struct error *reterr)
                 hint != NULL ? hint : "");
 }
 
-err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits *limits, json_t *problems,
-                    struct rule_set **ret_set, struct error *reterr)
+static err_t load(const struct rule_sources *sources, const struct rule_limits *limits, bool unsound_as_well,
+                  json_t *problems, struct rule_set **ret_set, struct error *reterr)
 {
     struct rule_set *set = memory_new(sizeof(*set));
     set->sources = rule_sources_share(sources);
@@ -375,13 +404,17 @@ err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits
 
     json_t *description = NULL;
     err_t err = load_state(set, &description, reterr);
+    err_t verdict = ERR_NONE;
     if (err == ERR_NONE) {
-        err = judge(json_array_at(description, "problems"), problems, reterr);
+        verdict = judge(json_array_at(description, "problems"), problems, reterr);
+        err = unsound_as_well ? ERR_NONE : verdict;
     }
     if (err == ERR_NONE) {
         set->declarations = json_incref(json_object_at(description, "declarations"));
         take_rules(set, json_array_at(description, "rules"));
         take_tests(set, json_array_at(description, "tests"));
+    }
+    if (err == ERR_NONE && verdict == ERR_NONE) {
         err = settle_state(set, reterr);
     }
     json_decref(description);
@@ -391,6 +424,18 @@ err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits
     }
     *ret_set = set;
     return ERR_NONE;
+}
+
+err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits *limits, json_t *problems,
+                    struct rule_set **ret_set, struct error *reterr)
+{
+    return load(sources, limits, false, problems, ret_set, reterr);
+}
+
+err_t rule_set_load_for_review(const struct rule_sources *sources, const struct rule_limits *limits, json_t *problems,
+                               struct rule_set **ret_set, struct error *reterr)
+{
+    return load(sources, limits, true, problems, ret_set, reterr);
 }
 
 void rule_set_renew(struct rule_set *set)

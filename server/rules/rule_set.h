@@ -45,6 +45,10 @@ err_t rule_sources_make(const char *directory, const struct rule_source_file *fi
  * it make the load fail. */
 err_t rule_set_load(const struct rule_sources *sources, const struct rule_limits *limits, json_t *problems,
                     struct rule_set **ret_set, struct error *reterr) MUST_CHECK;
+/* The same for a look at the set and nothing else: errors in the files do not make it fail. A set with errors must not
+ * run; it may be reviewed (rule_review.h), also its tests. */
+err_t rule_set_load_for_review(const struct rule_sources *sources, const struct rule_limits *limits, json_t *problems,
+                               struct rule_set **ret_set, struct error *reterr) MUST_CHECK;
 void rule_set_free(struct rule_set *set);
 const char *rule_set_version(const struct rule_set *set);
 const char *rule_set_directory(const struct rule_set *set); /* as rule_sources_directory() */

@@ -5,6 +5,7 @@ local host, use = ...
 local support, event_types, calendar, templates = use "support", use "event_types", use "calendar", use "templates"
 local problem, did_you_mean, type_word, unwrap = support.problem, support.did_you_mean, support.type_word,
     support.unwrap
+local unread = use "unread"
 
 local declarations = {}
 
@@ -331,11 +332,11 @@ local function declare_cron(name, options, at)
     elseif given.timezone then
         complain("timezone", what .. ": 'timezone' goes with 'schedule', not with 'every'")
     end
-    local wrong = host.schedule_wrong(schedule)
     if schedule.timezone and not host.zone(schedule.timezone) then
         complain("timezone", what .. ": " .. support.no_zone(schedule.timezone))
         return
     end
+    local wrong = host.schedule_wrong(schedule)
     if wrong then
         complain(given.schedule and "schedule" or "every", what .. ": " .. wrong)
         return
@@ -405,24 +406,25 @@ function declarations.names(kind)
     return support.keys(declared[kind])
 end
 
+-- Is nothing of that name declared, in whatever file?
+function declarations.lacks(kind, name)
+    return not declared[kind][name] and not unread.may_declare(kind, name)
+end
+
 -- "there is no template 'x'; did you mean 'y'?"
 function declarations.undeclared(kind, name)
     return string.format("there is no %s %s%s", kind, support.shown(name), did_you_mean(name, declarations.names(kind)))
 end
 
--- What can only be known when all files have been read. When one of them failed, what it declares is not known either:
--- then nobody is blamed for naming it (`is_complete` is false).
-function declarations.finish(is_complete)
+-- What can only be known when all files have been read.
+function declarations.finish()
     for at, what in next, waiting do
         problem("error", at, string.format("%s %s has no table after it", what.kind, support.shown(what.name)))
-    end
-    if not is_complete then
-        return
     end
     for _, name in ipairs(declarations.names("survey")) do
         local survey = declared.survey[name]
         local template = survey.data and survey.data.template
-        if template and not declared.template[template] then
+        if template and declarations.lacks("template", template) then
             problem("error", survey,
                 string.format("survey '%s': %s", name, declarations.undeclared("template", template)))
         end
@@ -430,7 +432,7 @@ function declarations.finish(is_complete)
     for _, rule in ipairs(rules) do
         for _, name in ipairs(rule.on) do
             local cron = string.match(name, "^cron%.(.+)$")
-            if cron and cron ~= "*" and not declared.cron[cron] then
+            if cron and cron ~= "*" and declarations.lacks("cron", cron) then
                 problem("error", { file = rule.file, line = host.key_line(rule.file, rule.line, "on") or rule.line },
                     string.format("rule '%s': %s", rule.name, declarations.undeclared("cron", cron)),
                     string.format("declare it: cron \"%s\" { schedule = \"0 9 * * mon-fri\", timezone = \"UTC\" }",

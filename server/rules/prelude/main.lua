@@ -3,12 +3,13 @@
 local host, use = ...
 local support, values, calendar = use "support", use "values", use "calendar"
 local declarations, effects, facts, source_check = use "declarations", use "effects", use "facts", use "source_check"
-local tester = use "tester"
+local tester, unread = use "tester", use "unread"
 local fault, type_word, did_you_mean = support.fault, support.type_word, support.did_you_mean
 
 local main = {}
 local loading = true
 local data_tables = {}
+local broken_data = {} -- names of those that did not load
 local tests = {}
 
 -- Globals -------------------------------------------------------------------------------------------------------------
@@ -80,7 +81,9 @@ function globals.data(name)
         fault("data takes a name, not %s", type_word(name))
     end
     local value = data_tables[name]
-    if not value then
+    if not value and broken_data[name] then
+        fault("the data '%s' did not load: its own file says why", name)
+    elseif not value then
         fault("there is no data '%s'%s", name, did_you_mean(name, support.keys(data_tables)))
     end
     return value
@@ -123,27 +126,33 @@ function main.add_data(name, value, file)
     data_tables[name] = value
 end
 
--- A file that could not be run to its end.
-local failed = false
-
-function main.add_problem(severity, file, line, text, hint)
-    failed = true
-    support.problem(severity, { file = file, line = line }, text, hint)
+-- `source` is the file that was being loaded when this went wrong, here or in a library: {file, text, compiles}, and
+-- `data`, the name that rules have for it.
+function main.add_problem(at, text, hint, source)
+    unread.add(source.file, source.compiles, source.text)
+    if source.data then
+        broken_data[source.data] = true
+    end
+    support.problem("error", at, text, hint)
 end
 
 -- The end of loading. `sources` is a list of {file, text} of the rule files. Returns the description of all there is.
 function main.finish(sources)
     loading = false
-    declarations.finish(not failed)
+    declarations.finish()
     local data_names = {}
-    for name in next, data_tables do
-        data_names[name] = true
+    for _, names in ipairs { data_tables, broken_data } do
+        for name in next, names do
+            data_names[name] = true
+        end
     end
-    for _, source in ipairs(failed and {} or sources) do
-        source_check.file(source.file, source.text, data_names)
+    for _, source in ipairs(sources) do
+        if unread.compiles(source.file) then
+            source_check.file(source.file, source.text, data_names)
+        end
     end
     for at, name in next, calendar_uses do
-        if not failed and not declarations.declared.calendar[name] then
+        if declarations.lacks("calendar", name) then
             support.problem("error", at, declarations.undeclared("calendar", name))
         end
     end

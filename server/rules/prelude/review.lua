@@ -1,11 +1,12 @@
--- The second look at a set that loads, for `answerd check`: what would go wrong when it runs, what can never run, and
--- what nobody uses. Conservative: what only running it would tell is not judged.
+-- The second look at a set, for `answerd check`: what would go wrong when it runs, what can never run, and what nobody
+-- uses. Conservative: what only running it would tell is not judged. Of a set that does not load it finds what has nothing
+-- to do with what is wrong already.
 
 local host, use = ...
 local support, declarations, effects, event_types = use "support", use "declarations", use "effects", use "event_types"
 local tokens, functions, fields = use "source_tokens", use "source_functions", use "review_fields"
 local flow, calendar = use "review_flow", use "calendar"
-local names, values = use "review_names", use "review_values"
+local names, values, unread = use "review_names", use "review_values", use "unread"
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
 local review = {}
@@ -145,7 +146,28 @@ local function check_parameters(file, line, what, made)
     end
 end
 
-local function check_rules(source, libraries)
+-- What the rule listens to; anything when that is not known, because it was not declared or names no events.
+local function types_of(rule)
+    for _, type in ipairs(rule and rule.on or {}) do
+        if event_types.wrong(type) then
+            return { "*" }
+        end
+    end
+    return rule and rule.on or { "*" }
+end
+
+-- The events of a rule in a file that did not come to it.
+local function check_written_events(file, written)
+    local name, on = written.name and written.name.text or "?", written.on
+    for _, value in ipairs(on and (on.table and on.table.items or { on }) or {}) do
+        local wrong = value.text and event_types.wrong(value.text)
+        if wrong then
+            problem("error", { file = file, line = on.line }, string.format("rule '%s': %s", name, wrong))
+        end
+    end
+end
+
+local function check_rules(source, libraries, is_sound)
     local file, list = source.file, source.tokens
     for at, token in ipairs(list) do
         local open = is(list[at + 1], "(") and at + 2 or at + 1
@@ -158,14 +180,22 @@ local function check_rules(source, libraries)
                 end
             end
             local when, run = function_of(list, written.when), function_of(list, written.run)
-            if rule and when then
+            if not rule and unread.has(file) then
+                check_written_events(file, written)
+            end
+            local is_judged = rule or not is_sound -- one of a sound set that is not declared is switched off
+            if is_judged and when then
                 check_parameters(file, written.when.line, "when", when)
-                fields.check(file, list, when.from, when.to, when.params[1], nil, rule.on)
+                fields.check(file, list, when.from, when.to, when.params[1], nil, types_of(rule))
+            end
+            if rule and when then
                 rule.decides_nothing = flow.decides_nothing(list, when.from, when.to, when.params[1] or "e")
             end
-            if rule and run then
+            if is_judged and run then
                 check_parameters(file, written.run.line, "run", run)
-                fields.check(file, list, run.from, run.to, run.params[1], run.params[2], rule.on)
+                fields.check(file, list, run.from, run.to, run.params[1], run.params[2], types_of(rule))
+            end
+            if rule and run then
                 rule.certain = flow.certain(source, run, libraries)
             end
         end
@@ -231,8 +261,9 @@ end
 -- the problems of loading.
 function review.run(sources, globals)
     local all, uses = support.problems(), new_uses()
-    local kept = {}
+    local kept, is_sound = {}, true
     for position = #all, 1, -1 do
+        is_sound = is_sound and all[position].severity ~= "error"
         kept[position], all[position] = all[position], nil
     end
     local libraries = {}
@@ -240,18 +271,20 @@ function review.run(sources, globals)
         if source.kind == "library" then
             libraries[source.name] = source
         end
-        source.tokens = tokens.read(source.text)
+        source.tokens = unread.compiles(source.file) and tokens.read(source.text) or {}
         note_uses(source.tokens, uses)
     end
     for _, source in ipairs(sources) do
         if source.kind ~= "data" then
             check_calls(source.file, source.tokens, uses)
-            names.check(source.file, source.tokens, globals)
-            check_rules(source, libraries)
+            names.check(source.file, source.tokens, globals, unread.has(source.file))
+            check_rules(source, libraries, is_sound)
         end
     end
-    flow.check(declarations.rules, uses)
-    check_unused(sources, uses)
+    if not unread.is_any() then -- what the other files do, and whom they wait for, is known
+        flow.check(declarations.rules, uses)
+        check_unused(sources, uses)
+    end
     local found = host.array {}
     for position, item in ipairs(all) do
         found[position], all[position] = item, nil

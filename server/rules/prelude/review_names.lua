@@ -114,8 +114,8 @@ function Walk:use(at, is_assigned)
             problem("error", place, string.format("the rule changes '%s', a variable outside of its functions", name),
                 "nothing is kept from one event to the next: keep it with c:set(…) or e.contact:set(…)")
         end
-    elseif self.known[name] or not self:top().in_function then
-        return -- what the file itself uses was found when it was loaded
+    elseif self.known[name] or not (self:top().in_function or self.is_unread) then
+        return -- what a file itself uses was found when it was run to its end
     elseif is_assigned then
         problem("error", place, string.format("assignment to the undeclared variable '%s'", name),
             string.format("write `local %s`", name))
@@ -187,14 +187,14 @@ function Walk:step(at)
     return at + 1
 end
 
--- One file: its tokens, and the global names that rule files have.
-function review_names.check(file, list, globals)
+-- One file: its tokens, the global names that rule files have, and whether it could not be run to its end.
+function review_names.check(file, list, globals, is_unread)
     local names = { table.unpack(of_sandbox) }
     for _, name in ipairs(support.keys(globals)) do
         names[#names + 1] = name
     end
     local walk = setmetatable({
-        file = file, list = list, names = names, known = support.set_of(names),
+        file = file, list = list, is_unread = is_unread, names = names, known = support.set_of(names),
         scopes = { { kind = "file", names = {}, is_rule = false, in_function = false } },
     }, Walk)
     local at = 1

@@ -1,7 +1,7 @@
 -- What the unit tests of rules call: the verbs of `t`, by file and line. For a check that looks at tests without running them.
 
 local _, use = ...
-local tokens = use "source_tokens"
+local tokens, unread = use "source_tokens", use "unread"
 local is = tokens.is
 
 local review_tests = {}
@@ -22,11 +22,11 @@ local function receivers_in(list)
     return names
 end
 
--- {{file, line, name}, …} of all calls `t:NAME(…)`; `sources` is {{file, text}, …} of sources that compile.
+-- {{file, line, name}, …} of all calls `t:NAME(…)`; `sources` is {{file, text}, …}.
 function review_tests.calls(sources)
     local found = {}
     for _, source in ipairs(sources) do
-        local list = tokens.read(source.text)
+        local list = unread.compiles(source.file) and tokens.read(source.text) or {}
         local receivers = receivers_in(list)
         for at, token in ipairs(list) do
             local before, verb = list[at - 1], list[at + 2]

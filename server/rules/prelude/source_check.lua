@@ -14,7 +14,7 @@ local source_check = {}
 -- Checks --------------------------------------------------------------------------------------------------------------
 
 local function check_declared(file, value, kind)
-    if value and value.text and not declarations.declared[kind][value.text] then
+    if value and value.text and declarations.lacks(kind, value.text) then
         problem("error", { file = file, line = value.line }, declarations.undeclared(kind, value.text))
         return nil
     end
@@ -38,7 +38,7 @@ local function check_variables(file, line, name, template, container)
         end
     end
     if #missing > 0 then
-        local near = given and did_you_mean(template.variables[1], support.keys(given.fields)) or ""
+        local near = given and did_you_mean(string.sub(missing[1], 2, -2), support.keys(given.fields)) or ""
         problem("error", { file = file, line = line },
             string.format("the template '%s' needs the variable%s %s, which 'vars' does not give%s", name,
                 #missing > 1 and "s" or "", table.concat(missing, ", "), #missing == 1 and near or ""))
