@@ -133,6 +133,9 @@ function main.add_problem(at, text, hint, source)
     if source.data then
         broken_data[source.data] = true
     end
+    if not source.compiles and not hint then
+        hint = use("syntax_hints").find(source.text, at.line, text)
+    end
     support.problem("error", at, text, hint)
 end
 
