@@ -19,7 +19,6 @@
 #define MAX_BODY_BYTES ((size_t)1024 * 1024)
 #define MAX_METRICS_BYTES ((size_t)8 * 1024 * 1024)
 #define MAX_ANSWER_BYTES ((size_t)16 * 1024 * 1024)
-#define MAX_CONNECTIONS 256
 #define WATCH_MS 1000
 
 struct admin {
@@ -254,7 +253,7 @@ err_t admin_start(const struct config *config, const struct admin_host *host, st
         .max_body_bytes = MAX_BODY_BYTES,
         .read_deadline_ms = config->http.read_deadline_ms,
         .idle_ms = config->http.idle_ms,
-        .max_connections = MAX_CONNECTIONS,
+        .max_connections = config->http.max_admin_connections,
     };
     process_metrics_update();
     struct admin *admin = memory_new(sizeof(*admin));

@@ -2,6 +2,7 @@
 #include "commands/certificate_check.h"
 #include "commands/clock_watch.h"
 #include "commands/commands.h"
+#include "commands/descriptors.h"
 #include "commands/serve_process.h"
 #include "commands/serve_rules.h"
 #include "commands/service_manager.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,8 +31,6 @@
 /* Nobody is told to stop while it waits for the database: not for long. */
 #define DATABASE_STATEMENT_MS 15000
 #define UPKEEP_EVERY_MS 1000
-#define SPARE_DESCRIPTORS 128
-#define FEWEST_CONNECTIONS 8
 
 static bool parse_roles(const char *text, struct serve_roles *ret_roles)
 {
@@ -105,37 +103,6 @@ static void obey_second_signal(void)
     sigaddset(&open, SIGTERM);
     sigaddset(&open, SIGINT);
     pthread_sigmask(SIG_UNBLOCK, &open, NULL);
-}
-
-/* Connections need descriptors. Without one nobody is let in, and idle connections are not asked to make room: when the
- * limit is too low, there are fewer connections. */
-static void fit_descriptors(struct config *config, struct serve_roles roles)
-{
-    rlim_t needed = SPARE_DESCRIPTORS + config->deliver.max_in_flight;
-    if (roles.ingest) {
-        needed += config->http.max_connections;
-    }
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) {
-        return;
-    }
-    struct rlimit raised = { .rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max,
-                             .rlim_max = limit.rlim_max };
-    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
-        limit = raised;
-    }
-    if (limit.rlim_cur >= needed) {
-        return;
-    }
-    rlim_t missing = needed - limit.rlim_cur;
-    size_t most = config->http.max_connections;
-    if (roles.ingest) {
-        most = missing + FEWEST_CONNECTIONS < most ? most - missing : FEWEST_CONNECTIONS;
-        config->http.max_connections = most < config->http.max_connections ? most : config->http.max_connections;
-    }
-    log_warn("few file descriptors",
-             "limit=%llu needed=%llu connections=%zu hint='raise `ulimit -n` or lower http.max_connections'",
-             (unsigned long long)limit.rlim_cur, (unsigned long long)needed, config->http.max_connections);
 }
 
 static err_t try_database(const struct config *config, struct error *reterr)
@@ -327,8 +294,11 @@ static int run_serve(const struct command *command, int argc, char **argv)
         log_error("the rules do not load", "reason='%s'", error.text);
         rule_sources_free(sources);
         exit_code = EXIT_CONFIGURATION;
+    } else if (descriptors_fit(config, roles, &error) != ERR_NONE) {
+        log_error("cannot start", "reason='%s'", error.text);
+        rule_sources_free(sources);
+        exit_code = EXIT_CONFIGURATION;
     } else {
-        fit_descriptors(config, roles);
         exit_code = serve(config, roles, sources);
     }
     config_free(config);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define MAX_PROBLEMS 50
+#define ADMIN_CONNECTIONS 256 /* scrapers, health checks, people */
 #define SCRIPT_MEMORY ((size_t)16 * 1024 * 1024)
 #define CHUNK "configuration" /* the file's name inside Lua, which cuts long ones */
 
@@ -363,6 +364,7 @@ static err_t read_config(const char *path, bool dev, bool with_database, json_t 
     loading.config->path = memory_text(loading.path);
     loading.config->dev = dev;
     settings_set_standard(loading.config);
+    loading.config->http.max_admin_connections = ADMIN_CONNECTIONS;
     size_t before = json_array_size(problems);
     run_file(&loading);
     check_together(&loading);

@@ -36,7 +36,8 @@ struct config {
         size_t max_body_bytes;
         size_t max_header_bytes;
         size_t max_connections;
-        size_t max_receiving_bytes; /* of all requests that are not complete */
+        size_t max_admin_connections; /* of the admin listener; no setting */
+        size_t max_receiving_bytes;   /* of all requests that are not complete */
         msec_t read_deadline_ms;
         msec_t idle_ms;
         json_t *tls_certificates;     /* array of file names; empty when TLS is off */

@@ -45,7 +45,7 @@ const struct setting settings[] = {
     { "http", "max_header", CONFIG_SIZE, "16KiB", KIB, MIB, FIELD(http.max_header_bytes),
       "larger headers get 431" },
     { "http", "max_connections", CONFIG_COUNT, "4096", 1, 1000000, FIELD(http.max_connections),
-      "open connections of one listener" },
+      "open connections of one listener; beyond, silent, idle and slow ones make room. Each takes a file descriptor (`ulimit -n`)" },
     { "http", "max_receiving", CONFIG_SIZE, "256MiB", MIB, 64 * GIB, FIELD(http.max_receiving_bytes),
       "memory for requests that are not complete; beyond it the largest one is cut off" },
     { "http", "read_deadline", CONFIG_DURATION, "10s", 100, 5 * MINUTE, FIELD(http.read_deadline_ms),

@@ -27,6 +27,8 @@
 /* Of what is made of one webhook before it waits. */
 #define MAX_WEBHOOK_BYTES ((size_t)256 * 1024 * 1024)
 
+#define PRESSURE_LOG_MS 60000
+
 #define CERTIFICATE_WARNING_MS ((msec_t)14 * 86400 * 1000)
 
 struct ingest_loop {
@@ -42,6 +44,11 @@ struct ingest_loop {
     struct metric *receiving;
     double shown_connections;
     double shown_receiving;
+    struct metric *closed_for_room;
+    struct metric *failed_accepts;
+    struct http_pressure shown_pressure;
+    struct log_throttle room_throttle;
+    struct log_throttle accept_throttle;
     pthread_t thread;
     bool started;
     atomic_bool drain; /* set by others, together with a nudge */
@@ -72,12 +79,34 @@ static void show_sum(struct metric *metric, double *shown, size_t value)
     *shown = (double)value;
 }
 
+/* Counts and says what the server had to do for want of room since the last time. */
+static void show_pressure(struct ingest_loop *l)
+{
+    struct http_pressure now = http_server_pressure(l->server);
+    uint64_t closed = now.closed - l->shown_pressure.closed;
+    uint64_t failed = now.failed_accepts - l->shown_pressure.failed_accepts;
+    if (closed > 0)
+        metric_add(l->closed_for_room, (double)closed);
+    if (failed > 0)
+        metric_add(l->failed_accepts, (double)failed);
+    if (closed > 0 && failed == 0 && log_allowed(&l->room_throttle, PRESSURE_LOG_MS, NULL))
+        log_warn("connections are at their limit: silent, idle and slow clients make room for those that wait",
+                 "connections=%zu hint='if they are genuine, raise http.max_connections; see who it is with `ss -tn`'",
+                 http_server_connections(l->server));
+    if (failed > 0 && log_allowed(&l->accept_throttle, PRESSURE_LOG_MS, NULL))
+        log_error("a client has to wait, there is no file descriptor for it",
+                  "connections=%zu hint='raise `ulimit -n` or lower http.max_connections and deliver.max_in_flight'",
+                  http_server_connections(l->server));
+    l->shown_pressure = now;
+}
+
 static void pulse(void *arg)
 {
     struct ingest_loop *l = arg;
     atomic_store(&l->connected, pg_async_is_connected(l->pg));
     show_sum(l->connections, &l->shown_connections, http_server_connections(l->server));
     show_sum(l->receiving, &l->shown_receiving, http_server_receiving_bytes(l->server));
+    show_pressure(l);
     loop_timer_set(l->pulse, 100);
 }
 
@@ -136,6 +165,10 @@ static void *run_loop(void *arg)
     buf_init(&l->desk.scratch, MAX_WEBHOOK_BYTES);
     l->connections = metric_gauge("answerd_http_connections", "Open connections of the webhook listener.", "");
     l->receiving = metric_gauge("answerd_http_receiving_bytes", "Memory of requests that are not complete.", "");
+    l->closed_for_room = metric_counter("answerd_http_connections_closed_for_room_total",
+                                        "Connections that were closed because others waited.", "");
+    l->failed_accepts = metric_counter("answerd_http_accepts_failed_total",
+                                       "Clients that had to wait because there was no file descriptor for them.", "");
     l->drain_deadline = loop_timer_new(l->loop, drain_late, l);
     l->pulse = loop_timer_new(l->loop, pulse, l);
     loop_on_nudge(l->loop, nudged, l);

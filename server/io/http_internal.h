@@ -1,4 +1,4 @@
-/* What http_server.c, http_request.c and http_refusal.c share; for them alone. */
+/* What http_server.c, http_request.c, http_refusal.c and http_room.c share; for them alone. */
 #ifndef IO_HTTP_INTERNAL_H
 #define IO_HTTP_INTERNAL_H
 
@@ -8,6 +8,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/listener.h>
 
 #include "io/http_forwarded.h"
 #include "io/http_guard.h"
@@ -15,6 +16,7 @@
 #include "io/loop.h"
 
 #define HTTP_MAX_LISTENERS 4
+#define HTTP_BACKLOG 1024 /* clients that the kernel keeps while nobody accepts them */
 
 enum connection_state {
     CONNECTION_NEW,       /* accepted, no byte yet */
@@ -56,7 +58,9 @@ struct http_server {
     struct evhttp *evhttp;
     struct evhttp_bound_socket *listeners[HTTP_MAX_LISTENERS];
     size_t listener_count;
-    bool paused;                         /* listeners are off because there are too many connections */
+    bool paused;             /* listeners are off because there is no room for a connection */
+    unsigned failed_accepts; /* of this thread, of which it knows */
+    struct http_pressure pressure;
     struct http_tls *tls;                /* borrowed; NULL for plain HTTP */
     const struct http_networks *proxies; /* borrowed; may be NULL */
     struct loop_timer *sweep;
@@ -89,6 +93,9 @@ struct http_request {
 /* The connection that a bufferevent belongs to; NULL when it was released. */
 struct connection *http_connection_of(const struct http_server *server, const struct bufferevent *bufferevent);
 
+/* Has evhttp close it, soon. */
+void http_connection_close(struct connection *connection);
+
 /* evhttp's callback when it closes a connection that has had a request. */
 void http_connection_closed(struct evhttp_connection *evcon, void *server);
 
@@ -96,6 +103,15 @@ void http_connection_closed(struct evhttp_connection *evcon, void *server);
 void http_refusal_look(struct connection *connection, struct evbuffer *input, size_t added);
 /* What was let pass is answered, and behind it comes what is refused: is this the last answer? */
 bool http_refusal_follows(const struct connection *connection);
+
+/* As many connections as may be are there: the listeners rest, and somebody goes. */
+void http_room_is_full(struct http_server *server);
+/* A connection went: the listeners begin again if they rested. */
+void http_room_is_left(struct http_server *server);
+/* With each sweep: looks whether accepting failed, and makes room while somebody may wait for it. */
+void http_room_sweep(struct http_server *server);
+/* libevent's callback when it cannot accept. */
+void http_room_accept_failed(struct evconnlistener *listener, void *arg);
 
 /* The standard text of a status. */
 const char *http_reason_phrase(int status);

@@ -1,4 +1,5 @@
 /* What evhttp 2.1 lacks is added around it here; what it does not check is in http_guard.c, and http_refusal.c answers it.
+ * Who goes when there are too many is in http_room.c.
  *
  * A read deadline: its own time-out is for each read, so that a byte a second keeps a connection for ever. We make the
  * bufferevent of each connection ourselves, hold a reference to it, and look through the connections four times a
@@ -25,7 +26,6 @@
 
 #define SWEEP_MS 250
 #define SWEEP_WHEN_PRESSED_MS 25 /* somebody waits for a connection to go */
-#define SILENT_AFTER_MS 1000     /* a client that connects has something to say; a slow handshake has a second */
 
 /* --- connections ------------------------------------------------------------------------------------------------ */
 
@@ -40,18 +40,6 @@ struct connection *http_connection_of(const struct http_server *server, const st
     while (c && c->bufferevent != bufferevent)
         c = c->next_in_bucket;
     return c;
-}
-
-static void set_listening(struct http_server *server, bool on)
-{
-    for (size_t i = 0; i < server->listener_count; i++) {
-        struct evconnlistener *listener = evhttp_bound_socket_get_listener(server->listeners[i]);
-        if (on)
-            evconnlistener_enable(listener);
-        else
-            evconnlistener_disable(listener);
-    }
-    server->paused = !on;
 }
 
 static void input_changed(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg);
@@ -77,11 +65,10 @@ static void connection_release(struct connection *c)
     evbuffer_remove_cb(bufferevent_get_input(c->bufferevent), input_changed, c);
     bufferevent_decref(c->bufferevent);
     free(c);
-    if (server->paused && server->connection_count < server->limits.max_connections)
-        set_listening(server, true);
+    http_room_is_left(server);
 }
 
-static void connection_close(struct connection *c)
+void http_connection_close(struct connection *c)
 {
     c->deadline = 0;
     bufferevent_trigger_event(c->bufferevent, BEV_EVENT_READING | BEV_EVENT_TIMEOUT, BEV_TRIG_DEFER_CALLBACKS);
@@ -95,7 +82,7 @@ static void close_largest(struct http_server *server)
         if (c->state == CONNECTION_RECEIVING && c->deadline != 0 && (!largest || c->received > largest->received))
             largest = c;
     if (largest)
-        connection_close(largest);
+        http_connection_close(largest);
 }
 
 /* The clock of a request starts with its first byte, the one of a connection when it is accepted. */
@@ -117,32 +104,6 @@ static void input_changed(struct evbuffer *input, const struct evbuffer_cb_info 
     http_refusal_look(c, input, info->n_added);
     if (c->server->receiving_bytes > c->server->limits.max_receiving_bytes)
         close_largest(c->server);
-}
-
-/* It has sent nothing since it was let in, though it had the time. What the kernel has and we have not read yet counts. */
-static bool is_silent(const struct connection *c, msec_t now)
-{
-    int unread = 0;
-    return c->state == CONNECTION_NEW && now >= c->deadline - c->server->limits.read_deadline_ms + SILENT_AFTER_MS &&
-           ioctl(bufferevent_getfd(c->bufferevent), FIONREAD, &unread) == 0 && unread == 0;
-}
-
-/* Makes room by closing the connection that is idle for the longest time; without one, the one that is silent for longest. */
-static void close_most_idle(struct http_server *server)
-{
-    msec_t now = clock_steady();
-    struct connection *idle = NULL;
-    struct connection *silent = NULL;
-    for (struct connection *c = server->connections; c; c = c->next) {
-        if (c->deadline == 0)
-            continue;
-        if (c->state == CONNECTION_IDLE && (!idle || c->deadline < idle->deadline))
-            idle = c;
-        else if ((!silent || c->deadline < silent->deadline) && is_silent(c, now))
-            silent = c;
-    }
-    if (idle || silent)
-        connection_close(idle ? idle : silent);
 }
 
 static struct bufferevent *connection_accepted(struct event_base *base, void *arg)
@@ -177,8 +138,7 @@ static struct bufferevent *connection_accepted(struct event_base *base, void *ar
     c->next_in_bucket = *bucket;
     *bucket = c;
     if (++server->connection_count >= server->limits.max_connections) {
-        set_listening(server, false);
-        close_most_idle(server);
+        http_room_is_full(server);
         loop_timer_set(server->sweep, SWEEP_WHEN_PRESSED_MS);
     }
     return bufferevent;
@@ -227,11 +187,10 @@ static void sweep(void *arg)
         }
         bool in_use = server->draining && is_busy(c);
         if (c->deadline != 0 && (c->deadline <= now || (server->draining && !in_use)))
-            connection_close(c);
+            http_connection_close(c);
         busy = busy || in_use;
     }
-    if (server->paused)
-        close_most_idle(server);
+    http_room_sweep(server);
     if (server->drained && !busy) {
         void (*drained)(void *) = server->drained;
         server->drained = NULL;
@@ -351,7 +310,7 @@ static err_t listen_on(struct http_server *server, const char *address, bool alo
         listener = evconnlistener_new_bind(loop_base(server->loop), NULL, NULL,
                                            LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE |
                                                LEV_OPT_REUSEABLE_PORT,
-                                           1024, found->ai_addr, (int)found->ai_addrlen);
+                                           HTTP_BACKLOG, found->ai_addr, (int)found->ai_addrlen);
         reason = errno;
     }
     freeaddrinfo(found);
@@ -364,6 +323,7 @@ static err_t listen_on(struct http_server *server, const char *address, bool alo
     struct evhttp_bound_socket *bound = evhttp_bind_listener(server->evhttp, listener);
     if (!bound)
         abort();
+    evconnlistener_set_error_cb(listener, http_room_accept_failed);
     server->listeners[server->listener_count++] = bound;
     if (ret_port) {
         struct sockaddr_storage actual = { 0 };
@@ -427,4 +387,9 @@ size_t http_server_connections(const struct http_server *server)
 size_t http_server_receiving_bytes(const struct http_server *server)
 {
     return server->receiving_bytes;
+}
+
+struct http_pressure http_server_pressure(const struct http_server *server)
+{
+    return server->pressure;
 }

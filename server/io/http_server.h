@@ -6,6 +6,7 @@
 #define IO_HTTP_SERVER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -22,7 +23,7 @@ struct http_limits {
     size_t max_body_bytes;      /* default 4 MiB */
     msec_t read_deadline_ms;    /* for a whole request, from its first byte or accept; default 10 s */
     msec_t idle_ms;             /* between requests of a connection; default 60 s */
-    size_t max_connections;     /* default 4096; then idle ones make room, and those that were silent for a second */
+    size_t max_connections;     /* default 4096; then the silent, the idle and the slow make room, see http_room.c */
     size_t max_receiving_bytes; /* of requests that are not complete, together; the largest one goes; default 256 MiB */
 };
 
@@ -48,6 +49,13 @@ void http_server_drain(struct http_server *server, void (*drained)(void *arg), v
 void http_server_free(struct http_server *server); /* requests that were not answered are dropped */
 size_t http_server_connections(const struct http_server *server);
 size_t http_server_receiving_bytes(const struct http_server *server); /* of requests that are not complete */
+
+/* What it had to do for want of room, from its start on. */
+struct http_pressure {
+    uint64_t closed;         /* connections, for others to come in */
+    uint64_t failed_accepts; /* there was no descriptor, or no memory, for one more */
+};
+struct http_pressure http_server_pressure(const struct http_server *server);
 
 /* What the request says; borrowed until it is answered. */
 const char *http_method(const struct http_request *request);                   /* "GET", "POST", … */

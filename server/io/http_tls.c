@@ -253,3 +253,8 @@ SSL *http_tls_accept(struct http_tls *tls)
         abort();
     return ssl;
 }
+
+bool http_tls_has_begun(SSL *ssl)
+{
+    return BIO_number_read(SSL_get_rbio(ssl)) > 0;
+}

@@ -6,6 +6,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -264,6 +265,56 @@ static void test_silent_connections_make_room_early(void **state)
         close(fds[i]);
 }
 
+/* Whoever is on the way to be answered stays; the one that takes longest to say what it wants goes. */
+static void test_slow_connections_make_room(void **state)
+{
+    (void)state;
+    int fds[MAX_CONNECTIONS];
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        fds[i] = open_client();
+        send_text(fds[i], i == 0 ? "GET /held HTTP/1.1\r\nHost: h\r\n\r\n" : "GET / HTTP/1.1\r\nHost: h");
+    }
+    WAIT_UNTIL(atomic_load(&stage_handled) == 1);
+    close(open_answered_client()); /* long before the deadline of the others is over */
+    char answer[4096];
+    answer_held();
+    assert_true(read_answers(fds[0], 1, answer, sizeof(answer)));
+    assert_non_null(strstr(answer, "late"));
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
+}
+
+/* The next descriptor that is opened is the last one. */
+static struct rlimit leave_one_descriptor(void)
+{
+    int lowest = dup(STDERR_FILENO);
+    struct rlimit former;
+    assert_true(lowest >= 0);
+    close(lowest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &former), 0);
+    struct rlimit tight = { .rlim_cur = (rlim_t)lowest + 1, .rlim_max = former.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    return former;
+}
+
+static void test_idle_connections_make_room_when_there_is_no_descriptor(void **state)
+{
+    (void)state;
+    char answer[4096];
+    int oldest = open_answered_client();
+    int other = open_answered_client();
+    struct rlimit former = leave_one_descriptor();
+    int fd = open_client();
+    send_text(fd, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(read_answers(fd, 1, answer, sizeof(answer)));
+    assert_non_null(strstr(answer, "200 OK"));
+    assert_true(read_until_closed(oldest, answer, sizeof(answer)));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &former), 0);
+    close(fd);
+    close(oldest);
+    close(other);
+}
+
 /* RFC 9110 section 7.6.1: a list of options in any case, that may come in several lines. */
 static void test_client_asks_to_close(void **state)
 {
@@ -362,6 +413,8 @@ int main(void)
         CASE(test_silent_connections_make_room, stage_start_server_with_short_deadline),
         CASE(test_idle_connections_make_room, stage_start_server),
         CASE(test_silent_connections_make_room_early, stage_start_server),
+        CASE(test_slow_connections_make_room, stage_start_server),
+        CASE(test_idle_connections_make_room_when_there_is_no_descriptor, stage_start_server),
         CASE(test_client_asks_to_close, stage_start_server),
         CASE(test_drain_answers_what_is_in_flight, stage_start_server),
         CASE(test_address_in_use_is_reported, stage_start_server),
