@@ -263,8 +263,11 @@ err_t admin_start(const struct config *config, const struct admin_host *host, st
     loop_on_nudge(admin->loop, nudged, admin);
     admin->watch = loop_timer_new(admin->loop, watch_readiness, admin);
     admin->server = http_server_new(admin->loop, &limits, handle_request, admin);
-    err_t err = http_server_listen(admin->server, config->http.admin_listen, ret_port, reterr);
-    if (err == ERR_NONE) {
+    struct error e;
+    err_t err = http_server_listen(admin->server, config->http.admin_listen, ret_port, &e);
+    if (err != ERR_NONE) {
+        err = fail(reterr, err, "http.admin: %s", e.text);
+    } else {
         err = api_worker_start(config, &admin->host, call_answered, admin, &admin->worker, reterr);
     }
     if (err != ERR_NONE) {

@@ -88,7 +88,7 @@ void command_print_overview(void)
            "  %2d  success\n"
            "  %2d  what was checked is wrong: a rule, a signature, a test\n"
            "  %2d  the command line is wrong\n"
-           "  %2d  the configuration or a secret is wrong or missing, or the rules do not load\n"
+           "  %2d  the configuration or a secret is wrong or missing, its address is taken, or the rules do not load\n"
            "  %2d  the database cannot be reached, or its schema is of another version\n"
            "  %2d  a bug, or the machine refused something\n",
            EXIT_OK, EXIT_WRONG, EXIT_USAGE, EXIT_CONFIGURATION, EXIT_DATABASE, EXIT_INTERNAL);

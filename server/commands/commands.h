@@ -16,7 +16,7 @@ enum exit_code {
     EXIT_OK = 0,
     EXIT_WRONG = 1,         /* what was checked is wrong: a rule, a signature, a test, a story step */
     EXIT_USAGE = 2,         /* the command line */
-    EXIT_CONFIGURATION = 3, /* the configuration file, an unset secret, or rules that do not load */
+    EXIT_CONFIGURATION = 3, /* the configuration file, a secret, an address that is taken, or the rules */
     EXIT_DATABASE = 4,      /* PostgreSQL cannot be reached, or its schema is of another version */
     EXIT_INTERNAL = 70,     /* a bug, or the machine refused something */
 };

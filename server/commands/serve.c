@@ -209,7 +209,7 @@ static int serve(const struct config *config, struct serve_roles roles, struct r
     if (err != ERR_NONE) {
         log_error("cannot start", "reason='%s'", error.text);
         serve_process_stop(process);
-        return EXIT_INTERNAL;
+        return err == ERR_INVALID ? EXIT_CONFIGURATION : EXIT_INTERNAL; /* an address, a certificate, or the machine */
     }
     heartbeat_start("upkeep");
     bool stop = false;

@@ -231,8 +231,11 @@ static err_t loop_open(struct ingest *ingest, struct ingest_loop *l, bool first,
     if (ingest->tls)
         http_server_use_tls(l->server, ingest->tls);
     http_server_trust_proxies(l->server, &config->http.proxies);
-    if (first)
-        return http_server_listen(l->server, config->http.listen, &ingest->port, reterr);
+    if (first) {
+        struct error e;
+        err_t result = http_server_listen(l->server, config->http.listen, &ingest->port, &e);
+        return result == ERR_NONE ? ERR_NONE : fail(reterr, result, "http.listen: %s", e.text);
+    }
     /* The port may have been chosen by the system for the first one. */
     const char *colon = strrchr(config->http.listen, ':');
     struct buf address CLEANUP(buf_done);

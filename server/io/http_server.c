@@ -291,6 +291,22 @@ static int try_alone(const struct addrinfo *address)
     return problem;
 }
 
+/* What to do when the system does not let us listen. */
+static const char *listen_hint(int problem)
+{
+    switch (problem) {
+    case EADDRINUSE:
+        return "\nHINT: another program listens there, perhaps an answerd that still runs: `ss -ltnp` names it;"
+               " end it, or choose another port";
+    case EACCES:
+        return "\nHINT: ports below 1024 are for root or need CAP_NET_BIND_SERVICE; choose another port";
+    case EADDRNOTAVAIL:
+        return "\nHINT: no interface of this machine has the address (`ip address`); 0.0.0.0 means all of them";
+    default:
+        return "";
+    }
+}
+
 static err_t listen_on(struct http_server *server, const char *address, bool alone, int *ret_port, struct error *reterr)
 {
     char host[256];
@@ -315,7 +331,7 @@ static err_t listen_on(struct http_server *server, const char *address, bool alo
     }
     freeaddrinfo(found);
     if (!listener)
-        return fail(reterr, ERR_INVALID, "cannot listen on '%s': %s", address, strerror(reason));
+        return fail(reterr, ERR_INVALID, "cannot listen on '%s': %s%s", address, strerror(reason), listen_hint(reason));
     /* An answer behind another record that is not yet acknowledged (a TLS session ticket, an earlier answer) must not wait for
      * the client's delayed acknowledgement. What is accepted takes this on. */
     int on = 1;

@@ -1,10 +1,11 @@
-// A machine that gives the server few file descriptors: idle clients take none from those that work.
+// A machine that gives the server little: few file descriptors, of which idle clients take none from those that work, or
+// a port that is another program's.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { connect } from 'node:net'
-import { afterEach, beforeEach, describe, test } from 'node:test'
+import { connect, createServer } from 'node:net'
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { whatsapp } from './support/providers.mjs'
 import { System, program, secrets, until } from './support/system.mjs'
 
@@ -92,15 +93,38 @@ describe('64 descriptors', () => {
   }
 })
 
-test('with too few descriptors to work at all it does not start, and says what to raise', async () => {
-  system = await System.start({ serve: false })
-  idle = []
+// What a server says that does not start.
+async function refusedStart(descriptors) {
   const env = { ...process.env, ...secrets, ...system.environment() }
-  const child = spawn('bash', ['-c', 'ulimit -n 32; exec "$0" serve --config "$1"', program, system.config], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const command = `${descriptors ? `ulimit -n ${descriptors};` : ''} exec "$0" serve --config "$1"`
+  const child = spawn('bash', ['-c', command, program, system.config], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (log += data))
   const [code] = await once(child, 'close')
-  await stop()
-  assert.equal(code, 3, log)
-  assert.match(log, /may open 32 files and sockets.*HINT: raise the limit/)
+  return { code, log }
+}
+
+describe('a server that cannot start says what to do', () => {
+  before(async () => {
+    system = await System.start({ serve: false })
+    idle = []
+  })
+  after(stop)
+
+  test('with too few descriptors to work at all', async () => {
+    const { code, log } = await refusedStart(32)
+    assert.equal(code, 3, log)
+    assert.match(log, /may open 32 files and sockets.*HINT: raise the limit/)
+  })
+
+  for (const [setting, port] of [['http.listen', () => system.port], ['http.admin', () => system.adminPort]]) {
+    test(`with the port of ${setting} taken`, async () => {
+      const other = createServer().listen(port(), '127.0.0.1')
+      await once(other, 'listening')
+      const { code, log } = await refusedStart()
+      other.close()
+      assert.equal(code, 3, log)
+      assert.match(log, new RegExp(`${setting}: cannot listen on '127.0.0.1:${port()}': Address already in use.*HINT: another program listens there`))
+    })
+  }
 })

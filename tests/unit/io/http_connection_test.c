@@ -388,7 +388,7 @@ static void test_address_in_use_is_reported(void **state)
     struct error e;
     snprintf(address, sizeof(address), "127.0.0.1:%d", stage_port);
     assert_int_equal(http_server_listen(other, address, NULL, &e), ERR_INVALID);
-    assert_non_null(strstr(e.text, "in use"));
+    assert_non_null(strstr(e.text, "in use\nHINT: another program listens there"));
     assert_int_equal(http_server_listen_shared(other, address, &e), ERR_NONE);
     assert_int_equal(http_server_listen(other, "nonsense", NULL, &e), ERR_INVALID);
     http_server_free(other);
