@@ -102,7 +102,7 @@ static const char *trouble_of(const struct error *error)
     if (strcmp(error->sqlstate, PG_READ_ONLY) == 0) {
         return "the database takes no writes: it is a standby, or read-only";
     }
-    if (error->sqlstate[0] == '\0' && error->code == ERR_INVALID) {
+    if (error->sqlstate[0] == '\0' && (error->code == ERR_INVALID || error->code == ERR_NOT_FOUND)) {
         return "the database has a schema that is not the one of this program (answerd migrate)";
     }
     bool is_there = error->code == ERR_BUSY || strcmp(error->sqlstate, PG_NOT_NOW) == 0;

@@ -190,7 +190,7 @@ static int serve_until_stopped(struct serve_process *process, const sigset_t *si
             reload(process);
         }
         serve_process_upkeep(process);
-        if (serve_process_is_outlived(process)) {
+        if (serve_process_is_unfit(process)) {
             return EXIT_DATABASE;
         }
     }

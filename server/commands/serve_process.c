@@ -41,7 +41,7 @@ struct serve_process {
     msec_t next_rejects;
     msec_t next_look;
     bool upkeep_trouble;
-    bool outlived;
+    bool unfit; /* for its database */
 };
 
 static void nudge_engines(void *arg)
@@ -251,6 +251,19 @@ static err_t do_upkeep(struct serve_process *process, msec_t now, struct error *
     return err;
 }
 
+/* Nothing can be done on a database that is another one now; whoever starts this program again is told so as well. */
+static void stop_because_of_schema(struct serve_process *process, const struct error *error)
+{
+    if (error->code == ERR_NOT_FOUND) {
+        log_error("the tables that this program worked with are gone, it stops",
+                  "hint='they were dropped, or another database stands in the place of theirs: restore the backup, or "
+                  "set database.url; `answerd migrate` makes empty ones'");
+    } else {
+        log_error("this program does not fit the database any more, it stops", "reason='%s'", error->text);
+    }
+    process->unfit = true;
+}
+
 /* A migration may say that it ends programs as old as this one; and the database's clock may have been set. */
 static err_t look_at_database(struct serve_process *process, msec_t now, struct error *reterr)
 {
@@ -259,16 +272,15 @@ static err_t look_at_database(struct serve_process *process, msec_t now, struct 
     }
     process->next_look = now + LOOK_MS;
     err_t err = store_check_schema_fits(process->pg, reterr);
-    if (err == ERR_INVALID && reterr->sqlstate[0] == '\0') {
-        log_error("this program has been outlived, it stops", "reason='%s'", reterr->text);
-        process->outlived = true;
+    if ((err == ERR_INVALID || err == ERR_NOT_FOUND) && reterr->sqlstate[0] == '\0') {
+        stop_because_of_schema(process, reterr);
     }
     return err == ERR_NONE ? clock_watch(process->pg, reterr) : err;
 }
 
-bool serve_process_is_outlived(const struct serve_process *process)
+bool serve_process_is_unfit(const struct serve_process *process)
 {
-    return process->outlived;
+    return process->unfit;
 }
 
 static err_t keep_rules(struct serve_process *process, struct error *reterr)

@@ -32,8 +32,8 @@ err_t serve_process_reload(struct serve_process *process, json_t **ret_report, s
  * counts of rejects. */
 void serve_process_upkeep(struct serve_process *process);
 
-/* Has the database moved on to where this program cannot follow? Then it is time to stop. */
-bool serve_process_is_outlived(const struct serve_process *process);
+/* Has the database moved on to where this program cannot follow, or are its tables gone? Then it is time to stop. */
+bool serve_process_is_unfit(const struct serve_process *process);
 
 /* Stops everything so that nothing is lost, and frees. NULL is fine. */
 void serve_process_stop(struct serve_process *process);

@@ -145,7 +145,7 @@ static err_t check_schema(struct pg *pg, bool newer_is_fine, struct error *reter
         return ERR_NONE;
     }
     if (json_array_size(applied) == 0) {
-        return fail(reterr, ERR_INVALID, "the database has no tables of answerd\nHINT: run answerd migrate");
+        return fail(reterr, ERR_NOT_FOUND, "the database has no tables of answerd\nHINT: run answerd migrate");
     }
     return fail(reterr, ERR_INVALID, "the database lacks migration '%s'\nHINT: run answerd migrate", pending->name);
 }

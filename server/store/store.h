@@ -9,8 +9,8 @@
 #include "io/json.h"
 #include "io/pg.h"
 
-/* Is the database at the newest migration that this program knows? ERR_INVALID with a hint when it is older, newer or
- * has none at all. */
+/* Is the database at the newest migration that this program knows? ERR_INVALID with a hint when it is older or newer,
+ * ERR_NOT_FOUND when it has none at all. */
 int store_schema_version(void);
 err_t store_check_schema(struct pg *pg, struct error *reterr) MUST_CHECK;
 /* May a program that runs already go on? Newer migrations are fine until one says that it ends programs as old as this

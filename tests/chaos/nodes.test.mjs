@@ -183,7 +183,7 @@ test('a newer version comes in beside the old one: it adds, later it takes away,
   await until('the old version to end', () => !fleet.isAlive(old))
   t.diagnostic(`the forgotten node ended ${Date.now() - contracted} ms after the migration that ends it`)
   assert.equal(old.process.exitCode, 4)
-  assert.match(old.log, /outlived.*9002_contract/)
+  assert.match(old.log, /does not fit the database any more.*9002_contract/)
   assert.equal(await fleet.end(old), 4)
   await goesOn(fresh, 'the version that may stay')
 

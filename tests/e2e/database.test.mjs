@@ -129,3 +129,13 @@ test('a database with a schema that is not its own ends the server, and nothing 
   assert.equal(await system.value('SELECT count(*)::int FROM webhook'), before)
   system.nodes = []
 })
+
+test('tables that are gone under a running server end it, and the log says so', async () => {
+  await system.rows('DELETE FROM schema_migration WHERE number = 9999')
+  node = await system.serve()
+  await system.rows('DROP SCHEMA public CASCADE')
+  if (node.exitCode === null) await once(node, 'exit')
+  assert.equal(node.exitCode, 4)
+  assert.match(node.log, /the tables that this program worked with are gone, it stops.*hint="they were dropped, or another database stands/)
+  system.nodes = []
+})
