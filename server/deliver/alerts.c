@@ -141,7 +141,8 @@ err_t alerts_store(struct alerts *alerts, struct pg *pg, struct error *reterr)
         bool is_new;
         struct error error;
         err_t err = api_store_add_event(pg, json_array_get(alerts->events, 0), &event_id, &is_new, NULL, &error);
-        if (err == ERR_NONE) {
+        if (err == ERR_NONE || err == ERR_NOT_FOUND) {
+            /* It is there, or was: its key is known, and its event is not kept. */
             json_array_remove(alerts->events, 0);
         } else if (err == ERR_INVALID || err == ERR_INTERNAL) {
             drop_first(alerts, error.text);

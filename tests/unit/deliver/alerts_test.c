@@ -103,6 +103,27 @@ static void test_a_busy_database_gets_them_later(void **state)
     database_drop(pg, SCHEMA);
 }
 
+/* Retention drops events before the keys that keep them from being handled twice. */
+static void test_one_whose_event_is_not_kept_does_not_stop_the_others(void **state)
+{
+    (void)state;
+    struct pg *pg = database_open_migrated(SCHEMA);
+    struct alerts *alerts = alerts_new();
+    clock_set(NOON);
+    say(alerts, "channel_down", "whatsapp");
+    SUCCEEDS(alerts_store(alerts, pg, e));
+    SUCCEEDS(pg_script(pg, "DELETE FROM event", e));
+    say(alerts, "channel_down", "whatsapp");
+    say(alerts, "channel_down", "telegram");
+    SUCCEEDS(alerts_store(alerts, pg, e));
+    assert_int_equal(alerts_waiting(alerts), 0);
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM event WHERE doc #>> '{body,source}' = 'telegram'"), 1);
+    assert_int_equal(stored(pg), 1);
+    clock_set(0);
+    alerts_free(alerts);
+    database_drop(pg, SCHEMA);
+}
+
 static void test_one_that_is_never_taken_does_not_stop_the_others(void **state)
 {
     (void)state;
@@ -146,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_once_an_hour_for_each),
         cmocka_unit_test(test_a_busy_database_gets_them_later),
+        cmocka_unit_test(test_one_whose_event_is_not_kept_does_not_stop_the_others),
         cmocka_unit_test(test_one_that_is_never_taken_does_not_stop_the_others),
         cmocka_unit_test(test_of_many_the_oldest_go),
     };
