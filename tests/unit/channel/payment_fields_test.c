@@ -81,6 +81,13 @@ static const struct fields payments[] = {
       "{'type':'payment.refunded','occurred_at':'2026-11-20T10:00:00.123Z','payment':{'id':'sqp',"
       "'refund':'sqr','amount':500,'currency':'kwd','reason':'Late','status':'completed',"
       "'reference':'sqp'}}" },
+    { "square: a refund that names its customer", "square",
+      "{'merchant_id':'M1','type':'refund.updated','event_id':'sq-e1',"
+      "'created_at':'2026-11-20T10:00:00.123456Z','data':{'type':'x','id':'y','object':{'refund':{"
+      "'id':'sqr','status':'COMPLETED','payment_id':'sqp','customer_id':'sqc'}}}}",
+      "{'type':'payment.refunded','occurred_at':'2026-11-20T10:00:00.123Z','contact':{"
+      "'identities':['square:sqc']},'payment':{'id':'sqp','refund':'sqr','status':'completed',"
+      "'reference':'sqp'}}" },
     { "square: a refund under way", "square",
       "{'merchant_id':'M1','type':'refund.created','event_id':'sq-e1',"
       "'created_at':'2026-11-20T10:00:00.123456Z','data':{'type':'x','id':'y','object':{'refund':{"
@@ -114,9 +121,9 @@ static const struct fields payments[] = {
       "{'merchant_id':'M1','type':'order.updated','event_id':'sq-e1',"
       "'created_at':'2026-11-20T10:00:00.123456Z','data':{'type':'x','id':'y','object':{'order':{"
       "'id':'sqo','state':'COMPLETED','customer_id':'sqc','reference_id':'R-1','total_money':{'amount':5,"
-      "'currency':'USD'}}}}}",
+      "'currency':'USD'},'metadata':{'telegram':'42'}}}}}",
       "{'type':'order.completed','occurred_at':'2026-11-20T10:00:00.123Z','contact':{"
-      "'identities':['square:sqc']},'order':{'id':'sqo','amount':5,'currency':'usd','customer':'sqc',"
+      "'identities':['square:sqc','telegram:42']},'order':{'id':'sqo','amount':5,'currency':'usd','customer':'sqc',"
       "'reference':'R-1','status':'completed'}}" },
     { "square: an open order", "square",
       "{'merchant_id':'M1','type':'order.updated','event_id':'sq-e1',"
@@ -279,6 +286,13 @@ static const struct fields payments[] = {
       "'identities':['razorpay:cust_1','telegram:42','email:ada@b.c','phone:919876543210']},'order':{"
       "'id':'order_1','amount':10050,'currency':'inr','reference':'R-1','payment_status':'paid',"
       "'payment':'pay_1','customer':'cust_1','metadata':{'a':'b'}}}" },
+    { "razorpay: an order whose notes name who pays", "razorpay",
+      "{'entity':'event','account_id':'acc_1','event':'order.paid','payload':{'order':{'entity':{"
+      "'id':'order_1','amount':5,'currency':'INR','notes':{'telegram':'42'}}},'customer':{'entity':{"
+      "'email':'Ada@B.C','contact':'+919876543210'}}},'created_at':1763881200}",
+      "{'type':'order.completed','occurred_at':'2025-11-23T07:00:00.000Z','contact':{"
+      "'identities':['telegram:42','email:ada@b.c','phone:919876543210']},'order':{'id':'order_1',"
+      "'amount':5,'currency':'inr','metadata':{'telegram':'42'}}}" },
     { "razorpay: a subscription", "razorpay",
       "{'entity':'event','account_id':'acc_1','event':'subscription.halted','payload':{'subscription':{"
       "'entity':{'id':'sub_1','plan_id':'plan_1','customer_id':'cust_2','status':'halted',"

@@ -372,6 +372,25 @@ static void long_ids_stay_apart(void **state)
     json_decref(settings);
 }
 
+/* What a provider sends once more, because nobody answered, is the same event, whatever else is in it. */
+static void another_try_is_the_same_event(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = { "stripe", "paddle", "paypal", "square", "mollie", "chargebee" };
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        for (int i = 0; i < 2; i++) {
+            char body[200];
+            snprintf(
+                body, sizeof(body),
+                "{\"id\":\"e-1\",\"event_id\":\"e-1\",\"event_type\":\"t\",\"type\":\"t\",\"data\":{},\"tries\":%d}",
+                i);
+            json_t *events = events_of(kinds[k], NULL, body);
+            expect_at(events, "0.key", "e-1");
+            json_decref(events);
+        }
+    }
+}
+
 /* Replaces each value below `node`, one at a time, by values of every type. */
 static void change_each(const char *kind, const json_t *root, json_t *node)
 {
@@ -445,11 +464,11 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_failed_payment_of_each),   cmocka_unit_test(other_things_of_each),
-        cmocka_unit_test(headers_name_the_event),       cmocka_unit_test(hmac_settings_name_the_parts),
-        cmocka_unit_test(hmac_bodies_are_what_they_are),
-        cmocka_unit_test(no_wrong_type_does_harm),      cmocka_unit_test(what_is_no_payload_is_refused),
-        cmocka_unit_test(long_ids_stay_apart),
+        cmocka_unit_test(the_failed_payment_of_each),    cmocka_unit_test(other_things_of_each),
+        cmocka_unit_test(headers_name_the_event),        cmocka_unit_test(hmac_settings_name_the_parts),
+        cmocka_unit_test(hmac_bodies_are_what_they_are), cmocka_unit_test(no_wrong_type_does_harm),
+        cmocka_unit_test(what_is_no_payload_is_refused), cmocka_unit_test(long_ids_stay_apart),
+        cmocka_unit_test(another_try_is_the_same_event),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

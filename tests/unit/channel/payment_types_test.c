@@ -73,6 +73,31 @@ static void one_word_of_several_is_the_payment(void **state)
           { "payment_refunded", "payment.refunded", false }, { "invoice_generated", "webhook.chargebee", false });
 }
 
+/* What Square calls updated is what the state of the object says. */
+static void squares_states_are_what_happened(void **state)
+{
+    (void)state;
+#define OF(type, object, state) type "\",\"data\":{\"object\":{\"" object "\":{\"id\":\"i\"," state "}}},\"x\":\""
+#define IN(status) "\"status\":\"" status "\""
+    CHECK("square", "{\"event_id\":\"e\",\"type\":\"@\"}",
+          { OF("payment.created", "payment", IN("COMPLETED")), "payment.succeeded", false },
+          { OF("payment.updated", "payment", IN("COMPLETED")), "payment.succeeded", false },
+          { OF("payment.created", "payment", IN("FAILED")), "payment.failed", false },
+          { OF("payment.updated", "payment", IN("FAILED")), "payment.failed", false },
+          { OF("payment.updated", "payment", IN("APPROVED")), "webhook.square", false },
+          { OF("payment.updated", "payment", IN("CANCELED")), "webhook.square", false },
+          { OF("invoice.scheduled_charge_failed", "invoice", IN("UNPAID")), "payment.failed", false },
+          { OF("invoice.payment_made", "invoice", IN("PAID")), "payment.succeeded", true },
+          { OF("invoice.refunded", "invoice", IN("REFUNDED")), "payment.refunded", true },
+          { OF("refund.created", "refund", IN("COMPLETED")), "payment.refunded", false },
+          { OF("refund.updated", "refund", IN("COMPLETED")), "payment.refunded", false },
+          { OF("refund.updated", "refund", IN("REJECTED")), "webhook.square", false },
+          { OF("dispute.created", "dispute", "\"state\":\"INQUIRY_EVIDENCE_REQUIRED\""), "payment.disputed", false },
+          { OF("order.updated", "order_updated", "\"state\":\"COMPLETED\""), "order.completed", false });
+#undef OF
+#undef IN
+}
+
 static void what_becomes_of_a_subscription_is_no_payment(void **state)
 {
     (void)state;
@@ -114,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_word_of_several_is_the_payment),
+        cmocka_unit_test(squares_states_are_what_happened),
         cmocka_unit_test(what_becomes_of_a_subscription_is_no_payment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,7 @@ static inline char *signed_header(const char *kind, const char *secret, const ch
     struct buf headers CLEANUP(buf_done);
     buf_init(&headers, 65536);
     assert_int_equal(channel_find(kind)->sign(&w, bytes_of(secret), &headers, NULL), ERR_NONE);
+    assert_int_equal(headers.ptr[headers.len - 1], '\n');
     struct bytes rest = buf_bytes(&headers);
     while (rest.len > 0) {
         struct bytes value = text_next_field(&rest, '\n');

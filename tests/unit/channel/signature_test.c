@@ -327,6 +327,35 @@ static void paypal_trusts_no_other_host(void **state)
                          { "PAYPAL-TRANSMISSION-SIG", "AAAA" }, { "PAYPAL-CERT-URL", good[0] } });
 }
 
+/* Behind a proxy only the configuration knows it. */
+static void square_signs_its_own_url(void **state)
+{
+    (void)state;
+    static const char header[] = "x-square-hmacsha256-signature";
+    static const char with_url[] = "{\"signing_secrets\":\"s\",\"notification_url\":\"https://a.example/w\"}";
+    static const char with_none[] = "{\"signing_secrets\":\"s\",\"notification_url\":\"\"}";
+    char *signature = signed_header("square", "s", "https://a.example/w", header, TEST_NOW);
+    VALID(.kind = "square", .settings = with_url, .url = "http://10.0.0.1/w", .headers = { { header, signature } });
+    VALID(.kind = "square", .settings = with_url, .headers = { { header, signature } });
+    VALID(.kind = "square", .settings = with_none, .url = "https://a.example/w", .headers = { { header, signature } });
+    INVALID("matches", .kind = "square", .settings = with_none, .url = "http://10.0.0.1/w",
+            .headers = { { header, signature } });
+    INVALID("HINT: set notification_url", .kind = "square", .settings = with_none,
+            .headers = { { header, signature } });
+    free(signature);
+
+    struct attempt nowhere = { .kind = "square" };
+    struct webhook w = webhook_of(&nowhere);
+    struct buf headers CLEANUP(buf_done);
+    buf_init(&headers, 1024);
+    struct error e = { .code = ERR_NONE };
+    assert_int_equal(channel_find("square")->sign(&w, bytes_of("s"), &headers, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "there is none"));
+    assert_int_equal(channel_find("square")->sign(&w, bytes_of(""), &headers, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "secret"));
+    assert_int_equal(headers.len, 0);
+}
+
 static void classic_mollie_is_refused(void **state)
 {
     (void)state;
@@ -462,6 +491,7 @@ int main(void)
         cmocka_unit_test(adyen_checks_each_item),
         cmocka_unit_test(chargebee_wants_user_and_password),
         cmocka_unit_test(paypal_trusts_no_other_host),
+        cmocka_unit_test(square_signs_its_own_url),
         cmocka_unit_test(classic_mollie_is_refused),
         cmocka_unit_test(secrets_that_are_no_keys_are_found),
         cmocka_unit_test(hmac_follows_its_settings),
