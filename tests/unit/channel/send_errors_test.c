@@ -125,6 +125,7 @@ static void an_answer_of_another_form_goes_by_its_status(void **state)
         const char *body;
         enum send_verdict meta, telegram;
     } cases[] = {
+        { 199, "", SEND_CHANNEL_DOWN, SEND_UNKNOWN },
         { 200, "<html>", SEND_UNKNOWN, SEND_UNKNOWN },
         { 200, "{}", SEND_UNKNOWN, SEND_UNKNOWN },
         { 299, "", SEND_UNKNOWN, SEND_UNKNOWN },
@@ -149,7 +150,13 @@ static void an_answer_of_another_form_goes_by_its_status(void **state)
     /* The id is what statuses are found by: without one nothing is known, and with one only what was taken. */
     assert_int_equal(judged("whatsapp", 200, "{\"messages\":[{\"id\":\"\"}]}").verdict, SEND_UNKNOWN);
     assert_int_equal(judged("whatsapp", 500, "{\"messages\":[{\"id\":\"w\"}]}").verdict, SEND_UNKNOWN);
-    assert_int_equal(judged("whatsapp", 302, "{\"messages\":[{\"id\":\"w\"}]}").verdict, SEND_CHANNEL_DOWN);
+    assert_int_equal(judged("whatsapp", 199, "{\"messages\":[{\"id\":\"w\"}]}").verdict, SEND_CHANNEL_DOWN);
+    assert_int_equal(judged("whatsapp", 300, "{\"messages\":[{\"id\":\"w\"}]}").verdict, SEND_CHANNEL_DOWN);
+    /* People read why. */
+    assert_string_equal(judged("whatsapp", 200, "{}").reason, "the answer does not say whether the message was taken");
+    assert_string_equal(judged("whatsapp", 429, "").reason, "asked to try again later");
+    assert_string_equal(judged("whatsapp", 413, "").reason, "refused without a reason");
+    assert_non_null(strstr(judged("whatsapp", 404, "").reason, "check api_url and the credentials"));
 }
 
 static void a_code_that_nobody_knows_goes_by_its_status(void **state)
