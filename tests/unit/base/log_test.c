@@ -1,26 +1,17 @@
 #include "base/log.h"
 
-#include "support.h"
+#include "captured.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* What one call writes to stderr, from "level" on. */
 static const char *captured(void (*say)(void))
 {
-    static char text[8192];
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    int real = dup(STDERR_FILENO);
-    dup2(ends[1], STDERR_FILENO);
+    struct capture capture;
+    capture_begin(&capture);
     say();
-    dup2(real, STDERR_FILENO);
-    close(real);
-    close(ends[1]);
-    ssize_t length = read(ends[0], text, sizeof(text) - 1);
-    close(ends[0]);
-    text[length > 0 ? length : 0] = '\0';
+    const char *text = capture_end(&capture);
     const char *level = strstr(text, "level");
     return level ? level : text;
 }
