@@ -271,6 +271,58 @@ static void problems_have_places(void **state)
     expect_problem("\n\nerror('no')", 3, "no");
 }
 
+/* What may be written for each kind, up to its bounds, which are said in its own unit. */
+static void values_and_their_bounds(void **state)
+{
+    (void)state;
+    struct config *config = load("http { max_body = '90KiB', max_header = '1048576B', require_https = false }\n"
+                                 "ingest { batch_rows = 4096 }\n"
+                                 "deliver { allow_private_addresses = 'false', poll = '10ms' }\n"
+                                 "rules { watch = 'true', max_memory = '4GiB' }\n");
+    assert_int_equal(config->http.max_body_bytes, 90 * 1024);
+    assert_int_equal(config->http.max_header_bytes, 1024 * 1024);
+    assert_int_equal(config->ingest.batch_rows, 4096);
+    assert_int_equal(config->deliver.poll_ms, 10);
+    assert_true(config->rules.max_memory_bytes == (size_t)4 << 30);
+    assert_false(config->http.require_https || config->deliver.allow_private_addresses);
+    assert_true(config->rules.watch);
+    config_free(config);
+
+    expect_problem("http { max_receiving = '65GiB' }", 1, "http.max_receiving is out of range\nHINT: it may be from 1MiB to 64GiB");
+    expect_problem("http { max_header = '1023' }", 1, "it may be from 1KiB to 1MiB");
+    expect_problem("ingest { batch_rows = 4097 }", 1, "it may be from 1 to 4096");
+    expect_problem("engine { poll = '9ms' }", 1, "it may be from 10ms to 1m");
+    expect_problem("engine { threads = '2KiB' }", 1, "must be a whole number");
+    expect_problem("http { max_body = '9007199254740992GiB' }", 1, "must be a size");
+    expect_problem("http { require_https = 1 }", 1, "must be true or false");
+    expect_problem("log { level = 5 }", 1, "must be debug, info, warn or error");
+    expect_problem("http { trusted_proxies = { '::1', '' } }", 1, "a text, or a list of texts");
+
+    struct buf many CLEANUP(buf_done);
+    buf_init(&many, 10000);
+    buf_add_text(&many, "http { trusted_proxies = {");
+    for (int i = 0; i < 64; i++)
+        buf_addf(&many, " '10.0.0.%d',", i);
+    size_t full = many.len;
+    buf_add_text(&many, "} }");
+    config = load(many.ptr);
+    assert_int_equal(config->http.proxies.count, 64);
+    config_free(config);
+    many.len = full;
+    buf_add_text(&many, " '::1' } }");
+    expect_problem(many.ptr, 1, "a text, or a list of texts");
+}
+
+static void names_that_nearly_fit_are_suggested(void **state)
+{
+    (void)state;
+    expect_problem("http { tsl = {} }", 1, "unknown setting http.tsl\nHINT: did you mean 'tls'?");
+    expect_problem("http { tls = { certificat = 'x' } }", 1, "unknown setting http.tls.certificat\nHINT: did you mean 'certificate'?");
+    expect_problem("http { tls = { idel = '1s' } }", 1, "unknown setting http.tls.idel");
+    expect_problem("engine { pol = '1s' }", 1, "unknown setting engine.pol\nHINT: did you mean 'poll'?");
+    expect_problem("process { staled_after = '1s' }", 1, "did you mean 'stalled_after'?");
+}
+
 static void all_problems_are_told(void **state)
 {
     (void)state;
@@ -342,6 +394,8 @@ cmocka_unit_test(a_loop_makes_a_mistake_once),
         cmocka_unit_test(addresses_of_the_database),
         cmocka_unit_test(certificates_and_proxies),
         cmocka_unit_test(problems_have_places),
+        cmocka_unit_test(values_and_their_bounds),
+        cmocka_unit_test(names_that_nearly_fit_are_suggested),
         cmocka_unit_test(all_problems_are_told),
         cmocka_unit_test(missing_files),
         cmocka_unit_test(sizes),
