@@ -76,7 +76,14 @@ CREATE TEMP TABLE cost AS SELECT q.query, test.pages(q.query) AS pages FROM unne
     $$SELECT * FROM csat_scores WHERE contact_id = 1234$$,
     $$SELECT * FROM outreach_list WHERE contact_id = 1234$$,
     $$SELECT * FROM webhook_log WHERE webhook_id = 4001234$$,
-    $$SELECT * FROM webhook_log ORDER BY webhook_id DESC LIMIT 20$$]) AS q (query);
+    $$SELECT * FROM webhook_log ORDER BY webhook_id DESC LIMIT 20$$,
+    $$SELECT * FROM webhook_log ORDER BY received_at DESC LIMIT 20$$,
+    $$SELECT * FROM event_log ORDER BY received_at DESC LIMIT 20$$,
+    $$SELECT * FROM conversation_history ORDER BY at DESC LIMIT 50$$,
+    $$SELECT * FROM conversation_history WHERE direction = 'in' ORDER BY at DESC LIMIT 50$$,
+    $$SELECT * FROM delivery_log ORDER BY created_at DESC LIMIT 20$$,
+    $$SELECT * FROM payment_log ORDER BY occurred_at DESC LIMIT 20$$,
+    $$SELECT * FROM payment_log WHERE type = 'payment.failed' AND occurred_at > now() - interval '1 hour'$$]) AS q (query);
 SELECT 'measured: at most ' || max(pages) || ' pages' FROM cost;
 SELECT test.same((SELECT string_agg(pages || ' pages: ' || query, E'\n') FROM cost
     WHERE pages > CASE WHEN query LIKE '%why_nothing%' THEN 2000 WHEN query LIKE '%history WHERE at >%' THEN 450
