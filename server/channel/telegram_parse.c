@@ -260,6 +260,7 @@ static void on_deleted(struct update *u)
         buf_init(&text, 64);
         event_id_text(id, &text);
         json_put_bytes(doc, "id", buf_bytes(&text));
+        json_put_str(doc, "business_connection", json_str(u->body, "business_connection_id"));
         put_chat(doc, chat);
     }
 }

@@ -10,6 +10,11 @@ static bool names(const json_t *row, const char *key, const char *value)
     return value && known && strcmp(known, value) == 0;
 }
 
+static bool same_text(const json_t *a, const json_t *b, const char *key)
+{
+    return strcmp(json_str_or(a, key, ""), json_str_or(b, key, "")) == 0;
+}
+
 static bool has_id(const struct scene *scene, const json_t *row, const char *provider_id)
 {
     return names(row, "provider_message_id", provider_id) && names(row, "source", json_str(scene->event, "source"));
@@ -39,15 +44,22 @@ static bool is_theirs(const struct scene *scene, const json_t *row)
 
 /* --- edits, deletions, reactions and echoes ----------------------------------------------------------------------- */
 
-/* Some providers number the messages of each chat from 1: what somebody edits is one of their own, never another
- * person's with the same number. */
+/* Some providers number the messages of each chat from 1, and somebody may write in several: to the bot, in a group, to
+ * an account of the business. */
+static bool is_in_chat(const struct scene *scene, const json_t *row)
+{
+    const json_t *message = json_object_at(scene->event, "message"), *content = json_object_at(row, "content");
+    return same_text(message, content, "chat") && same_text(message, content, "business_connection");
+}
+
+/* What somebody edits is one of their own messages, never another person's with the same number. */
 static json_t *find_of_sender(const struct scene *scene, const char *provider_id)
 {
     bool names_nobody = json_array_size(identities_of(scene)) == 0;
     const char *key;
     json_t *row;
     json_object_foreach (rows_all(scene->desk->rows, ROWS_MESSAGE), key, row) {
-        if (has_id(scene, row, provider_id) && (names_nobody || is_theirs(scene, row)))
+        if (has_id(scene, row, provider_id) && is_in_chat(scene, row) && (names_nobody || is_theirs(scene, row)))
             return row;
     }
     return NULL;

@@ -5,9 +5,9 @@
 #include "domain/scene.h"
 
 /* The message that a status, an edit, a deletion, a reaction or an echo is about, or NULL: by the provider's id within
- * the event's source, and there of the person that the event names. A provider that does not know the message by an id
- * of its own may name it by ours (status.echo). That number proves nothing: it is believed where the message went to
- * the very person that the status names, through the source that it came from. */
+ * the event's source, and there in the chat of the person that the event names. A provider that does not know the
+ * message by an id of its own may name it by ours (status.echo). That number proves nothing: it is believed where the
+ * message went to the very person that the status names, through the source that it came from. */
 json_t *message_target_find(const struct scene *scene);
 
 /* Why the delivery that the status names by our number is not what it is about; NULL when there is none. */

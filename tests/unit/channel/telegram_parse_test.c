@@ -126,7 +126,7 @@ static void keeps_the_business_connection(void **state)
     CHECK(UPDATE("edited_business_message", BY(ADA) ",\"text\":\"new\"}"), { "type", "message.edited" },
           { "contact.recipient", "4711@bC" });
     CHECK(UPDATE("deleted_business_messages", "{\"business_connection_id\":\"bC\",\"chat\":" PRIVATE ",\"message_ids\":[1]}"),
-          { "type", "message.deleted" }, { "contact.recipient", "4711@bC" });
+          { "type", "message.deleted" }, { "contact.recipient", "4711@bC" }, { "message.business_connection", "bC" });
     CHECK(UPDATE("callback_query", "{\"id\":\"cb1\",\"from\":" ADA ",\"data\":\"y\",\"message\":" BY(
                                        "{\"id\":1,\"is_bot\":false}") "}}"),
           { "type", "message.button" }, { "contact.recipient", "4711@bC" });

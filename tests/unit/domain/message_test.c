@@ -308,6 +308,43 @@ static void an_edit_is_of_the_editors_own_message(void **state)
                 "{'identity':'telegram:2','text':'yours, edited','deleted_at':'2026-01-05T12:00:00.000Z'}", 1);
 }
 
+/* One person, three chats with a message 7 in each. A row: where the edit comes from, and what it changes. */
+static void an_edit_is_of_a_message_in_the_same_chat(void **state)
+{
+    struct stage *s = *state;
+    static const char *const chats[] = { "", ",'chat':'-100'", ",'business_connection':'b'" };
+    static const char *const names[] = { "private", "group", "business" };
+    char text[400];
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(
+            text, sizeof(text),
+            "{'type':'message.received','source':'telegram','contact':{'identities':['telegram:1']},'message':{'id':"
+            "'7','kind':'text','text':'%s'%s}}",
+            names[i], chats[i]);
+        stage_event(s, text);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(text, sizeof(text),
+                 "{'type':'message.edited','source':'telegram','contact':{'identities':['telegram:1']},'message':{'id':"
+                 "'7','kind':'text','text':'edited %s'%s}}",
+                 names[i], chats[i]);
+        stage_event(s, text);
+        snprintf(text, sizeof(text), "{'text':'edited %s','content':{'edits':[{'text':'%s'}]}}", names[i], names[i]);
+        expect_rows(s, ROWS_MESSAGE, text, 1);
+    }
+    stage_event(
+        s, "{'type':'message.deleted','source':'telegram','contact':{'identities':['telegram:1']},'message':{'id':'7',"
+           "'business_connection':'b'}}");
+    expect_rows(s, ROWS_MESSAGE, "{'text':'edited business','deleted_at':'2026-01-05T12:00:00.000Z'}", 1);
+    expect_rows(s, ROWS_MESSAGE, "{'deleted_at':null}", 2);
+    /* A chat of which we know no such message. */
+    stage_event(
+        s, "{'type':'message.edited','source':'telegram','contact':{'identities':['telegram:1']},'message':{'id':'7',"
+           "'kind':'text','text':'elsewhere','chat':'-200'}}");
+    expect_rows(s, ROWS_MESSAGE, "{'text':'elsewhere'}", 1);
+    expect_rows(s, ROWS_MESSAGE, "{}", 4);
+}
+
 static void reactions_wake_nobody_and_open_no_window(void **state)
 {
     struct stage *s = *state;
@@ -518,6 +555,7 @@ int main(void)
         T(a_status_without_a_message_is_about_all_until_then),
         T(edits_and_deletions_are_kept),
         T(an_edit_is_of_the_editors_own_message),
+        T(an_edit_is_of_a_message_in_the_same_chat),
         T(reactions_wake_nobody_and_open_no_window),
         T(what_was_sent_with_another_tool_is_in_the_history),
         T(the_echo_of_our_own_message_is_nobodys_answer),
