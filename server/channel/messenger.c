@@ -4,9 +4,31 @@
 #include "channel/kinds.h"
 #include "channel/message.h"
 
+/* An app has one callback URL for all its pages. What another page was sent must not be answered from this one, so it
+ * is kept, with the reason for whoever configures the sources. The dashboard's tests are of page 0. */
+static bool keep_of_other_page(const struct meta_entry *entry)
+{
+    const char *ours = json_str(entry->settings, "page_id");
+    struct buf theirs CLEANUP(buf_done);
+    buf_init(&theirs, 64);
+    event_id_text(json_object_get(entry->entry, "id"), &theirs);
+    bool is_id = ours != NULL && *ours != '\0' && ours[strspn(ours, "0123456789")] == '\0';
+    bool is_ours =
+        !is_id || theirs.len == 0 || theirs.overflowed || strcmp(theirs.ptr, "0") == 0 || strcmp(theirs.ptr, ours) == 0;
+    if (is_ours) {
+        return false;
+    }
+    json_t *event = meta_add_unknown(entry, "messenger", "entry", entry->entry);
+    json_put_str(event, "account", theirs.ptr);
+    json_put(event, "problem", json_sprintf("it is for the page %.40s, and this source has %.40s", theirs.ptr, ours));
+    return true;
+}
+
 static void parse_messenger_entry(const struct meta_entry *entry)
 {
-    messenger_parse_entry(entry, "messenger");
+    if (!keep_of_other_page(entry)) {
+        messenger_parse_entry(entry, "messenger");
+    }
 }
 
 static err_t parse_messenger(const struct webhook *w, const json_t *settings, json_t *events, struct error *reterr)
@@ -29,7 +51,8 @@ static const struct channel_setting settings_of_messenger[] = {
     { "app_secrets", SETTING_SECRETS, false, "more app secrets that are accepted, while one is being replaced" },
     { "verify_token", SETTING_SECRET, true, "the token of the subscription handshake, your own choice" },
     { "access_token", SETTING_SECRET, false, "the page's token; without it this source only receives" },
-    { "page_id", SETTING_TEXT, false, "the page that messages are sent from; default me" },
+    { "page_id", SETTING_TEXT, false,
+      "the page that messages are sent from, default me; what another page receives is kept and not handled" },
     { "app_id", SETTING_TEXT, false, "our app, to tell echoes of our own messages from those of other tools" },
     { "api_url", SETTING_URL, false, "default https://graph.facebook.com" },
     { "api_version", SETTING_TEXT, false, "default " DEFAULT_GRAPH_VERSION },

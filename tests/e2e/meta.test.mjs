@@ -34,10 +34,18 @@ test('what another number of the app receives is kept, and answered from no numb
   assert.equal(kept, 'wamid.other')
 })
 
-const ofMessenger = (person, key, content) => meta.sign({
-  object: 'page', entry: [{ id: '555', time: Date.now(), messaging: [{ sender: { id: person }, recipient: { id: '555' }, timestamp: Date.now(), [key]: content }] }],
+const ofMessenger = (person, key, content, page = '555') => meta.sign({
+  object: 'page', entry: [{ id: page, time: Date.now(), messaging: [{ sender: { id: person }, recipient: { id: '555' }, timestamp: Date.now(), [key]: content }] }],
 })
 const outgoing = (person) => system.rows(`SELECT state, read_at FROM message WHERE identity = 'messenger:${person}' AND direction = 'out' ORDER BY id`)
+
+test('what another page of the app receives is kept, and answered from no page', async () => {
+  await system.post('messenger', ofMessenger('7900', 'message', { mid: 'm_of_666', text: 'to the other page' }, '666'))
+  await system.untilSql('the webhook', `SELECT 1 FROM webhook_log WHERE problem = 'it is for the page 666, and this source has 555'`)
+  await done()
+  assert.equal(await system.value(`SELECT count(*)::int FROM identity WHERE identity = 'messenger:7900'`), 0)
+  assert.equal(await system.value(`SELECT doc #>> '{body,messaging,0,message,mid}' FROM event WHERE type = 'webhook.messenger'`), 'm_of_666')
+})
 
 test('Messenger says until when everything was read, and names no message', async () => {
   await system.faults({ source: 'messenger', kind: 'no_status', times: -1 })

@@ -66,6 +66,35 @@ static void reads_each_element(void **state)
           { "type", "message.received" }, { "message.text", "test" });
 }
 
+/* A row: the source's page, the page that the webhook names, and whether the message is kept with a reason. */
+static void keeps_what_is_of_another_page(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ours, *theirs;
+        bool is_kept;
+    } rows[] = {
+        { "55", "\"id\":\"55\",", false }, { "55", "\"id\":55,", false },
+        { "55", "\"id\":\"0\",", false },  { "55", "", false },
+        { "me", "\"id\":\"66\",", false }, { "our.page", "\"id\":\"66\",", false },
+        { "55", "\"id\":\"66\",", true },  { "55", "\"id\":66,", true },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        json_t *settings CLEANUP(json_free) = json_pack("{s:s}", "page_id", rows[i].ours);
+        char body[400];
+        snprintf(body, sizeof(body),
+                 "{\"object\":\"page\",\"entry\":[{%s\"time\":1795420790000,\"messaging\":[{\"sender\":{\"id\":\"7\"},"
+                 "\"recipient\":{\"id\":\"1\"},\"message\":{\"mid\":\"m\",\"text\":\"hi\"}}]}]}",
+                 rows[i].theirs);
+        json_t *events CLEANUP(json_free) = events_of("messenger", settings, body);
+        assert_int_equal(json_array_size(events), 1);
+        expect_at(events, "0.type", rows[i].is_kept ? "webhook.messenger" : "message.received");
+        expect_at(events, "0.problem", rows[i].is_kept ? "it is for the page 66, and this source has 55" : "-");
+        expect_at(events, "0.body.messaging.0.message.text", rows[i].is_kept ? "hi" : "-");
+        expect_at(events, "0.contact.identities.0", rows[i].is_kept ? "-" : "messenger:7");
+    }
+}
+
 static void knows_echoes_of_its_own_app(void **state)
 {
     (void)state;
@@ -164,6 +193,7 @@ int main(void)
     crypto_start();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_each_element),
+        cmocka_unit_test(keeps_what_is_of_another_page),
         cmocka_unit_test(knows_echoes_of_its_own_app),
         cmocka_unit_test(reads_instagram),
         cmocka_unit_test(renders_messages),
