@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
-import { whatsapp } from './support/providers.mjs'
-import { System, secrets } from './support/system.mjs'
+import { stripe, telegram, whatsapp } from './support/providers.mjs'
+import { System, run, secrets } from './support/system.mjs'
 
 let system
 
@@ -13,6 +13,7 @@ const rules = `
 rule { name = "answer", on = { "message.received", "message.button" }, run = function(e, fx)
   fx:open_conversation { topic = "support" }:send { text = "We read it." }
 end }
+survey "csat" { question = { en = "How was it?" }, scale = 5 }
 rule { name = "lost", on = { "message.status" }, when = function(e) return e.status.state == "failed" end, run = function(e, fx)
   if e.conversation then e.conversation:note("not delivered") end
 end }
@@ -164,4 +165,107 @@ test('a number that comes with another id of WhatsApp has another owner', async 
   // The answer to Ada, who does not have the number any more, did not leave.
   assert.deepEqual((await system.rows(`SELECT state FROM delivery WHERE contact_id = ${ada} ORDER BY created_at`)).map((row) => row.state), ['sent', 'blocked'])
   assert.equal((await sentTo(phone)).length, 2)
+})
+
+test('nobody edits, deletes or reacts to what is another person\'s', async () => {
+  const ada = number(), mallory = number()
+  const message = await answered(ada)
+  const [theirs] = await system.rows(`SELECT id, provider_message_id, text FROM message WHERE identity = 'whatsapp:${ada}' AND direction = 'in'`)
+  await answered(mallory)
+  const act = (content) => whatsapp.message(mallory, content)
+  await post('whatsapp', act({ type: 'edit', edit: { original_message_id: theirs.provider_message_id, message: { type: 'text', text: { body: 'forged' } } } }))
+  await post('whatsapp', act({ type: 'revoke', revoke: { original_message_id: theirs.provider_message_id } }))
+  await post('whatsapp', act({ type: 'revoke', revoke: { original_message_id: message.provider_message_id } }))
+  await post('whatsapp', act({ type: 'reaction', reaction: { message_id: message.provider_message_id, emoji: '👎' } }))
+  await post('whatsapp', act({ type: 'text', text: { body: 'about that' }, context: { from: ada, id: message.provider_message_id } }))
+  await done()
+  assert.deepEqual(await system.rows(`SELECT text, edited_at, deleted_at FROM message WHERE id = ${theirs.id}`), [{ text: theirs.text, edited_at: null, deleted_at: null }])
+  assert.equal(await system.value(`SELECT deleted_at FROM message WHERE id = ${message.id}`), null)
+  // All of it is in Mallory's own history, and nothing of it in Ada's.
+  const mallorys = await contactOf('whatsapp:' + mallory)
+  assert.equal(await system.value(`SELECT count(*)::int FROM message WHERE contact_id = ${message.contact_id}`), 2)
+  assert.equal(await system.value(`SELECT count(*)::int FROM message AS m JOIN conversation AS v ON v.id = m.conversation_id WHERE m.contact_id = ${mallorys} AND v.contact_id <> ${mallorys}`), 0)
+  assert.equal((await sentTo(ada)).length, 1)
+})
+
+test('a tap with the payload of another person\'s survey rates nothing', async () => {
+  const ada = number(), mallory = 700000 + people
+  await answered(ada)
+  const of = await contactOf('whatsapp:' + ada)
+  const conversation = await system.value(`SELECT id FROM conversation WHERE contact_id = ${of}`)
+  const token = (await run(['token', 'create', '--name', 'tests', '--scopes', 'read,write', '--config', system.config], { env: system.environment() })).stdout.trim()
+  const answer = await fetch(`${system.admin}/api/v1/conversations/${conversation}/survey`, { method: 'POST', headers: { authorization: `Bearer ${token}` }, body: JSON.stringify({ survey: 'csat' }) })
+  assert.equal(answer.status, 200, await answer.text())
+  const survey = await system.untilSql('the question', `SELECT id FROM survey WHERE contact_id = ${of} AND state = 'asked'`)
+  await post('telegram', telegram.message(mallory, 'hello'))
+  for (const payload of [`survey:${survey}:1`, `survey:${survey}:99`, 'survey:9999999999999999999:1', `survey:${survey}:`]) {
+    await post('telegram', telegram.tap(mallory, payload))
+  }
+  await post('whatsapp', whatsapp.message(number(), { type: 'interactive', interactive: { type: 'button_reply', button_reply: { id: `survey:${survey}:1`, title: '1' } } }))
+  // The digit as a text is an answer of whom it was asked alone.
+  await post('whatsapp', whatsapp.message(number(), '1'))
+  await done()
+  assert.deepEqual(await system.rows(`SELECT state, score FROM survey WHERE id = ${survey}`), [{ state: 'asked', score: null }])
+  await post('whatsapp', whatsapp.message(ada, { type: 'interactive', interactive: { type: 'button_reply', button_reply: { id: `survey:${survey}:5`, title: '5' } } }))
+  await done()
+  assert.deepEqual(await system.rows(`SELECT state, score FROM survey WHERE id = ${survey}`), [{ state: 'answered', score: 5 }])
+})
+
+test('a payment with another customer\'s address in it joins nobody, and pays nobody else\'s invoice', async () => {
+  const ada = number(), grace = 800000 + people
+  await answered(ada)
+  await post('telegram', telegram.message(grace, 'hello'))
+  await done()
+  const adas = await contactOf('whatsapp:' + ada), graces = await contactOf('telegram:' + grace)
+  await post('stripe', stripe.event('invoice.payment_failed', stripe.invoice({ id: 'in_ada', customer: 'cus_ada', metadata: { whatsapp: ada } })))
+  await done()
+  assert.equal(await contactOf('stripe:cus_ada'), adas)
+  // Grace's checkout, with Ada's number typed into it.
+  await post('stripe', stripe.event('invoice.payment_failed', stripe.invoice({ id: 'in_grace', customer: 'cus_grace', phone: ada, metadata: { telegram: String(grace) } })))
+  // Ada's customer id with a chat in the metadata that is Grace's, as a mistake of the shop's would have it.
+  await post('stripe', stripe.event('invoice.payment_failed', stripe.invoice({ id: 'in_mixed', customer: 'cus_ada', metadata: { telegram: String(grace) } })))
+  await done()
+  assert.equal(await contactOf('stripe:cus_grace'), graces)
+  assert.equal(await contactOf('stripe:cus_ada'), adas)
+  assert.equal(await contactOf('telegram:' + grace), graces)
+  assert.equal(await contactOf('whatsapp:' + ada), adas)
+  assert.equal(await system.value(`SELECT count(*)::int FROM contact WHERE merged_into IN (${adas}, ${graces})`), 0)
+  assert.equal(await system.value(`SELECT contact_id FROM payment_log WHERE reference = 'in_grace'`), graces)
+})
+
+test('a status that comes after the erasure brings nothing of the person back', async () => {
+  const ada = number()
+  const message = await answered(ada)
+  await system.rows(`SELECT erase_contact(${message.contact_id})`)
+  await post('whatsapp', status({ id: message.provider_message_id, status: 'read', errors: undefined, recipient_id: ada, biz_opaque_callback_data: message.delivery }))
+  await done()
+  assert.equal(await contactOf('whatsapp:' + ada), undefined)
+  assert.equal(await system.value(`SELECT name FROM contact WHERE id = ${message.contact_id}`), null)
+  await system.rows(`SELECT erase_contact(${message.contact_id})`)
+  assert.equal(await system.value(`SELECT count(*)::int FROM event WHERE doc::text LIKE '%${ada}%'`), 0)
+  assert.equal(await system.value(`SELECT count(*)::int FROM unmatched_status WHERE provider_message_id = $1`, [message.provider_message_id]), 0)
+  // Who comes back is somebody new.
+  await post('whatsapp', whatsapp.message(ada, 'hello again'))
+  await done()
+  assert.notEqual(await contactOf('whatsapp:' + ada), message.contact_id)
+})
+
+test('a message in a group and one to the bot with the same number are two', async () => {
+  const grace = 900000 + people
+  const from = { id: grace, is_bot: false, first_name: 'Grace' }
+  const group = { id: -1001, type: 'group', title: 'Friends' }
+  const at = Math.floor(Date.now() / 1000)
+  await post('telegram', telegram.message(grace, 'to the bot', { id: 7 }))
+  await post('telegram', telegram.update({ message: { message_id: 7, date: at, text: 'in the group', from, chat: group } }))
+  await post('telegram', telegram.update({ edited_message: { message_id: 7, date: at, edit_date: at, text: 'in the group, edited', from, chat: group } }))
+  await done()
+  const texts = async () => (await system.rows(`SELECT text FROM message WHERE identity = 'telegram:${grace}' AND direction = 'in' ORDER BY text`)).map((row) => row.text)
+  assert.deepEqual(await texts(), ['in the group, edited', 'to the bot'])
+  // The group becomes another one, whose messages have other numbers: that is news of a chat, and says nothing of a person.
+  await post('telegram', telegram.update({ message: { message_id: 8, date: at, migrate_to_chat_id: -1002000, from, chat: group } }))
+  await post('telegram', telegram.update({ message: { message_id: 1, date: at, migrate_from_chat_id: -1001, from, chat: { ...group, id: -1002000, type: 'supergroup' } } }))
+  await done()
+  assert.deepEqual(await texts(), ['in the group, edited', 'to the bot'])
+  assert.deepEqual(await system.rows(`SELECT recipient FROM address WHERE identity = 'telegram:${grace}'`), [{ recipient: String(grace) }])
+  assert.equal(await system.value(`SELECT count(*)::int FROM identity WHERE identity LIKE 'telegram:-%'`), 0)
 })
