@@ -50,6 +50,17 @@ static bool same_number(const char *a, const char *b)
     return same(a, b) || (first.len > 0 && bytes_equal(buf_bytes(&first), buf_bytes(&second)));
 }
 
+static bool has_one_element(const struct whatsapp_change *change)
+{
+    static const char *const lists[] = { "messages", "statuses", "message_echoes", "user_preferences",
+                                         "user_id_update" };
+    size_t count = 0;
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        count += json_array_size(json_array_at(change->value, lists[i]));
+    }
+    return count <= 1;
+}
+
 /* The envelope's card of a person. A single card belongs to a single element that names nobody. */
 static const json_t *find_card(const struct whatsapp_change *change, const struct whatsapp_person *person)
 {
@@ -61,7 +72,8 @@ static const json_t *find_card(const struct whatsapp_change *change, const struc
         }
     }
     bool is_named = is_handle(person->number) || is_handle(person->user_id);
-    return !is_named && json_array_size(change->contacts) == 1 ? json_array_get(change->contacts, 0) : NULL;
+    bool is_alone = json_array_size(change->contacts) == 1 && has_one_element(change);
+    return !is_named && is_alone ? json_array_get(change->contacts, 0) : NULL;
 }
 
 /* The digits of a number; a handle of another form as it stands; nothing of anything else. */

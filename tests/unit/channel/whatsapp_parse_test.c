@@ -153,6 +153,29 @@ static void follows_people_who_change_their_ids(void **state)
           { "type", "webhook.whatsapp" }, { "provider_type", "messages.system" }, { "contact.former_identities", "-" });
 }
 
+/* Who is not named is not whoever else is in the envelope. */
+static void takes_a_single_card_for_a_single_element(void **state)
+{
+    (void)state;
+#define NAMELESS "{\"id\":\"wamid.N\",\"timestamp\":\"1795420700\",\"type\":\"text\",\"text\":{\"body\":\"x\"}}"
+    CHECK(ENVELOPE(CARD ",\"messages\":[" NAMELESS "]"), { "contact.identities.0", "whatsapp:US.134a" });
+    static const char *const envelopes[] = {
+        ENVELOPE(CARD ",\"messages\":[" NAMELESS
+                      ",{\"from\":\"15550100\",\"id\":\"wamid.A\",\"timestamp\":\"1795420700\","
+                      "\"type\":\"text\",\"text\":{\"body\":\"y\"}}]"),
+        ENVELOPE(CARD ",\"messages\":[" NAMELESS
+                      "],\"statuses\":[{\"id\":\"wamid.S\",\"status\":\"read\",\"timestamp\":"
+                      "\"1795420700\",\"recipient_id\":\"15550100\"}]"),
+    };
+    for (size_t i = 0; i < ARRAY_LEN(envelopes); i++) {
+        json_t *events CLEANUP(json_free) = events_of("whatsapp", NULL, envelopes[i]);
+        assert_int_equal(json_array_size(events), 2);
+        expect_at(events, "0.message.id", "wamid.N");
+        expect_at(events, "0.contact.identities", "-");
+        expect_at(events, "1.contact.identities.0", "whatsapp:US.134a");
+    }
+}
+
 static void finds_each_senders_card(void **state)
 {
     (void)state;
@@ -339,6 +362,7 @@ int main(void)
         cmocka_unit_test(reads_each_kind_of_message),
         cmocka_unit_test(reads_what_is_tapped_and_done),
         cmocka_unit_test(follows_people_who_change_their_ids),
+        cmocka_unit_test(takes_a_single_card_for_a_single_element),
         cmocka_unit_test(finds_each_senders_card),
         cmocka_unit_test(reads_senders_without_a_number),
         cmocka_unit_test(reads_statuses),
