@@ -324,7 +324,8 @@ bool survey_take_message(struct scene *scene)
     const char *text = json_str(message, "text");
     if (!text && button)
         text = json_str(button, "text");
-    if (!text || json_object_get(message, "media"))
+    /* What somebody says in a group is said to others: only a button says that it is an answer to us. */
+    if (!text || json_object_get(message, "media") || json_str(message, "chat"))
         return false;
 
     json_t *survey = latest(scene, "asked", "asked_at");

@@ -87,6 +87,23 @@ static void a_tap_is_the_score_and_the_next_text_the_comment(void **state)
     expect_rows(s, ROWS_CONVERSATION, "{'state':'open'}", 1);
 }
 
+/* The same person, among others. */
+static void what_is_said_in_a_group_is_no_answer(void **state)
+{
+    struct stage *s = *state;
+    ask(s, ASKS);
+    stage_event(s, "{'type':'message.received','contact':{'identities':['whatsapp:1'],'recipient':'1'},'message':{'id':"
+                   "'g1','kind':"
+                   "'text','text':'5','chat':'a-group'}}");
+    expect_rows(s, ROWS_SURVEY, "{'state':'asked','score':null}", 1);
+    stage_message(s, "whatsapp:1", "5");
+    expect_rows(s, ROWS_SURVEY, "{'state':'answered','score':5}", 1);
+    stage_event(s, "{'type':'message.received','contact':{'identities':['whatsapp:1'],'recipient':'1'},'message':{'id':"
+                   "'g2','kind':"
+                   "'text','text':'see you at the station','chat':'a-group'}}");
+    expect_rows(s, ROWS_SURVEY, "{'state':'answered','comment':null}", 1);
+}
+
 static void a_number_in_words_or_digits_is_an_answer(void **state)
 {
     (void)state;
@@ -362,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(the_question_has_a_button_for_each_score),
         T(a_tap_is_the_score_and_the_next_text_the_comment),
+        T(what_is_said_in_a_group_is_no_answer),
         cmocka_unit_test(a_number_in_words_or_digits_is_an_answer),
         cmocka_unit_test(a_label_is_an_answer_with_and_without_its_number),
         cmocka_unit_test(ten_of_ten),
