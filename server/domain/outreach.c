@@ -322,6 +322,17 @@ bool outreach_step(struct scene *scene)
     return true;
 }
 
+/* Two accounts at one provider may number their orders alike: what one says of somebody else's is of another order.
+ * Several providers, and own systems, name one thing alike because it is one. */
+static bool is_of_other_account(const struct scene *scene, const json_t *outreach)
+{
+    const char *source = json_str_or(scene->event, "source", "");
+    const char *began_at = json_str(json_object_at(outreach, "payment"), "source");
+    const char *provider = json_str(desk_source(scene->desk, began_at), "provider");
+    return provider && strcmp(source, began_at) != 0 &&
+           strcmp(json_str_or(scene->event, "provider", ""), provider) == 0;
+}
+
 static bool is_goal(const struct scene *scene, const json_t *outreach)
 {
     if (!names_type(json_str_or(outreach, "goal", ""), scene->type) &&
@@ -331,7 +342,9 @@ static bool is_goal(const struct scene *scene, const json_t *outreach)
         return false;
     bool same_contact = scene->contact && json_int(outreach, "contact_id", 0) == row_id(scene->contact);
     int match = reference_match_outreach(scene->event, outreach);
-    return match == 1 || (match == -1 && same_contact);
+    if (match == 1)
+        return same_contact || !is_of_other_account(scene, outreach);
+    return match == -1 && same_contact;
 }
 
 void outreach_check_goals(struct scene *scene)

@@ -294,3 +294,22 @@ SELECT test.start('other', $$SELECT json_array_length(deliveries)::text FROM del
 SELECT test.until_blocked('other');
 SELECT test.run('one', $$INSERT INTO source_pace (source) SELECT 'tool' || n FROM generate_series(2, 6) AS n$$), test.run('one', 'COMMIT');
 SELECT test.same(test.wait('other'), '6', 'it waited once, and claims');
+
+-- Two shops number their orders alike: a payment that the other one tells of does not end what waits for this one's.
+CREATE FUNCTION test.paid(of_outreach bigint, source text, provider text) RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    reference constant text := 'order-' || of_outreach;
+    began constant bigint := test.event('failed-' || of_outreach, 1, jsonb_build_object('provider', 'shopify'), 'payment.failed', 'shop');
+BEGIN
+    INSERT INTO outreach (id, contact_id, topic, reference, goal, steps, payment, event_id)
+    VALUES (of_outreach, 10000, 'billing', reference, 'payment.succeeded', '[]', '{"source": "shop"}', began);
+    PERFORM test.event('paid-' || of_outreach, 2, jsonb_build_object('provider', provider, 'payment', jsonb_build_object('reference', reference)),
+                       'payment.succeeded', source);
+    RETURN outreach_is_over(of_outreach);
+END
+$$;
+SELECT test.contact(10000, 'whatsapp:10000') WHERE NOT EXISTS (SELECT FROM contact WHERE id = 10000);
+SELECT test.same(test.paid(81, 'shop', 'shopify'), true, 'the same shop'), test.same(test.paid(82, 'other shop', 'shopify'), false, 'another shop'),
+       test.same(test.paid(83, 'bank', 'hmac'), true, 'another provider tells of the same payment');

@@ -121,6 +121,41 @@ static void what_names_nothing_ends_only_that_of_the_contact(void **state)
     expect_rows(s, ROWS_OUTREACH, "{'state':'recovered'}", 1);
 }
 
+/* Two shops may number their orders alike. A row: who tells of a payment of Grace's with the number of Ada's. */
+static void another_account_tells_of_its_own_customers(void **state)
+{
+    static const struct {
+        const char *told_by, *identity, *state;
+    } rows[] = {
+        { "'source':'stripe_two','provider':'stripe'", "telegram:2", "active" },
+        { "'source':'stripe_two','provider':'stripe'", "whatsapp:1", "recovered" },
+        { "'source':'stripe','provider':'stripe'", "telegram:2", "recovered" }, /* somebody else pays */
+        { "'source':'desk','provider':'standard_webhooks'", "telegram:2", "recovered" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        stage_tear_down(state);
+        stage_set_up(state);
+        struct stage *s = *state;
+        json_put(s->sources, "stripe_two", json_of("{'kind':'stripe','provider':'stripe','sends':false}"));
+        stage_rule(s, "recover", "payment.failed",
+                   "[{'do':'outreach','topic':'billing','reference':'1001','goal':'payment.succeeded'," STEPS "}]");
+        stage_message(s, "whatsapp:1", "hi");
+        stage_message(s, "telegram:2", "hi");
+        stage_event(
+            s,
+            "{'type':'payment.failed','source':'stripe','contact':{'identities':['whatsapp:1']},'payment':{'reference':"
+            "'1001','id':'p1'}}");
+        char text[300];
+        snprintf(
+            text, sizeof(text),
+            "{'type':'payment.succeeded',%s,'contact':{'identities':['%s']},'payment':{'reference':'1001','id':'p2'}}",
+            rows[i].told_by, rows[i].identity);
+        stage_event(s, text);
+        snprintf(text, sizeof(text), "{'state':'%s'}", rows[i].state);
+        expect_rows(s, ROWS_OUTREACH, text, 1);
+    }
+}
+
 static void it_ends_with_its_topic(void **state)
 {
     static const struct {
@@ -288,6 +323,7 @@ int main(void)
         T(a_family_of_events_may_be_the_goal),
         T(it_is_not_its_own_goal),
         T(what_names_nothing_ends_only_that_of_the_contact),
+        T(another_account_tells_of_its_own_customers),
         T(it_ends_with_its_topic),
         T(a_refusal_that_came_without_an_event_ends_it),
         T(each_topic_has_its_own),
