@@ -20,6 +20,9 @@ void text_encode_hex(struct bytes data, struct buf *out); /* lower case */
 /* Standard alphabet, padding optional; anything else is refused. Appends the decoded bytes. */
 bool text_decode_base64(struct bytes text, struct buf *out);
 void text_encode_base64(struct bytes data, struct buf *out);
+/* RFC 4648 section 5: '-' and '_' in the places of '+' and '/'. What is encoded has no padding. */
+bool text_decode_base64url(struct bytes text, struct buf *out);
+void text_encode_base64url(struct bytes data, struct buf *out);
 
 bool text_decode_percent(struct bytes text, struct buf *out); /* URL query values; '+' becomes a space */
 void text_encode_percent(struct bytes text, struct buf *out); /* everything but unreserved characters */

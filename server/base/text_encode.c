@@ -55,8 +55,9 @@ void text_encode_hex(struct bytes data, struct buf *out)
 }
 
 static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64url_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-static int base64_digit(char c)
+static int base64_digit(const char alphabet[], char c)
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -64,10 +65,10 @@ static int base64_digit(char c)
         return c - 'a' + 26;
     if (c >= '0' && c <= '9')
         return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
+    return c == alphabet[62] ? 62 : c == alphabet[63] ? 63 : -1;
 }
 
-bool text_decode_base64(struct bytes text, struct buf *out)
+static bool decode_base64(const char alphabet[], struct bytes text, struct buf *out)
 {
     size_t before = out->len;
     if (text.len > 0 && text.ptr[text.len - 1] == '=') {
@@ -80,7 +81,7 @@ bool text_decode_base64(struct bytes text, struct buf *out)
     uint32_t bits = 0;
     unsigned bit_count = 0;
     for (size_t i = 0; i < text.len; i++) {
-        int digit = base64_digit(text.ptr[i]);
+        int digit = base64_digit(alphabet, text.ptr[i]);
         if (digit < 0)
             return cut_back(out, before);
         bits = (bits << 6 | (uint32_t)digit) & 0xffffff;
@@ -93,7 +94,17 @@ bool text_decode_base64(struct bytes text, struct buf *out)
     return true;
 }
 
-void text_encode_base64(struct bytes data, struct buf *out)
+bool text_decode_base64(struct bytes text, struct buf *out)
+{
+    return decode_base64(base64_alphabet, text, out);
+}
+
+bool text_decode_base64url(struct bytes text, struct buf *out)
+{
+    return decode_base64(base64url_alphabet, text, out);
+}
+
+static void encode_base64(const char alphabet[], bool pad, struct bytes data, struct buf *out)
 {
     for (size_t i = 0; i < data.len; i += 3) {
         size_t count = data.len - i < 3 ? data.len - i : 3;
@@ -102,9 +113,19 @@ void text_encode_base64(struct bytes data, struct buf *out)
             bits = bits << 8 | (j < count ? (unsigned char)data.ptr[i + j] : 0u);
         char group[4];
         for (size_t j = 0; j < 4; j++)
-            group[j] = j <= count ? base64_alphabet[bits >> (18 - 6 * j) & 63] : '=';
-        buf_add(out, group, sizeof(group));
+            group[j] = j <= count ? alphabet[bits >> (18 - 6 * j) & 63] : '=';
+        buf_add(out, group, pad ? sizeof(group) : count + 1);
     }
+}
+
+void text_encode_base64(struct bytes data, struct buf *out)
+{
+    encode_base64(base64_alphabet, true, data, out);
+}
+
+void text_encode_base64url(struct bytes data, struct buf *out)
+{
+    encode_base64(base64url_alphabet, false, data, out);
 }
 
 bool text_decode_percent(struct bytes text, struct buf *out)

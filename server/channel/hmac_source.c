@@ -107,7 +107,8 @@ static err_t read_scheme(const json_t *settings, struct scheme *ret_scheme, stru
 {
     static const char *const algorithms[] = { "sha1", "sha256", "sha512", NULL };
     static const enum hash_kind hashes[] = { HASH_SHA1, HASH_SHA256, HASH_SHA512 };
-    static const char *const encodings[] = { "hex", "base64", NULL };
+    static const char *const encoding_names[] = { "hex", "base64", "base64url", NULL };
+    static const enum signature_encoding encodings[] = { SIGNATURE_HEX, SIGNATURE_BASE64, SIGNATURE_BASE64URL };
     static const char *const secret_encodings[] = { "text", "hex", "base64", NULL };
     static const char *const time_formats[] = { "unix", "iso", NULL };
 
@@ -115,7 +116,7 @@ static err_t read_scheme(const json_t *settings, struct scheme *ret_scheme, stru
     unsigned algorithm = 0, encoding = 0, secret_encoding = 0, time_format = 0;
     err_t err = read_choice(settings, "algorithm", algorithms, 1, &algorithm, reterr);
     if (err == ERR_NONE) {
-        err = read_choice(settings, "encoding", encodings, 0, &encoding, reterr);
+        err = read_choice(settings, "encoding", encoding_names, 0, &encoding, reterr);
     }
     if (err == ERR_NONE) {
         err = read_choice(settings, "secret_encoding", secret_encodings, 0, &secret_encoding, reterr);
@@ -130,7 +131,7 @@ static err_t read_scheme(const json_t *settings, struct scheme *ret_scheme, stru
         return err;
     }
     scheme.hash = hashes[algorithm];
-    scheme.encoding = encoding == 0 ? SIGNATURE_HEX : SIGNATURE_BASE64;
+    scheme.encoding = encodings[encoding];
     scheme.secret_encoding = secret_encoding == 0 ? SECRET_TEXT : secret_encoding == 1 ? SECRET_HEX : SECRET_BASE64;
     scheme.iso_time = time_format == 1;
     scheme.header = json_str_or(settings, "header", "X-Signature");
@@ -397,7 +398,7 @@ static const struct channel_setting settings[] = {
     SIGNING_SECRETS_SETTING("the shared secret; one or a list"),
     { "header", SETTING_TEXT, false, "the header with the signature; default X-Signature" },
     { "algorithm", SETTING_TEXT, false, "sha1, sha256 (default) or sha512" },
-    { "encoding", SETTING_TEXT, false, "of the signature: hex (default) or base64" },
+    { "encoding", SETTING_TEXT, false, "of the signature: hex (default), base64 or base64url (- and _ for + and /); padding may be missing" },
     { "prefix", SETTING_TEXT, false, "what stands before the signature in the header, like sha256=" },
     { "secret_encoding", SETTING_TEXT, false, "of the secret: text (default), hex or base64" },
     { "signed", SETTING_TEXT, false,

@@ -23,7 +23,15 @@ void signature_compute(enum hash_kind hash, const struct secret_list *keys, cons
 
 static bool decode(struct bytes text, enum signature_encoding encoding, struct buf *out)
 {
-    return encoding == SIGNATURE_HEX ? text_decode_hex(text, out) : text_decode_base64(text, out);
+    switch (encoding) {
+    case SIGNATURE_HEX:
+        return text_decode_hex(text, out);
+    case SIGNATURE_BASE64:
+        return text_decode_base64(text, out);
+    case SIGNATURE_BASE64URL:
+        return text_decode_base64url(text, out);
+    }
+    return false;
 }
 
 bool signature_matches(const struct signature_macs *macs, enum signature_encoding encoding, struct bytes candidate)
@@ -130,10 +138,16 @@ void signature_add(struct buf *out, enum hash_kind hash, enum signature_encoding
     unsigned char mac[HASH_MAX_SIZE];
     crypto_hmac(hash, key, parts, count, mac);
     struct bytes bytes = { (const char *)mac, hash_size(hash) };
-    if (encoding == SIGNATURE_HEX) {
+    switch (encoding) {
+    case SIGNATURE_HEX:
         text_encode_hex(bytes, out);
-    } else {
+        break;
+    case SIGNATURE_BASE64:
         text_encode_base64(bytes, out);
+        break;
+    case SIGNATURE_BASE64URL:
+        text_encode_base64url(bytes, out);
+        break;
     }
 }
 

@@ -20,7 +20,7 @@
 #define SIGNING_SECRETS_SETTING(help_text) { "signing_secrets", SETTING_SECRETS, true, help_text }
 #define TOLERANCE_SETTING(help_text) { "tolerance", SETTING_DURATION, false, help_text }
 
-enum signature_encoding { SIGNATURE_HEX, SIGNATURE_BASE64 };
+enum signature_encoding { SIGNATURE_HEX, SIGNATURE_BASE64, SIGNATURE_BASE64URL };
 
 #define MAX_MACS (2 * MAX_SECRETS) /* a scheme may read one secret in two ways */
 

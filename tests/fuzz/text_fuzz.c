@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     struct bytes text = { (const char *)data, size };
     check_back(text_decode_hex, text_encode_hex, text);
     check_back(text_decode_base64, text_encode_base64, text);
+    check_back(text_decode_base64url, text_encode_base64url, text);
     check_back(text_decode_percent, text_encode_percent, text);
 
     struct buf clean CLEANUP(buf_done);

@@ -72,6 +72,16 @@ static void test_base64(void **state)
     check_encode(text_encode_base64, "fo", "Zm8=");
     check_encode(text_encode_base64, "foo", "Zm9v");
     check_encode(text_encode_base64, "\xff\xfe\xfd\xfc", "//79/A==");
+    check_decode(text_decode_base64, "--79_A", NULL);
+    check_decode(text_decode_base64url, "__79_A==", "\xff\xfe\xfd\xfc");
+    check_decode(text_decode_base64url, "__79_A", "\xff\xfe\xfd\xfc");
+    check_decode(text_decode_base64url, "-_-_", "\xfb\xff\xbf");
+    check_decode(text_decode_base64url, "//79/A", NULL);
+    check_decode(text_decode_base64url, "__79_A=", NULL);
+    check_decode(text_decode_base64url, "__79_", NULL);
+    check_encode(text_encode_base64url, "\xff\xfe\xfd\xfc", "__79_A");
+    check_encode(text_encode_base64url, "f", "Zg");
+    check_encode(text_encode_base64url, "foo", "Zm9v");
 }
 
 static void test_percent(void **state)

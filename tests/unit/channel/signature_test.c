@@ -371,6 +371,7 @@ static void hmac_follows_its_settings(void **state)
         "{\"signing_secrets\":\"s\"}",
         "{\"signing_secrets\":\"s\",\"algorithm\":\"sha1\",\"header\":\"X-Hub-Signature\",\"prefix\":\"sha1=\"}",
         "{\"signing_secrets\":\"s\",\"algorithm\":\"SHA512\",\"encoding\":\"base64\"}",
+        "{\"signing_secrets\":\"s\",\"encoding\":\"base64url\"}",
         "{\"signing_secrets\":\"s\",\"timestamp_header\":\"X-Time\"}",
         "{\"signing_secrets\":\"s\",\"timestamp_header\":\"X-Time\",\"signed\":\"v0:{timestamp}:{body}\",\"prefix\":\"v0=\"}",
         "{\"signing_secrets\":\"s\",\"timestamp_header\":\"X-Time\",\"time_format\":\"iso\",\"signed\":\"{timestamp}{body}\"}",
@@ -441,6 +442,26 @@ static void secrets_that_are_no_keys_are_found(void **state)
     }
 }
 
+/* By Node: createHmac('sha256', 's').update(body).digest('base64url'). */
+static void hmac_reads_each_encoding_by_its_name_only(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"n\":13}";
+    static const char url[] = "{\"signing_secrets\":\"s\",\"encoding\":\"base64url\"}";
+    static const char standard[] = "{\"signing_secrets\":\"s\",\"encoding\":\"base64\"}";
+    static const char of_url[] = "4ziecsv5R8106xv0JqZ-Tt_RVMoUuLyb_etE_5o_igw";
+    static const char of_standard[] = "4ziecsv5R8106xv0JqZ+Tt/RVMoUuLyb/etE/5o/igw";
+    char padded[64];
+    snprintf(padded, sizeof(padded), "%s=", of_url);
+    VALID(.kind = "hmac", .settings = url, .body = body, .headers = { { "X-Signature", of_url } });
+    VALID(.kind = "hmac", .settings = url, .body = body, .headers = { { "X-Signature", padded } });
+    VALID(.kind = "hmac", .settings = standard, .body = body, .headers = { { "X-Signature", of_standard } });
+    INVALID("", .kind = "hmac", .settings = url, .body = body, .headers = { { "X-Signature", of_standard } });
+    INVALID("", .kind = "hmac", .settings = standard, .body = body, .headers = { { "X-Signature", of_url } });
+    padded[10] = 'x';
+    INVALID("", .kind = "hmac", .settings = url, .body = body, .headers = { { "X-Signature", padded } });
+}
+
 static void hmac_refuses_settings_that_prove_nothing(void **state)
 {
     (void)state;
@@ -449,7 +470,7 @@ static void hmac_refuses_settings_that_prove_nothing(void **state)
     } wrong[] = {
         { "{\"algorithm\":\"md5\"}", "sha1, sha256, sha512" },
         { "{\"algorithm\":5}", "not a text" },
-        { "{\"encoding\":\"base32\"}", "hex, base64" },
+        { "{\"encoding\":\"base32\"}", "hex, base64, base64url" },
         { "{\"secret_encoding\":\"x\"}", "text, hex, base64" },
         { "{\"signed\":\"{timestamp}\",\"timestamp_header\":\"T\"}", "no {body}" },
         { "{\"signed\":\"{body}\",\"timestamp_header\":\"T\"}", "proves nothing" },
@@ -495,6 +516,7 @@ int main(void)
         cmocka_unit_test(classic_mollie_is_refused),
         cmocka_unit_test(secrets_that_are_no_keys_are_found),
         cmocka_unit_test(hmac_follows_its_settings),
+        cmocka_unit_test(hmac_reads_each_encoding_by_its_name_only),
         cmocka_unit_test(hmac_refuses_settings_that_prove_nothing),
     };
     return cmocka_run_group_tests(tests, start, NULL);
