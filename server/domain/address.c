@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/macros.h"
 #include "base/text.h"
 #include "domain/identity.h"
 
@@ -163,6 +165,28 @@ bool address_channel_known(const struct desk *desk, const char *channel)
             return true;
     }
     return false;
+}
+
+err_t address_no_such_channel(const struct desk *desk, const char *channel, struct error *reterr)
+{
+    const char *names[65];
+    size_t count = 0;
+    struct buf list CLEANUP(buf_done);
+    buf_init(&list, 1024);
+    const char *source;
+    json_t *settings;
+    json_object_foreach ((json_t *)(uintptr_t)desk->settings.sources, source, settings) {
+        if (!json_bool(settings, "sends", false) || count == ARRAY_LEN(names) - 1)
+            continue;
+        buf_addf(&list, "%s%s", count > 0 ? ", " : "", source);
+        names[count++] = source;
+    }
+    names[count] = NULL;
+    const char *nearest = text_nearest(channel, names);
+    return fail(reterr, ERR_INVALID, "there is no channel '%s' that sends%s%s%s\nHINT: %s%.*s", channel,
+                nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "",
+                count > 0 ? "those that send are " : "no source of the configuration sends messages", (int)list.len,
+                count > 0 ? list.ptr : "");
 }
 
 /* What the provider would be given to reach this identity; NULL when the source cannot. `*ret_identity` is the one

@@ -34,5 +34,7 @@ bool address_window_open(const struct desk *desk, const json_t *address, msec_t 
 json_t *address_channels(const struct desk *desk, const json_t *contact);
 /* True when `channel` names a source that sends, or the provider or kind of one. */
 bool address_channel_known(const struct desk *desk, const char *channel);
+/* ERR_INVALID for one that is not known, with the ones that are. */
+err_t address_no_such_channel(const struct desk *desk, const char *channel, struct error *reterr);
 
 #endif

@@ -56,7 +56,7 @@ static err_t apply_open(struct turn *turn, struct error *reterr)
     if (wish.priority && !conversation_knows_priority(wish.priority))
         return no_such_priority(wish.priority, reterr);
     if (wish.channel && !address_channel_known(scene->desk, wish.channel))
-        return fail(reterr, ERR_INVALID, "there is no channel '%s' that sends", wish.channel);
+        return address_no_such_channel(scene->desk, wish.channel, reterr);
     json_t *conversation = conversation_open(scene, turn->contact, &wish);
     if (wish.channel && !json_str(conversation, "identity")) {
         struct address_wish address_wish = { .channel = wish.channel };
@@ -268,7 +268,7 @@ static err_t apply_prefer(struct turn *turn, struct error *reterr)
     if (!channel)
         return ERR_INVALID;
     if (!address_channel_known(turn->scene->desk, channel))
-        return fail(reterr, ERR_INVALID, "there is no channel '%s' that sends", channel);
+        return address_no_such_channel(turn->scene->desk, channel, reterr);
     rows_edit(turn->scene->desk->rows, ROWS_CONTACT, turn->contact);
     json_put_str(turn->contact, "preferred_channel", channel);
     json_put_time(turn->contact, "updated_at", turn->scene->now);

@@ -139,7 +139,7 @@ err_t send_message(struct scene *scene, const struct send_wish *wish, json_t *ma
                     (long long)row_id(wish->conversation));
     const char *channel = json_str(what, "channel");
     if (channel && !address_channel_known(desk, channel))
-        return fail(reterr, ERR_INVALID, "there is no channel '%s' that sends", channel);
+        return address_no_such_channel(desk, channel, reterr);
 
     *ret_refused = NULL;
     const char *topic = topic_of(wish, template);

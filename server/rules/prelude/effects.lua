@@ -80,6 +80,15 @@ end
 local conversation = {}
 effects.conversation_methods = conversation
 
+-- Words of other tools, and ours.
+effects.meant = {
+    close = ":resolve()", reply = ":send(…)", send_message = ":send(…)", message = ":send(…)", send_template = ":send { template = … }",
+    comment = ":note(…)", add_note = ":note(…)", private_note = ":note(…)", add_tag = ":tag(…)", add_label = ":tag(…)", label = ":tag(…)",
+    set_tag = ":tag(…)", remove_tag = ":untag(…)", remove_label = ":untag(…)", set_priority = ":prioritize(…)", unassign = ":assign(nil)",
+    assign_to = ":assign(…)", wait = ":after(delay, name)", delay = ":after(delay, name)", schedule = ":after(delay, name)",
+    timer = ":after(delay, name)",
+}
+
 local send_fields = {
     text = "text", template = "text", media = "table", vars = "table", buttons = "table", language = "name",
     on_unknown = { "resend", "give_up", "hold" }, quiet = { "respect", "ignore" }, reply_to = "text",
@@ -93,6 +102,9 @@ function conversation:send(options, more)
     end
     if type(options) == "string" then
         options = { text = options }
+    elseif type(unwrap(options)) ~= "table" then
+        fault("send takes a text or a table, not %s%s", type_word(options),
+            options == nil and ": say what stands for what is missing, as in (name or \"there\")" or "")
     end
     local given = check_effect("send", options, send_fields)
     local main_text = not given.media and given.text or nil -- beside media it is the caption
@@ -213,6 +225,10 @@ function conversation:survey(name)
 end
 
 local function timer_name(what, name)
+    if name == nil then
+        fault(what == "after" and "after needs a name, as in after(\"4h\", \"nudge\"), for the event timer.nudge"
+            or "cancel needs the timer's name")
+    end
     if type(name) ~= "string" or not string.find(name, "^[%w_][%w_.-]*$") or #name > 64 then
         fault("%s: the timer's name is a text of letters, digits, '_', '-' and '.', not %s", what, shown(name))
     end
@@ -332,6 +348,9 @@ end
 function fx:open_conversation(options)
     local run = running("open_conversation")
     need_contact("open_conversation")
+    if type(options) == "string" then
+        fault("open_conversation takes a table, as in open_conversation { topic = \"%s\" }", options)
+    end
     local given = check_effect("open_conversation", options or {}, open_fields)
     local topic, reference = given.topic or "support", given.reference or ""
     local key = topic .. "\0" .. reference

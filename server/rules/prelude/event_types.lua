@@ -109,4 +109,22 @@ function event_types.wrong(name)
     return string.format("unknown event type '%s'%s", name, hint)
 end
 
+-- What is said of a field that events do not have: the part that has it, or the name that is nearly the same.
+local parts_in_order = { "message", "contact", "conversation", "payment", "survey", "subscription", "order" }
+function event_types.meant(key)
+    local hint = support.did_you_mean(key, event_types.fields)
+    if hint ~= "" then
+        return hint
+    end
+    local found = {}
+    for _, part in ipairs(parts_in_order) do
+        for _, field in ipairs(event_types.part_fields[part]) do
+            if field == key and #found < 2 then
+                found[#found + 1] = string.format("'e.%s.%s'", part, key)
+            end
+        end
+    end
+    return #found > 0 and string.format("; did you mean %s?", table.concat(found, " or ")) or ""
+end
+
 return event_types

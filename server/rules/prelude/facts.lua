@@ -7,7 +7,7 @@ local fault, did_you_mean, unwrap = support.fault, support.did_you_mean, support
 local facts = {}
 
 -- What happens on a read of a field that is not there: nil, or an error when the name is nearly a known one.
-local function near_miss(what, fields, methods)
+local function near_miss(what, fields, methods, meant)
     local known = support.set_of(fields)
     local choices = { table.unpack(fields) }
     for name in next, methods or {} do
@@ -17,6 +17,9 @@ local function near_miss(what, fields, methods)
     return function(key)
         if known[key] or type(key) ~= "string" or #key < 3 then
             return nil
+        end
+        if meant and meant[key] then
+            fault("%s has no '%s'; write c%s", what, key, meant[key])
         end
         local hint = did_you_mean(key, choices)
         if hint ~= "" then
@@ -120,7 +123,7 @@ for part, fields in next, event_types.part_fields do
     local methods = part == "contact" and effects.contact_methods or part == "conversation"
         and effects.conversation_methods
     part_missing[part] = near_miss(part == "contact" and "the contact" or part == "conversation" and "a conversation"
-        or "e." .. part, fields, methods or nil)
+        or "e." .. part, fields, methods or nil, part == "conversation" and effects.meant)
 end
 
 local refusals = support.refusals
@@ -205,7 +208,7 @@ end
 local function missing_field(key)
     if not known_fields[key] then
         local name = type(key) == "string" and "'e." .. key .. "'" or support.shown(key)
-        fault("unknown field %s%s", name, did_you_mean(key, event_types.fields))
+        fault("unknown field %s%s", name, event_types.meant(key))
     end
 end
 

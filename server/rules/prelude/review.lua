@@ -95,6 +95,8 @@ local function check_options(file, what, given, known)
             problem("error", { file = file, line = given.fields[name].line },
                 string.format("%s has no '%s'%s", what, name, did_you_mean(name, support.keys(known))),
                 "it has " .. table.concat(support.keys(known), ", "))
+        else
+            values.check_choice(file, what .. ": '" .. name .. "'", given.fields[name], known[name])
         end
     end
 end
@@ -126,10 +128,11 @@ local function check_calls(file, list, uses)
             local arguments = tokens.arguments(list, at)
             if arguments then
                 check_call(file, token.text, arguments)
-                values.check(file, token.text, arguments, token.line)
+                values.check(file, token.text, arguments, token.line, values.is_conversation(list, at))
             end
         elseif token.kind == "name" and not is(list[at - 1], ".") then
             values.check_calendar(file, list, at, calendar.methods)
+            values.check_date(file, list, at)
         end
     end
 end

@@ -83,6 +83,11 @@ local function check_member(file, list, part, shown, place, decides)
         end
         return
     end
+    local meant = part == "conversation" and effects.meant[member.text]
+    if meant and is(sign, ":") then
+        problem("error", at, string.format("'%s' has no method '%s'; write %s%s", shown, member.text, shown, meant))
+        return
+    end
     local near = did_you_mean(member.text, is(sign, ":") and support.keys(methods or {}) or names_of(part))
     if is(sign, ":") then
         if methods then
@@ -187,7 +192,7 @@ function review_fields.check(file, list, from, to, event, fx, types)
             local field = member.text
             if not event_fields[field] then
                 problem("error", { file = file, line = member.line }, string.format("unknown field 'e.%s'%s", field,
-                    did_you_mean(field, event_types.fields)), "the fields of events are in rules/README.md")
+                    event_types.meant(field)), "the fields of events are in rules/README.md")
             elseif part_of_types[field] then
                 local possible = false
                 for _, pattern in ipairs(types) do

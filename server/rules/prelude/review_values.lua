@@ -5,8 +5,10 @@ local host, use = ...
 local support, event_types, templates, identities = use "support", use "event_types", use "templates", use "identities"
 local problem, is = support.problem, use("source_tokens").is
 
-local limits = use "effect_arguments"
-local known = use("effects").option_fields.outreach
+local limits, declarations, did_you_mean = use "effect_arguments", use "declarations", support.did_you_mean
+local wrong_format, has_own = use("values").wrong_format, use("source_check").has_own
+local effects = use "effects"
+local known = effects.option_fields.outreach
 
 local review_values = {}
 
@@ -19,6 +21,21 @@ local function check_duration(file, what, value, line)
     if wrong then
         problem("error", { file = file, line = value.line or line }, string.format("%s: %s", what, wrong))
     end
+end
+
+-- A literal of a field that takes one of a few words.
+function review_values.check_choice(file, what, value, field)
+    local choices = type(field) == "table" and (type(field.type) == "table" and field.type or field) or {}
+    if not value or not value.text or #choices == 0 then
+        return
+    end
+    for _, choice in ipairs(choices) do
+        if choice == value.text then
+            return
+        end
+    end
+    problem("error", { file = file, line = value.line }, string.format("%s is '%s', which is not one of %s%s", what,
+        value.text, table.concat(choices, ", "), did_you_mean(value.text, choices)))
 end
 
 local function check_unless(file, value)
@@ -85,8 +102,29 @@ function checks.open_conversation(file, arguments)
 end
 
 function checks.send(file, arguments)
-    if arguments[1] and arguments[1].table then
-        check_text(file, "send", arguments[1].table)
+    local first = arguments[1]
+    if first and first.table then
+        check_text(file, "send", first.table)
+    elseif first and first.text and declarations.declared.template[first.text] then
+        problem("warning", { file = file, line = first.line },
+            string.format("send: \"%s\" is sent as a text, and is the name of a template", first.text),
+            string.format("the template itself is sent by send { template = \"%s\" }", first.text))
+    end
+end
+
+function checks.prioritize(file, arguments)
+    review_values.check_choice(file, "prioritize: 'priority'", arguments[1], effects.option_fields.open_conversation.priority)
+end
+
+-- What is a conversation's own is not set as an attribute, although it can be.
+local own = { priority = "prioritize(…)", assignee = "assign(…)", tags = "tag(…)", state = "resolve() or snooze(…)" }
+
+function checks.set(file, arguments, line, of_conversation)
+    local key = arguments[1] and arguments[1].text
+    if of_conversation and key and own[key] then
+        problem("warning", { file = file, line = line },
+            string.format("set: \"%s\" becomes an attribute; the conversation's own '%s' stays as it is", key, key),
+            string.format("the conversation's own is changed by %s", own[key]))
     end
 end
 
@@ -117,8 +155,34 @@ function checks.outreach(file, arguments)
     end
 end
 
--- A call of an effect by its name, with the arguments as they are written.
-function review_values.check(file, method, arguments, line)
+-- Is the method, token `at`, called on a conversation for certain? On e.conversation, on a variable made of it, or on a
+-- conversation that is opened.
+function review_values.is_conversation(list, at)
+    local owner = list[at - 2]
+    if is(owner, "conversation") then
+        return true
+    end
+    for place = 1, at - 5 do
+        if owner and owner.kind == "name" and is(list[place], "local") and is(list[place + 1], owner.text)
+            and is(list[place + 2], "=") then
+            local value = list[place + 5]
+            return is(value, "conversation") or is(value, "open_conversation")
+        end
+    end
+    return false
+end
+
+-- date("%Q", now())
+function review_values.check_date(file, list, at)
+    local format = is(list[at], "date") and is(list[at + 1], "(") and list[at + 2]
+    local wrong = format and format.kind == "text" and format.text and wrong_format(format.text)
+    if wrong and not has_own(list, "date") then
+        problem("error", { file = file, line = format.line }, "date: " .. wrong)
+    end
+end
+
+-- A call of an effect by its name, with the arguments as they are written. `of_conversation`: it is surely one of those.
+function review_values.check(file, method, arguments, line, of_conversation)
     local most = limits.most[method]
     if most and #arguments > most then
         problem("error", { file = file, line = line }, limits.too_many(method))
@@ -128,7 +192,7 @@ function review_values.check(file, method, arguments, line)
         for _, argument in ipairs(arguments) do
             argument.line = argument.line or line
         end
-        check(file, arguments, line)
+        check(file, arguments, line, of_conversation)
     end
 end
 

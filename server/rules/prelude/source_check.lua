@@ -85,7 +85,7 @@ local function check_zone(file, list, at)
 end
 
 -- Has the file a function or variable of its own by that name?
-local function has_own(list, name)
+function source_check.has_own(list, name)
     for at, token in ipairs(list) do
         if token.kind == "name" and token.text == name and (is(list[at - 1], "local") or is(list[at - 1], "function")
             or is(list[at - 1], ",")) then
@@ -130,7 +130,7 @@ function source_check.file(file, source, data_names)
                     problem("error", { file = file, line = token.line }, string.format("there is no data '%s'%s",
                         literal.text,
                         did_you_mean(literal.text, support.keys(data_names))))
-                elseif zone_position[token.text] and not has_own(list, token.text) then
+                elseif zone_position[token.text] and not source_check.has_own(list, token.text) then
                     check_zone(file, list, at)
                 elseif token.text == "calendar" and literal then
                     local behind = list[at + (argument == after and 2 or 4)]

@@ -126,7 +126,13 @@ end
 local refusals = setmetatable({}, {
     __index = function(cache, what)
         local function refuse(_, key)
-            fault("%s cannot be changed: %s was assigned to", what, shown(key))
+            local instead = ""
+            if what == "the contact" then
+                instead = string.format("; write e.contact:set(\"%s\", …)", tostring(key))
+            elseif what == "a conversation" then
+                instead = "; c:tag(…), c:assign(…), c:prioritize(…), c:set(…) change one"
+            end
+            fault("%s cannot be changed: %s was assigned to%s", what, shown(key), instead)
         end
         cache[what] = refuse
         return refuse

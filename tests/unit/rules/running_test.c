@@ -62,7 +62,16 @@ static void facts_are_there(void **state)
         { "local x = e.message.txet", "e.message has no field 'txet'; did you mean 'text'?" },
         { "local x = e.contact.nam", "the contact has no field 'nam'; did you mean 'name'?" },
         { "local x = e.conversation.stat", "did you mean 'state'?" },
-        { "e.contact.name = 'x'", "rules/a.lua:2: the contact cannot be changed" },
+        { "e.contact.name = 'x'",
+          "rules/a.lua:2: the contact cannot be changed: 'name' was assigned to; write e.contact:set(\"name\", …)" },
+        { "local x = e['text']", "unknown field 'e.text'; did you mean 'e.message.text'?" },
+        { "local x = 'Hi ' .. e.contact.timezone", "\nHINT: 'timezone' is nil here: say what stands for it then" },
+        { "local x = 'Hi ' .. e.contact.identities", "\nHINT: table.concat(list, \", \")" },
+        { "local x = e.message.text > 5", "\nHINT: tonumber(text) makes a number of a text" },
+        { "local x = e.message.text + 5", "\nHINT: tonumber(text) makes a number of a text" },
+        { "local x = #e.contact.timezone", "\nHINT: 'timezone' is nil here: say what stands for it then, as in #" },
+        { "e.conversation:priority('high')", "\nHINT: c.priority is read, c:prioritize(…) sets it" },
+        { "local c = e.conversation c:close()", "a conversation has no 'close'; write c:resolve()" },
         { "e.message.text = 'x'", "e.message cannot be changed" },
         { "e.body.list[3] = 1", "read-only" },
         { "local x = e.payment.amount", "rules/a.lua:2: attempt to index a nil value (field 'payment')" },
@@ -79,9 +88,10 @@ static void what_is_not_there_is_named(void **state)
         { "local c = e.conversation\nc:tag('x')", "\nHINT: this event has no conversation" },
         { "local function f() e.contact:set('a', 1) end f()", "\nHINT: this event is about nobody" },
         { "local who = e.contact;\nlog(who.name)", "\nHINT: this event is about nobody" },
-        { "local x = e.body.list\nlog(x.y)", NULL },
-        { "local c = e.conversation and e.body.c\nlog(c.y)", NULL },
-        { "local tags = e.conversation and e.conversation.tags\nlog(tags.y)", NULL },
+        { "local x = e.body.list\nlog(x.y)", "\nHINT: 'x' is nil here" },
+        { "local c = e.conversation and e.body.c\nlog(c.y)", "\nHINT: 'c' is nil here" },
+        { "local tags = e.conversation and e.conversation.tags\nlog(tags.y)", "\nHINT: 'tags' is nil here" },
+        { "for _, x in ipairs(e.body.list) do end", "\nHINT: something is nil here" },
     };
     for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
         char rules[1024];
@@ -92,8 +102,7 @@ static void what_is_not_there_is_named(void **state)
         const char *hint = strstr(outcome.error, "\nHINT: ");
         assert_int_equal(outcome.verdict, RULE_FAILED);
         assert_non_null(strstr(outcome.error, "attempt to index a nil value"));
-        if (examples[i].effects != NULL ? hint == NULL || strncmp(hint, examples[i].effects, strlen(examples[i].effects)) != 0
-                                        : hint != NULL) {
+        if (hint == NULL || strncmp(hint, examples[i].effects, strlen(examples[i].effects)) != 0) {
             fail_msg("%s\n fails with %s", examples[i].code, outcome.error);
         }
         rule_outcome_done(&outcome);
@@ -200,6 +209,9 @@ static void mistakes_name_the_line_and_the_remedy(void **state)
         { "e.conversation:send { txt = 'Hi' }", "rules/a.lua:2: send has no 'txt'; did you mean 'text'?" },
         { "e.conversation:send { text = 5 }", "send: 'text' is a text, not a number" },
         { "e.conversation:send { text = '' }", "empty text" },
+        { "local n e.conversation:send(n)", "send takes a text or a table, not nothing: say what stands for" },
+        { "local t = 'billing' fx:open_conversation(t)", "as in open_conversation { topic = \"billing\" }" },
+        { "local n e.conversation:after('1h', n)", "after needs a name, as in after(\"4h\", \"nudge\")" },
         { "e.conversation:send {}", "send needs one of 'text', 'template', 'media'" },
         { "local n = 't' e.conversation:send { text = 'x', template = n }", "it takes one of them" },
         { "e.conversation:send { text = 'Hi {{name}}' }", "the text has {{name}}, and 'vars' has no 'name'" },
