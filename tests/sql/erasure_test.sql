@@ -222,3 +222,49 @@ SELECT test.event('of both', 1, '{"contact": {"identities": ["telegram:23"]}}', 
 SELECT erase_contact(23000);
 SELECT test.same((SELECT h.contact_id FROM handling AS h JOIN event AS e ON e.id = h.event_id WHERE e.source = 'telegram' AND h.problem = 'the contact was erased'
     AND h.contact_id IN (22000, 23000)), 22000::bigint, 'the one who stayed');
+
+-- Whoever locks in the order of senders and engines gets on: the erasure that waits for one row holds none of those behind it.
+CREATE FUNCTION test.lock(rows text) RETURNS void
+LANGUAGE sql AS $$ SELECT test.ask('sender', format('SELECT count(*)::text FROM (SELECT 1 FROM %s FOR UPDATE) AS x', rows)) $$;
+CREATE FUNCTION test.erased(of_contact bigint) RETURNS void
+LANGUAGE sql
+AS $$
+    SELECT test.run('sender', 'COMMIT'), test.wait('operator');
+    SELECT test.same((SELECT erased_at IS NOT NULL FROM contact WHERE id = of_contact), true, 'they are erased');
+$$;
+SELECT test.contact(c, 'whatsapp:' || c), test.send(c + 101, c), test.send(c + 102, c) FROM generate_series(24000, 26000, 1000) AS c;
+
+SELECT test.run('sender', 'BEGIN'), test.lock('outbox WHERE message_id = 24101');
+SELECT test.start('operator', 'SELECT erase_contact(24000)::text');
+SELECT test.until_blocked('operator');
+SELECT test.lock('outbox WHERE message_id = 24102'), test.lock('address WHERE contact_id = 24000'), test.lock('delivery WHERE message_id = 24101'),
+       test.erased(24000);
+
+SELECT test.run('sender', 'BEGIN'), test.lock('address WHERE contact_id = 25000');
+SELECT test.start('operator', 'SELECT erase_contact(25000)::text');
+SELECT test.until_blocked('operator');
+SELECT test.lock('delivery WHERE message_id = 25102'), test.erased(25000);
+
+DELETE FROM outbox WHERE contact_id = 26000; -- they are sent, and a provider tells of it
+SELECT test.run('sender', 'BEGIN'), test.lock('delivery WHERE message_id = 26101');
+SELECT test.start('operator', 'SELECT erase_contact(26000)::text');
+SELECT test.until_blocked('operator');
+SELECT test.lock('delivery WHERE message_id = 26102'), test.lock('message WHERE id = 26101'), test.erased(26000);
+
+SELECT test.contact(27000, 'whatsapp:27'), test.contact(28000, 'telegram:28', 'telegram');
+UPDATE identity SET contact_id = 27000 WHERE contact_id = 28000;
+UPDATE contact SET merged_into = 27000 WHERE id = 28000;
+SELECT test.run('sender', 'BEGIN'), test.lock('contact WHERE id = 27000');
+SELECT test.start('operator', 'SELECT erase_contact(28000)::text');
+SELECT test.until_blocked('operator');
+SELECT test.lock('contact WHERE id = 28000'), test.erased(28000);
+
+SELECT test.contact(29001, 'whatsapp:29'), test.contact(29400, 'telegram:29', 'telegram');
+UPDATE identity SET contact_id = 29001 WHERE contact_id = 29400;
+UPDATE contact SET merged_into = 29001 WHERE id = 29400;
+SELECT min(lane & 511) AS least, max(lane & 511) AS most FROM (SELECT lane FROM contact WHERE id IN (29001, 29400)
+    UNION ALL SELECT identity_lane(i) FROM unnest(ARRAY['whatsapp:29', 'telegram:29']) AS i) AS l \gset
+SELECT test.run('sender', 'BEGIN'), test.ask('sender', 'SELECT pg_advisory_xact_lock(4201, ' || :least || ')::text');
+SELECT test.start('operator', 'SELECT erase_contact(29400)::text');
+SELECT test.until_blocked('operator');
+SELECT test.ask('sender', 'SELECT pg_advisory_xact_lock(4201, ' || :most || ')::text'), test.erased(29400);
