@@ -4,6 +4,11 @@
 #include "channel/kinds.h"
 #include "channel/message.h"
 
+static bool is_page_id(const char *text)
+{
+    return text != NULL && *text != '\0' && text[strspn(text, "0123456789")] == '\0';
+}
+
 /* An app has one callback URL for all its pages. What another page was sent must not be answered from this one, so it
  * is kept, with the reason for whoever configures the sources. The dashboard's tests are of page 0. */
 static bool keep_of_other_page(const struct meta_entry *entry)
@@ -12,10 +17,8 @@ static bool keep_of_other_page(const struct meta_entry *entry)
     struct buf theirs CLEANUP(buf_done);
     buf_init(&theirs, 64);
     event_id_text(json_object_get(entry->entry, "id"), &theirs);
-    bool is_id = ours != NULL && *ours != '\0' && ours[strspn(ours, "0123456789")] == '\0';
-    bool is_ours =
-        !is_id || theirs.len == 0 || theirs.overflowed || strcmp(theirs.ptr, "0") == 0 || strcmp(theirs.ptr, ours) == 0;
-    if (is_ours) {
+    if (theirs.overflowed || !is_page_id(theirs.ptr) || !is_page_id(ours) || strcmp(theirs.ptr, "0") == 0 ||
+        strcmp(theirs.ptr, ours) == 0) {
         return false;
     }
     json_t *event = meta_add_unknown(entry, "messenger", "entry", entry->entry);

@@ -125,10 +125,10 @@ static const char *why_not(const struct scene *scene, const json_t *row)
         return NULL; /* our own word */
     if (!names(row, "source", json_str(scene->event, "source")))
         return "the message that has this number was sent through another source";
-    if (is_theirs(scene, row) || went_to_variant(scene, row) || is_erased(scene, row))
+    bool names_somebody = json_array_size(identities_of(scene)) > 0;
+    if (!names_somebody || is_theirs(scene, row) || went_to_variant(scene, row) || is_erased(scene, row))
         return NULL;
-    return json_array_size(identities_of(scene)) > 0 ? "the message that has this number went to somebody else"
-                                                     : "it does not say to whom the message with this number went";
+    return "the message that has this number went to somebody else";
 }
 
 static json_t *find_reported(const struct scene *scene)

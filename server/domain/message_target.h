@@ -6,8 +6,8 @@
 
 /* The message that a status, an edit, a deletion, a reaction or an echo is about, or NULL: by the provider's id within
  * the event's source, and there in the chat of the person that the event names. A provider that does not know the
- * message by an id of its own may name it by ours (status.echo). That number proves nothing: it is believed where the
- * message went to the very person that the status names, through the source that it came from. */
+ * message by an id of its own may name it by ours (status.echo). That number proves nothing: it is not believed where
+ * the message went to another person than the status names, or through another source than it came from. */
 json_t *message_target_find(const struct scene *scene);
 
 /* Why the delivery that the status names by our number is not what it is about; NULL when there is none. */

@@ -78,6 +78,7 @@ static void keeps_what_is_of_another_page(void **state)
         { "55", "\"id\":\"0\",", false },  { "55", "", false },
         { "me", "\"id\":\"66\",", false }, { "our.page", "\"id\":\"66\",", false },
         { "55", "\"id\":\"66\",", true },  { "55", "\"id\":66,", true },
+        { "55", "\"id\":\"a page\",", false },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         json_t *settings CLEANUP(json_free) = json_pack("{s:s}", "page_id", rows[i].ours);

@@ -177,7 +177,7 @@ static void our_number_is_believed_of_the_person_it_went_to(void **state)
         { "15550100", "'contact':{'identities':['telegram:7']}", "failed" },
         { "15550100", "'contact':{'identities':['whatsapp:15550199','phone:15550199']}", "sent" },
         { "15550100", "'contact':{'identities':['whatsapp:US.9']}", "sent" },
-        { "15550100", "'key':'nobody is named'", "sent" },
+        { "15550100", "'key':'nobody is named'", "failed" },
         { "15550100", "'source':'whatsapp_two','provider':'whatsapp','contact':{'identities':['whatsapp:15550100']}",
           "sent" },
         /* Meta writes numbers of these countries in two ways. */
