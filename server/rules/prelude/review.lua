@@ -149,6 +149,17 @@ local function check_parameters(file, line, what, made)
     end
 end
 
+-- A condition without a `return` is nil for every event.
+local function check_returns(file, line, rule, list, when)
+    for at = when.from, when.to do
+        if is(list[at], "return") then
+            return
+        end
+    end
+    problem("warning", { file = file, line = line },
+        string.format("rule '%s' never runs: its 'when' gives nothing back", rule.name), "write `return` before the condition")
+end
+
 -- What the rule listens to; anything when that is not known, because it was not declared or names no events.
 local function types_of(rule)
     for _, type in ipairs(rule and rule.on or {}) do
@@ -192,6 +203,7 @@ local function check_rules(source, libraries, is_sound)
                 fields.check(file, list, when.from, when.to, when.params[1], nil, types_of(rule))
             end
             if rule and when then
+                check_returns(file, written.when.line, rule, list, when)
                 rule.decides_nothing = flow.decides_nothing(list, when.from, when.to, when.params[1] or "e")
             end
             if is_judged and run then

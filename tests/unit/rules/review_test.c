@@ -26,6 +26,11 @@ static void fields_are_checked(void **state)
           "did you mean 'tag'", NULL },
         { ON("'message.received'", "local c = fx:open_conversation { topic = 'support' }\nc:close()"), "rules/a.lua:3",
           "error", "'c' has no method 'close'; write c:resolve()", NULL },
+        { FILE_A("rule { name = 'x', on = 'message.received',\nwhen = function(e) has(e.message.text, 'x') end, run = "
+                 "function() end }"),
+          "rules/a.lua:2", "warning", "rule 'x' never runs: its 'when' gives nothing back", "write `return`" },
+        { FILE_A("rule { name = 'x', on = 'message.received', run = function()\nfx:stop() end }"), "rules/a.lua:2",
+          "error", "'fx' is not defined", "function(e, fx)" },
         { ON("'message.received'", "log(e.text)"), "rules/a.lua:2", "error", "did you mean 'e.message.text'?", NULL },
         { ON("'message.received'", "e.conversation:label('x')"), "rules/a.lua:2", "error",
           "write e.conversation:tag(…)", NULL },
