@@ -20,7 +20,7 @@ static void test_from_nothing_to_current(void **state)
     crypto_start();
     struct pg *pg = database_open_empty(SCHEMA);
     struct error error;
-    assert_int_equal(store_check_schema(pg, &error), ERR_INVALID);
+    assert_int_equal(store_check_schema(pg, &error), ERR_NOT_FOUND);
     assert_non_null(strstr(error.text, "HINT: run answerd migrate"));
 
     size_t count = 0;
