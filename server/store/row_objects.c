@@ -47,7 +47,7 @@ static json_t *next_element(struct bytes text, size_t *at, struct buf *element)
     return NULL;
 }
 
-/* An array of texts with one dimension: {a,"b \"c\"",NULL}. */
+/* An array of texts with one dimension: {a,"b \"c\"",NULL}, or [0:2]={…} when it does not begin with 1. */
 static err_t read_texts(struct bytes text, json_t **ret_texts, struct error *reterr)
 {
     json_t *texts = json_array();
@@ -57,7 +57,8 @@ static err_t read_texts(struct bytes text, json_t **ret_texts, struct error *ret
     }
     struct buf element CLEANUP(buf_done);
     buf_init(&element, SIZE_MAX);
-    size_t at = 1;
+    const char *brace = memchr(text.ptr, '{', text.len);
+    size_t at = brace != NULL ? (size_t)(brace - text.ptr) + 1 : 0;
     while (at < text.len) {
         json_t *value = next_element(text, &at, &element);
         if (value == NULL) {
