@@ -147,7 +147,6 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
     struct claim claim = { .work = NULL };
     err = engine_store_claim(context->pg, limit < BATCH_MAX_EVENTS ? limit : BATCH_MAX_EVENTS, 0, &claim, reterr);
     if (err != ERR_NONE) {
-        engine_store_rollback(context->pg);
         return err;
     }
     size_t count = json_array_size(claim.work);
@@ -190,6 +189,7 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
             *reterr = *trouble;
         }
         err = trouble->code;
+        engine_store_rollback(context->pg);
     } else {
         err = engine_store_commit(context->pg, changes, ret_outcome->positions, count, replays, reterr);
     }
@@ -197,8 +197,6 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
         ret_outcome->more_work = changed_rows(changes, "events") > 0;
         ret_outcome->more_deliveries = changed_rows(changes, "deliveries") > 0;
         ret_outcome->rules_failed = report_traces(changes, context->rule_failures);
-    } else {
-        engine_store_rollback(context->pg);
     }
     json_decref(changes);
     if (shadowed && err == ERR_NONE) {

@@ -127,7 +127,7 @@ void claim_done(struct claim *claim);
 /* A word in the transaction of a claim: the server ends one in which nothing is said for long. */
 err_t engine_store_stay(struct pg *pg, struct error *reterr) MUST_CHECK;
 /* Writes the changes, removes the work and commits. ERR_CONFLICT: nothing was written; try the batch again with a new
- * claim, which will bring the facts that this one lacked. */
+ * claim, which will bring the facts that this one lacked. After an error the transaction is ended. */
 /* The changes may also have "budgets": what goes beyond them is held, see hold_excess() in migrations/. */
 err_t engine_store_commit(struct pg *pg, const json_t *changes, const int64_t *positions, size_t count, bool replays,
                           struct error *reterr) MUST_CHECK;
