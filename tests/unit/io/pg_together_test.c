@@ -10,6 +10,7 @@
 
 #include "base/macros.h"
 #include "base/memory.h"
+#include "base/metrics.h"
 
 static const char *conninfo;
 
@@ -58,9 +59,13 @@ static void test_results_in_order(void **state)
     const struct pg_value word = PG_VALUE_TEXT("word");
     const struct pg_statement statements[] = { { two_rows, NULL, 0 }, { one_row, &word, 1 }, { two_rows, NULL, 0 } };
     struct error e;
+    const struct metric *trips = metric_counter("answerd_database_round_trips_total", "", "actor=\"other\"");
     for (int i = 0; i < 2; i++) { /* prepared the first time */
         struct pg_result *results[3] = { NULL };
+        double before = metric_value(trips);
         assert_int_equal(pg_run_together(pg, statements, 3, results, &e), ERR_NONE);
+        assert_true(metric_value(trips) ==
+                    before + (i == 0 ? 3 : 1)); /* two texts to prepare, and all of them together */
         assert_int_equal(pg_rows(results[0]), 2);
         assert_true(bytes_equal(pg_text(results[1], 0, 0), BYTES_LITERAL("word!")));
         assert_int_equal(pg_int8(results[2], 1, 0), 2);
@@ -120,6 +125,26 @@ static void test_first_failure_ends_it(void **state)
     pg_close(pg);
 }
 
+/* Nothing is sent when one of them cannot be prepared, and the connection is as it was. */
+static void test_one_that_cannot_be_prepared(void **state)
+{
+    (void)state;
+    struct pg *pg = open_pg(20000);
+    const struct pg_value one = PG_VALUE_INT8(1);
+    struct pg_result *results[3] = { NULL };
+    struct error e;
+    must_script(pg, create);
+    const struct pg_statement statements[] = { { insert, &one, 1 },
+                                               { "SELECT n FROM nowhere", NULL, 0 },
+                                               { "SELECT", NULL, 0 } };
+    assert_int_equal(pg_run_together(pg, statements, ARRAY_LEN(statements), results, &e), ERR_BUSY);
+    assert_string_equal(e.sqlstate, "42P01");
+    assert_null(results[0]);
+    assert_false(pg_is_broken(pg));
+    assert_int_equal(number(pg, count_kept), 0);
+    pg_close(pg);
+}
+
 /* What is sent within a transaction that has failed, a commit as well, fails: nobody takes it for done. */
 static void test_in_a_failed_transaction(void **state)
 {
@@ -163,8 +188,10 @@ static void test_lost_connection(void **state)
     const struct pg_statement statements[] = { { two_rows, NULL, 0 }, { end, NULL, 0 }, { two_rows, NULL, 0 } };
     struct error e;
     assert_int_equal(pg_run_together(pg, statements, ARRAY_LEN(statements), NULL, &e), ERR_LOST);
+    assert_string_equal(e.sqlstate, "57P01");
     assert_true(pg_is_broken(pg));
     assert_int_equal(pg_run_together(pg, statements, ARRAY_LEN(statements), NULL, &e), ERR_LOST);
+    assert_string_equal(e.text, "the connection to the database broke before");
     pg_close(pg);
 }
 
@@ -184,6 +211,7 @@ static void test_silent_server(void **state)
     err_t err = pg_run_together(pg, statements, ARRAY_LEN(statements), NULL, &e);
     kill(backend, SIGCONT);
     assert_int_equal(err, ERR_LOST);
+    assert_string_equal(e.text, "the database did not answer all that was sent together");
     assert_true(pg_is_broken(pg));
     pg_close(pg);
 }
@@ -192,9 +220,13 @@ int main(void)
 {
     conninfo = getenv("ANSWERD_TEST_DATABASE");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_results_in_order),      cmocka_unit_test(test_much_at_once),
-        cmocka_unit_test(test_first_failure_ends_it), cmocka_unit_test(test_in_a_failed_transaction),
-        cmocka_unit_test(test_timeout_is_of_each),    cmocka_unit_test(test_lost_connection),
+        cmocka_unit_test(test_results_in_order),
+        cmocka_unit_test(test_much_at_once),
+        cmocka_unit_test(test_first_failure_ends_it),
+        cmocka_unit_test(test_in_a_failed_transaction),
+        cmocka_unit_test(test_one_that_cannot_be_prepared),
+        cmocka_unit_test(test_timeout_is_of_each),
+        cmocka_unit_test(test_lost_connection),
         cmocka_unit_test(test_silent_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,6 +106,38 @@ static void test_rows_are_the_documents(void **state)
     database_drop(pg, SCHEMA);
 }
 
+/* Rules are not run on half of what is known: the claim fails, its transaction is over, and the work stays. */
+static void test_what_cannot_be_read_fails_the_claim(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *breaks, *sqlstate;
+        err_t err;
+    } cases[] = {
+        { "ALTER TABLE timer RENAME counts_from TO away", "42703", ERR_INVALID },
+        { "ALTER TABLE survey RENAME scale TO away", "42703", ERR_INVALID },
+        { "ALTER FUNCTION claimed_contacts(event_names, boolean) RENAME TO away", "42883", ERR_BUSY },
+    };
+    struct pg *pg = database_open_migrated(SCHEMA);
+    SUCCEEDS(pg_script(pg, people, e));
+    SUCCEEDS(pg_script(pg, events, e));
+    pg_close(pg);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        pg = database_open(SCHEMA);
+        SUCCEEDS(pg_script(pg, cases[i].breaks, e));
+        struct claim claim = { .work = NULL };
+        struct error error;
+        assert_int_equal(engine_store_claim(pg, 10, 0, &claim, &error), cases[i].err);
+        assert_string_equal(error.sqlstate, cases[i].sqlstate);
+        assert_null(claim.work);
+        assert_int_equal(database_number(pg, "SELECT count(*) FROM work"), 5);
+        SUCCEEDS(pg_script(pg, "BEGIN; ROLLBACK", e)); /* none was open */
+        pg_close(pg);
+    }
+    pg = database_open(SCHEMA);
+    database_drop(pg, SCHEMA);
+}
+
 /* Whatever form the owner of the database likes. */
 static void test_the_form_of_times_is_ours(void **state)
 {
@@ -131,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_are_the_documents),
+        cmocka_unit_test(test_what_cannot_be_read_fails_the_claim),
         cmocka_unit_test(test_the_form_of_times_is_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
