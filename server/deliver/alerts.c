@@ -154,6 +154,5 @@ err_t alerts_store(struct alerts *alerts, struct pg *pg, struct error *reterr)
             return err;
         }
     }
-    alerts->next_try = 0;
     return ERR_NONE;
 }

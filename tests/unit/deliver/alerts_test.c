@@ -4,6 +4,7 @@
 
 #include "store/database.h"
 
+#include "captured.h"
 #include "patience.h"
 
 #define SCHEMA "answerd_alerts_test"
@@ -58,8 +59,10 @@ static void test_once_an_hour_for_each(void **state)
     SUCCEEDS(alerts_store(alerts, pg, e));
     assert_int_equal(stored(pg), 4);
     static const char whole[] =
-        "SELECT count(*) FROM event JOIN work ON event_id = id WHERE source = 'answerd' AND key LIKE 'alert:channel\\_limited:whatsapp:%'"
-        " AND occurred_at = '2026-11-25T12:00:00Z' AND doc->'body' = '{\"problem\": \"channel_limited\", \"source\": "
+        "SELECT count(*) FROM event JOIN work ON event_id = id WHERE source = 'answerd' AND key LIKE "
+        "'alert:channel\\_limited:whatsapp:%'"
+        " AND occurred_at = '2026-11-25T12:00:00Z' AND event.lane = identity_lane('source:answerd')"
+        " AND doc->>'provider' = 'answerd' AND doc->'body' = '{\"problem\": \"channel_limited\", \"source\": "
         "\"whatsapp\", \"code\": \"190\", \"reason\": \"why\"}'";
     assert_int_equal(database_number(pg, whole), 1);
     clock_set(0);
@@ -162,6 +165,58 @@ static void test_of_many_the_oldest_go(void **state)
     database_drop(pg, SCHEMA);
 }
 
+/* What the log says while `said` is taken. */
+static const char *told(struct alerts *alerts, const char *problem, const char *source)
+{
+    struct capture capture;
+    capture_begin(&capture);
+    say(alerts, problem, source);
+    return capture_end(&capture);
+}
+
+static void test_the_log_tells_each(void **state)
+{
+    (void)state;
+    struct alerts *alerts = alerts_new();
+    clock_set(NOON);
+    const char *text = told(alerts, "channel_down", "whatsapp");
+    assert_non_null(strstr(text, "level=error"));
+    assert_non_null(strstr(text,
+                           "msg=\"a target of messages is down\" problem=channel_down target=\"whatsapp\" code=\"190\" "
+                           "reason=\"why\" hint=\"its messages wait; look at its credentials"));
+    text = told(alerts, "channel_limited", "whatsapp");
+    assert_non_null(strstr(text, "level=warn"));
+    assert_non_null(strstr(text, "the provider limits a target of messages"));
+    text = told(alerts, "endpoint_gone", "crm");
+    assert_non_null(strstr(text, "level=error"));
+    assert_non_null(
+        strstr(text, "msg=\"an endpoint is gone and gets no more calls\" problem=endpoint_gone target=\"crm\""));
+    assert_non_null(strstr(told(alerts, "of_a_later_version", "x"),
+                           "a target of messages is down\" problem=of_a_later_version target=\"x\""));
+    /* One more than there is room for. */
+    for (int i = 0; i < 96; i++) {
+        char source[16];
+        snprintf(source, sizeof(source), "s%d", i);
+        assert_null(strstr(told(alerts, "channel_down", source), "is not stored"));
+    }
+    text = told(alerts, "channel_down", "last");
+    assert_non_null(
+        strstr(text, "an alert is not stored, rules do not hear of it\" key=\"alert:channel_down:whatsapp:498780\" "
+                     "reason=\"too many wait for the database\""));
+    clock_set(0);
+    struct capture capture;
+    capture_begin(&capture);
+    alerts_free(alerts);
+    assert_non_null(
+        strstr(capture_end(&capture), "stopped before all alerts were stored, rules do not hear of them\" alerts=100"));
+
+    alerts = alerts_new();
+    capture_begin(&capture);
+    alerts_free(alerts);
+    alerts_free(NULL);
+    assert_string_equal(capture_end(&capture), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_one_whose_event_is_not_kept_does_not_stop_the_others),
         cmocka_unit_test(test_one_that_is_never_taken_does_not_stop_the_others),
         cmocka_unit_test(test_of_many_the_oldest_go),
+        cmocka_unit_test(test_the_log_tells_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
