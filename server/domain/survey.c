@@ -162,11 +162,9 @@ static void emit_answered(struct scene *scene, const json_t *survey, const json_
 /* The answer belongs to the survey's conversation, which stays in the state it is in. */
 static void attach_message(struct scene *scene, const json_t *survey, json_t *conversation)
 {
-    if (scene->message && rows_is_new(scene->desk->rows, ROWS_MESSAGE, scene->message)) {
-        rows_edit(scene->desk->rows, ROWS_MESSAGE, scene->message);
-        json_put_int(scene->message, "conversation_id", json_int(survey, "conversation_id", 0));
-        json_put_int(scene->message, "survey_id", row_id(survey));
-    }
+    rows_edit(scene->desk->rows, ROWS_MESSAGE, scene->message);
+    json_put_int(scene->message, "conversation_id", json_int(survey, "conversation_id", 0));
+    json_put_int(scene->message, "survey_id", row_id(survey));
     if (!conversation)
         return;
     rows_edit(scene->desk->rows, ROWS_CONVERSATION, conversation);

@@ -335,6 +335,41 @@ static void an_answer_is_heard_in_its_conversation(void **state)
     expect_rows(s, ROWS_CONVERSATION, "{'last_inbound_at':'2026-01-05T12:02:00.000Z'}", 1);
 }
 
+/* Which need not be the latest one of the contact, nor one that is known. */
+static void an_answer_belongs_to_its_conversation(void **state)
+{
+    struct stage *s = *state;
+    char wanted[100];
+    long long survey = ask(s, ""), support = id_of(s, ROWS_CONVERSATION, "{}");
+    stage_rule(s, "nudge", "custom.nudge",
+               "[{'do':'after','conversation':'@','delay_ms':3600000,'name':'nudge','unless':['message.button']}]");
+    act(s, "nudge", support);
+    tap(s, "whatsapp:1", survey, 3);
+    expect_rows(s, ROWS_TIMER, "{'name':'nudge'}", 0);
+    act(s, "nudge", support);
+    stage_rule(s, "other", "custom.other", "[{'do':'open_conversation','handle':'#1','topic':'sales'}]");
+    stage_event(s, "{'type':'custom.other','source':'desk'," WHO "}");
+    act(s, "nudge", id_of(s, ROWS_CONVERSATION, "{'topic':'sales'}"));
+    expect_rows(s, ROWS_TIMER, "{'name':'nudge'}", 2);
+    s->now += MINUTE;
+    tap(s, "whatsapp:1", survey, 4);
+    snprintf(wanted, sizeof(wanted), "{'conversation_id':%lld}", support);
+    expect_changes(s, "handlings", wanted, 2); /* of the message and of survey.answered */
+    snprintf(wanted, sizeof(wanted), "{'id':%lld,'last_inbound_at':'2026-01-05T12:03:00.000Z'}", support);
+    expect_changes(s, "conversations", wanted, 1);
+    snprintf(wanted, sizeof(wanted), "{'direction':'in','conversation_id':%lld,'survey_id':%lld}", support, survey);
+    expect_rows(s, ROWS_MESSAGE, wanted, 2);
+    snprintf(wanted, sizeof(wanted), "{'name':'nudge','conversation_id':%lld}", support);
+    expect_rows(s, ROWS_TIMER, wanted, 0);
+    expect_rows(s, ROWS_TIMER, "{'name':'nudge'}", 1);
+
+    struct rows *rows = memory_store_rows(s->store);
+    rows_remove(rows, ROWS_CONVERSATION, rows_by_id(rows, ROWS_CONVERSATION, support));
+    tap(s, "whatsapp:1", survey, 5);
+    expect_survey(s, survey, "'score':5");
+    expect_changes(s, "handlings", "{'problem':null}", 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +387,7 @@ int main(void)
         T(a_long_comment_ends_with_a_whole_character),
         T(an_edit_is_of_what_the_contact_wrote),
         T(an_answer_is_heard_in_its_conversation),
+        T(an_answer_belongs_to_its_conversation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
