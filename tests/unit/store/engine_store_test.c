@@ -150,7 +150,8 @@ static void test_facts_come_by_every_way_to_a_contact(void **state)
         "INSERT INTO delivery (id, kind, source, message_id, message_created_at, contact_id, request)"
         " SELECT 1010, 'message', 'whatsapp', id, created_at, 1000, '{}' FROM message;"
         "INSERT INTO outreach (id, contact_id, topic, reference, other_references, goal, steps)"
-        " VALUES (1006, 1000, 'billing', 'in_1', '{pi_1}', 'payment.succeeded', '[]');",
+        " VALUES (1006, 1000, 'billing', 'in_1', '{pi_1}', 'payment.succeeded', '[]'),"
+        "        (1007, 2000, 'billing', '', '{}', 'payment.succeeded', '[]');",
         e));
     const char *received = "message.received";
     assert_leads_to(pg, received, "{'contact': {'identities': ['nobody:1']}}", "/0");
@@ -170,7 +171,12 @@ static void test_facts_come_by_every_way_to_a_contact(void **state)
                     "1000 /1");
     assert_leads_to(pg, "payment.succeeded", "{'payment': {'id': 'pi_2', 'invoice': 'in_1'}}", "1000 /0");
     assert_leads_to(pg, "payment.succeeded", "{'payment': {'id': 'pi_1'}}", "1000 /0");
+    assert_leads_to(pg, "payment.succeeded", "{'payment': {'id': 'pi_2', 'reference': 'in_1'}}", "1000 /0");
+    assert_leads_to(pg, "payment.succeeded", "{'payment': {'id': 'pi_2', 'order': 'in_1'}}", "1000 /0");
+    assert_leads_to(pg, "payment.succeeded", "{'payment': {'id': 'pi_2', 'subscription': 'in_1'}}", "1000 /0");
+    assert_leads_to(pg, "payment.succeeded", "{'payment': {'id': '', 'reference': '', 'invoice': null}}", "/0");
     assert_leads_to(pg, "order.completed", "{'order': {'reference': 'in_1'}}", "1000 /0");
+    assert_leads_to(pg, "order.completed", "{'order': {'id': 'in_1', 'reference': 7}}", "1000 /0");
     assert_leads_to(pg, "subscription.created", "{'subscription': {'id': 'in_1'}}", "1000 /0");
     assert_leads_to(pg, "custom.paid", "{'body': {'reference': 'in_1'}}", "1000 /0");
     assert_leads_to(pg, "custom.paid", "{'body': {'reference': 'in_2'}}", "/0");
