@@ -34,6 +34,39 @@ COMMIT;
 SELECT test.same((SELECT c.name || ' ' || v.state || ' ' || v.topic || ' ' || m.state FROM contact AS c
     JOIN conversation AS v ON v.contact_id = c.id JOIN message AS m ON m.conversation_id = v.id AND m.direction = 'in'),
     'Ada open support received', 'rows with their defaults');
+
+-- An edit changes what it names, and nothing else; a message of the same number in another month is another one.
+BEGIN;
+CREATE FUNCTION test.edited(changes jsonb) RETURNS text
+LANGUAGE sql
+AS $$
+    SELECT write_messages(jsonb_build_object('message_edits', jsonb_build_array(jsonb_build_object('id', 1810, 'created_at', now()) || changes)));
+    SELECT concat_ws(' ', text, content, edited_at::date, deleted_at::date, conversation_id, contact_id, survey_id) FROM message WHERE id = 1810 AND created_at = now()
+$$;
+SELECT write_messages(jsonb_build_object('messages', jsonb_agg(jsonb_build_object('id', 1810, 'direction', 'note', 'created_at', at, 'contact_id', 1, 'conversation_id', 2,
+    'survey_id', 3, 'text', 'a', 'content', '{"a": 1}'::jsonb, 'edited_at', '2026-01-01', 'deleted_at', '2026-01-02'))))
+  FROM unnest(ARRAY[now(), now() + interval '1 month']) AS at;
+SELECT test.same(test.edited('{}'), 'a {"a": 1} 2026-01-01 2026-01-02 2 1 3', 'nothing is named');
+SELECT test.same(test.edited('{"text": "b"}'), 'b {"a": 1} 2026-01-01 2026-01-02 2 1 3', 'the text');
+SELECT test.same(test.edited('{"content": {"b": 1}}'), 'b {"b": 1} 2026-01-01 2026-01-02 2 1 3', 'the content');
+SELECT test.same(test.edited('{"content": null}'), 'b {} 2026-01-01 2026-01-02 2 1 3', 'no content');
+SELECT test.same(test.edited('{"edited_at": "2026-02-01"}'), 'b {} 2026-02-01 2026-01-02 2 1 3', 'when it was edited');
+SELECT test.same(test.edited('{"deleted_at": "2026-02-02"}'), 'b {} 2026-02-01 2026-02-02 2 1 3', 'when it was deleted');
+SELECT test.same(test.edited('{"conversation_id": 5}'), 'b {} 2026-02-01 2026-02-02 5 1 3', 'the conversation');
+SELECT test.same(test.edited('{"contact_id": 4}'), 'b {} 2026-02-01 2026-02-02 5 4 3', 'the contact');
+SELECT test.same(test.edited('{"survey_id": null, "text": null}'), '{} 2026-02-01 2026-02-02 5 4', 'what is named as nothing');
+SELECT test.same((SELECT text FROM message WHERE id = 1810 AND created_at > now()), 'a', 'the other one');
+ROLLBACK;
+
+-- When a message was written is what its row says, and else now; when it was said is that, and else when it was written.
+BEGIN;
+SELECT write_messages(jsonb_build_object('messages', jsonb_agg(jsonb_build_object('id', 1800 + n, 'direction', 'note', 'contact_id', 1000,
+    'conversation_id', 1001, 'created_at', created, 'occurred_at', occurred))))
+  FROM (VALUES (1, date_trunc('month', now()), NULL), (2, date_trunc('month', now()), now() - interval '1 year'), (3, NULL, NULL)) AS v (n, created, occurred);
+SELECT test.same((SELECT string_agg(concat_ws(' ', id - 1800, created_at = date_trunc('month', now()), created_at = now(), occurred_at = created_at,
+                     occurred_at = now() - interval '1 year'), ', ' ORDER BY id) FROM message WHERE id BETWEEN 1801 AND 1803),
+    '1 t f t f, 2 t f f t, 3 f t t f', 'the times of messages');
+ROLLBACK;
 SELECT test.same((SELECT string_agg(number || ':' || rule, ' ' ORDER BY number) FROM trace), '1:inbox 2:other',
     'traces are numbered');
 SELECT test.same((SELECT string_agg(concat_ws(' ', number, rule, verdict, effect_count, rule_set, place, contact_id), ', ' ORDER BY number)

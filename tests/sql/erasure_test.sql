@@ -268,3 +268,11 @@ SELECT test.run('sender', 'BEGIN'), test.ask('sender', 'SELECT pg_advisory_xact_
 SELECT test.start('operator', 'SELECT erase_contact(29400)::text');
 SELECT test.until_blocked('operator');
 SELECT test.ask('sender', 'SELECT pg_advisory_xact_lock(4201, ' || :most || ')::text'), test.erased(29400);
+
+-- One that was tried and waited for its next try: what the other side said of it goes, why it ended stays.
+SELECT test.contact(30000, 'whatsapp:30'), test.send(30101, 30000), test.send(30103, 30000);
+UPDATE delivery SET attempts = 1, reason = 'the words of somebody', error_code = '190' WHERE contact_id = 30000;
+DELETE FROM outbox WHERE message_id = 30103; -- it came to nothing before
+SELECT erase_contact(30000);
+SELECT test.same((SELECT string_agg(concat_ws(' ', message_id, error_code, reason), ', ' ORDER BY message_id) FROM delivery WHERE contact_id = 30000),
+    '30101 erased the contact was erased, 30103 190', 'the reasons');
