@@ -83,11 +83,11 @@ export class Twin {
     await this.happen(`t:tap ${lua(text)}`, () => this.system.post('whatsapp', whatsapp.message(this.person.slice(9), content)))
   }
 
-  // `kind` of Stripe; the test gets the event that the server made of it.
-  async pay(kind, object) {
+  // `kind` of Stripe; the test gets the event that the server made of it. `created` is the second in which Stripe has it.
+  async pay(kind, object, created) {
     const id = 'evt_' + this.name.replace(/\W/g, '') + this.step
     const at = this.lines.length
-    await this.happen('', () => this.system.post('stripe', stripe.event(kind, object, { id })).then(() => this.settle()))
+    await this.happen('', () => this.system.post('stripe', stripe.event(kind, object, { id, created })).then(() => this.settle()))
     const doc = await this.system.value('SELECT doc FROM event WHERE key = $1', [id])
     const fields = Object.fromEntries(['payment', 'subscription', 'order'].filter((part) => doc[part]).map((part) => [part, doc[part]]))
     for (const part of Object.values(fields)) for (const [key, value] of Object.entries(part)) if (/^\d{4}-\d\d-\d\dT/.test(value)) delete part[key]
