@@ -23,7 +23,7 @@ build_packages=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev libssl-d
 run_packages=(postgresql-15 postgresql-client-15 curl ca-certificates tzdata procps)
 test_packages=(g++ libcmocka-dev git shellcheck lua-check libxml2-utils faketime)
 # Of single parts of scripts/test.
-static_packages=(clang-tidy-14 cppcheck)
+static_packages=(clang-tidy-14 clang-format-14 cppcheck)
 valgrind_packages=(valgrind libc6-dbg)
 coverage_packages=(gcovr)
 fuzz_packages=(clang-14 libclang-rt-14-dev llvm-14)

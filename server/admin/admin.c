@@ -90,7 +90,8 @@ static void watch_readiness(void *arg)
         if (admin->logged_reason == NULL) {
             admin->unready_since = now;
         }
-        log_warn("not ready", "reason='%s' hint='/readyz answers 503 until it is over; the lines before say more'", reason);
+        log_warn("not ready", "reason='%s' hint='/readyz answers 503 until it is over; the lines before say more'",
+                 reason);
     }
     admin->logged_reason = reason;
 }
@@ -128,7 +129,7 @@ static void send_api_answer(struct api_call *call)
         json_add(&text, call->answer);
         buf_add_char(&text, '\n');
     }
-    const char *const *headers = call->status == 401 ? challenge
+    const char *const *headers = call->status == 401   ? challenge
                                  : call->status == 405 ? allow
                                  : call->status == 503 ? retry
                                                        : NULL;
@@ -156,7 +157,8 @@ static void start_api_call(struct admin *admin, struct http_request *request)
     call->body_length = body.len;
     if (http_query_problem(request) != NULL) {
         /* As a filter that is misspelt: without it the answer would hold what was to be left out. */
-        api_refuse(call, 400, "bad_query", "write % as %25", "the query cannot be read: %s", http_query_problem(request));
+        api_refuse(call, 400, "bad_query", "write % as %25", "the query cannot be read: %s",
+                   http_query_problem(request));
         send_api_answer(call);
     } else if (call->idempotency_key != NULL && strlen(call->idempotency_key) > 200) {
         api_refuse(call, 400, "too_long", NULL, "the Idempotency-Key is longer than 200 bytes");

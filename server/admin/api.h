@@ -35,7 +35,7 @@ struct api_call {
     char *word;    /* the free word in the path */
 
     /* The answer. */
-    int status; /* 0 while the call waits */
+    int status;                 /* 0 while the call waits */
     const char *allowed_method; /* of a 405; a constant text */
     json_t *answer;
     const char *raw_answer; /* a constant JSON text that goes out instead */

@@ -106,8 +106,7 @@ static const char *trouble_of(const struct error *error)
         return "the database has a schema that is not the one of this program (answerd migrate)";
     }
     bool is_there = error->code == ERR_BUSY || strcmp(error->sqlstate, PG_NOT_NOW) == 0;
-    return is_there ? "the database is starting, overloaded or being restored"
-                    : "the database cannot be reached";
+    return is_there ? "the database is starting, overloaded or being restored" : "the database cannot be reached";
 }
 
 static void worker_connect(struct api_worker *worker)

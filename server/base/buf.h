@@ -20,8 +20,8 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 void buf_init_secret(struct buf *b, size_t max); /* nothing that it held stays in memory that it gave back */
-void buf_done(struct buf *b);  /* frees the content; `b` may be NULL or used again after buf_init */
-void buf_clear(struct buf *b); /* empties it, keeps the memory */
+void buf_done(struct buf *b);                    /* frees the content; `b` may be NULL or used again after buf_init */
+void buf_clear(struct buf *b);                   /* empties it, keeps the memory */
 void buf_add(struct buf *b, const void *ptr, size_t len);
 void buf_add_bytes(struct buf *b, struct bytes bytes);
 void buf_add_text(struct buf *b, const char *text);

@@ -209,8 +209,8 @@ static bool parse_own(struct bytes text, msec_t *ret_at)
     if (year < 1 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 28 || hour > 23 || minute > 59 ||
         second > 59 || hundredths > 99 || last > 9)
         return false;
-    *ret_at = days_from_date(year, month, day) * MSEC_OF_DAY +
-              ((hour * 60 + minute) * 60 + second) * 1000LL + hundredths * 10 + (int)last;
+    *ret_at = days_from_date(year, month, day) * MSEC_OF_DAY + ((hour * 60 + minute) * 60 + second) * 1000LL +
+              hundredths * 10 + (int)last;
     return true;
 }
 

@@ -14,8 +14,8 @@ msec_t clock_steady(void); /* never jumps; only differences mean something */
 int64_t clock_steady_us(void);
 int64_t clock_thread_us(void); /* what this thread has used of a processor; only differences mean something */
 
-/* The clock that all nodes go by, the database's: what one of them arms or tries again later is due by it, whatever this
- * machine's own clock says. It is the own clock until clock_follow() was told otherwise. */
+/* The clock that all nodes go by, the database's: what one of them arms or tries again later is due by it, whatever
+ * this machine's own clock says. It is the own clock until clock_follow() was told otherwise. */
 msec_t clock_shared(void);
 
 /* Between `before_us` and `after_us` of this machine's wall clock (clock_now_us()) the database's said `shared_us`. */
@@ -23,7 +23,8 @@ int64_t clock_now_us(void);
 void clock_follow(int64_t before_us, int64_t shared_us, int64_t after_us);
 int64_t clock_shared_ahead_us(void); /* how far the database's clock is ahead of this machine's; negative: behind */
 
-/* Makes clock_now() and clock_shared() return `now` until it is called with 0. Tests and the rule test runner only; per thread. */
+/* Makes clock_now() and clock_shared() return `now` until it is called with 0. Tests and the rule test runner only; per
+ * thread. */
 void clock_set(msec_t now);
 
 /* "2026-11-23T08:00:00.123Z". `clock_parse` also takes offsets, a space for the T and up to 9 fraction digits,

@@ -30,8 +30,8 @@ void text_encode_percent(struct bytes text, struct buf *out); /* everything but 
 bool text_equal_ignore_case(struct bytes a, struct bytes b); /* ASCII */
 struct bytes text_trim(struct bytes text);                   /* spaces and tabs at both ends */
 
-/* Writes `text` at `length` of a NUL-terminated text in `space`, cut to what fits, and returns the length then: for texts that
- * are put together so often that snprintf() would be felt. */
+/* Writes `text` at `length` of a NUL-terminated text in `space`, cut to what fits, and returns the length then: for
+ * texts that are put together so often that snprintf() would be felt. */
 size_t text_append(char *space, size_t size, size_t length, const char *text);
 
 /* Cuts `*rest` at the first `separator`: returns what is before it, leaves what is after it. */
@@ -46,8 +46,8 @@ size_t text_utf8_length(struct bytes text); /* in characters; the text must be v
 bool text_to_duration(struct bytes text, int64_t *ret_ms);
 void text_add_duration(struct buf *out, int64_t ms); /* "1h30m" */
 
-/* A number with its word: text_counted(1, "rule").text is "1 rule", of 2 it is "2 rules". For printf, where the value lives
- * to the end of the call; words of more than 30 bytes are cut. */
+/* A number with its word: text_counted(1, "rule").text is "1 rule", of 2 it is "2 rules". For printf, where the value
+ * lives to the end of the call; words of more than 30 bytes are cut. */
 struct counted_text {
     char text[56];
 };

@@ -28,7 +28,7 @@ struct webhook {
 };
 
 bool webhook_header_is(const struct webhook_header *header, const char *name); /* any case */
-const char *webhook_header_value(const struct webhook *w, const char *name); /* first; any case; NULL when missing */
+const char *webhook_header_value(const struct webhook *w, const char *name);   /* first; any case; NULL when missing */
 
 /* One setting of a kind, for the configuration's checks and `answerd help`. */
 struct channel_setting {
@@ -48,43 +48,45 @@ struct channel_setting {
 
 /* What became of one send. */
 enum send_verdict {
-    SEND_ACCEPTED,   /* the provider has it; `provider_message_id` names it */
-    SEND_RETRY,      /* surely not delivered; try again, not before `retry_after_ms` when that is >= 0 */
-    SEND_REFUSED,    /* this message can never go this way */
-    SEND_CHANNEL_DOWN, /* configuration or credentials: nothing goes on this source until someone acts; retried slowly */
-    SEND_UNREACHABLE,/* refused, and the address as such is dead (blocked the bot, not on WhatsApp) */
-    SEND_OPTED_OUT,  /* refused, and the contact stopped this kind of message */
-    SEND_UNKNOWN,    /* it may have been delivered */
+    SEND_ACCEPTED,     /* the provider has it; `provider_message_id` names it */
+    SEND_RETRY,        /* surely not delivered; try again, not before `retry_after_ms` when that is >= 0 */
+    SEND_REFUSED,      /* this message can never go this way */
+    SEND_CHANNEL_DOWN, /* configuration or credentials: nothing goes on this source until someone acts; retried slowly
+                        */
+    SEND_UNREACHABLE,  /* refused, and the address as such is dead (blocked the bot, not on WhatsApp) */
+    SEND_OPTED_OUT,    /* refused, and the contact stopped this kind of message */
+    SEND_UNKNOWN,      /* it may have been delivered */
 };
 
 struct send_result {
     enum send_verdict verdict;
-    msec_t retry_after_ms;      /* -1: use the schedule */
-    msec_t pause_ms;            /* > 0: others would be refused as well, nothing more to this source for so long */
-    bool alarming;              /* it is tried again, and still a person must look at the source */
+    msec_t retry_after_ms; /* -1: use the schedule */
+    msec_t pause_ms;       /* > 0: others would be refused as well, nothing more to this source for so long */
+    bool alarming;         /* it is tried again, and still a person must look at the source */
     char provider_message_id[256];
-    char code[32];              /* the provider's error code, or "" */
-    char reason[256];           /* for a person, without secrets */
-    char new_address[64];       /* Telegram group upgrades: send there instead; else "" */
+    char code[32];        /* the provider's error code, or "" */
+    char reason[256];     /* for a person, without secrets */
+    char new_address[64]; /* Telegram group upgrades: send there instead; else "" */
 };
 
 struct outgoing_request {
-    struct buf url;      /* may hold a token: never logged */
+    struct buf url; /* may hold a token: never logged */
     struct buf body;
-    char *headers[8];    /* "Name: value", free() each; ends with NULL */
+    char *headers[8]; /* "Name: value", free() each; ends with NULL */
 };
 void outgoing_request_done(struct outgoing_request *request);
 
 struct channel_kind {
     const char *name;
-    const char *provider;      /* the event field: "whatsapp", "telegram", "stripe", … */
+    const char *provider;                   /* the event field: "whatsapp", "telegram", "stripe", … */
     const struct channel_setting *settings; /* ends with a NULL name */
 
     /* ERR_NONE: genuine. ERR_DENIED with the reason, for logs and `webhook verify` only: senders always see 401. */
     err_t (*verify)(const struct webhook *w, const json_t *settings, struct error *reterr);
 
     /* GET handshakes (Meta). NULL: the kind has none. Appends the answer's body; ERR_DENIED means 403. */
-    err_t (*handshake)(const char *mode, const char *token, const char *challenge, const json_t *settings, struct buf *answer);
+    err_t (*handshake)(const char *mode, const char *token, const char *challenge, const json_t *settings,
+                       struct buf *answer);
 
     /* Appends canonical events to the array `events`, in the order they happened. Never fails as a whole because of
      * one unknown element: what is not understood becomes an event `webhook.SOURCE`. ERR_INVALID: nothing could be
@@ -110,14 +112,15 @@ struct channel_kind {
     /* --- sending; all NULL for kinds that only receive --- */
 
     /* Can messages of this kind leave as free text only within a window after the customer's last message? */
-    msec_t window_ms;          /* 0: no window */
+    msec_t window_ms;           /* 0: no window */
     msec_t address_interval_ms; /* pace to one address (GCRA), with `address_burst` sends at once */
     unsigned address_burst;
     unsigned source_per_second; /* default pace of one source */
 
     /* Builds the HTTP call for a delivery's `request` object (see docs in channel/message.h); `approved` chooses the
      * approved template instead of the free form. */
-    err_t (*render)(const json_t *request, bool approved, const json_t *settings, struct outgoing_request *out, struct error *reterr);
+    err_t (*render)(const json_t *request, bool approved, const json_t *settings, struct outgoing_request *out,
+                    struct error *reterr);
     void (*classify)(const struct http_exchange *exchange, struct send_result *result);
 
     /* `answerd webhook register`: the call that subscribes `url`. NULL: by hand at the provider. */

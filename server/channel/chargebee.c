@@ -96,8 +96,7 @@ static void read_contact(json_t *event, const json_t *content)
     customer_add_metadata(event, json_object_at(json_object_at(content, "subscription"), "meta_data"));
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)customer, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)customer, key, value) {
         if (strncmp(key, "cf_", 3) == 0) { /* the merchant's own fields */
             json_t *pair = json_object();
             json_put(pair, key + 3, json_incref(value));

@@ -202,8 +202,7 @@ void customer_add_metadata(json_t *event, const json_t *metadata)
     for (size_t i = 0; i < ARRAY_LEN(metadata_keys); i++) {
         const char *key;
         json_t *value;
-        json_object_foreach((json_t *)(uintptr_t)metadata, key, value)
-        {
+        json_object_foreach ((json_t *)(uintptr_t)metadata, key, value) {
             if (!is_key(key, metadata_keys[i].key)) {
                 continue;
             }

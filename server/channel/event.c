@@ -245,8 +245,7 @@ void event_copy_number(json_t *to, const char *to_key, const json_t *from, const
     json_t *value = json_object_get(from, from_key);
     size_t length = json_string_length(value);
     bool is_text = length > 0 && length <= LONGEST_DECIMAL;
-    json_t *number =
-        is_text ? json_loadb(json_string_value(value), length, JSON_DECODE_ANY, NULL) : json_incref(value);
+    json_t *number = is_text ? json_loadb(json_string_value(value), length, JSON_DECODE_ANY, NULL) : json_incref(value);
     if (json_is_number(number)) {
         json_put(to, to_key, json_incref(number));
     }

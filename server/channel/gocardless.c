@@ -102,8 +102,7 @@ static err_t gocardless_parse(const struct webhook *w, const json_t *settings, j
     }
     size_t index;
     json_t *object;
-    json_array_foreach(list, index, object)
-    {
+    json_array_foreach (list, index, object) {
         struct buf type CLEANUP(buf_done);
         struct buf key CLEANUP(buf_done);
         buf_init(&type, 256);

@@ -60,8 +60,7 @@ static const char *parent_of(const json_t *resource)
 {
     size_t index;
     json_t *link;
-    json_array_foreach(json_array_at(resource, "links"), index, link)
-    {
+    json_array_foreach (json_array_at(resource, "links"), index, link) {
         const char *relation = json_str_or(link, "rel", "");
         const char *href = json_str(link, "href");
         const char *slash = href ? strrchr(href, '/') : NULL;

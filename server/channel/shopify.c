@@ -72,8 +72,7 @@ static void read_contact(json_t *event, const json_t *body)
     /* [{"name": "whatsapp", "value": "…"}]: what the shop's own checkout form asked for */
     size_t index;
     json_t *attribute;
-    json_array_foreach(json_array_at(body, "note_attributes"), index, attribute)
-    {
+    json_array_foreach (json_array_at(body, "note_attributes"), index, attribute) {
         const char *name = json_str(attribute, "name");
         json_t *value = json_object_get(attribute, "value");
         if (name && value) {
@@ -120,8 +119,7 @@ static void read_refund(json_t *event, const json_t *body)
     const char *currency = NULL;
     size_t index;
     json_t *transaction;
-    json_array_foreach(json_array_at(body, "transactions"), index, transaction)
-    {
+    json_array_foreach (json_array_at(body, "transactions"), index, transaction) {
         const char *own_currency = json_str(transaction, "currency");
         json_t *money CLEANUP(json_free) = json_object();
         payment_put_decimal(money, json_object_get(transaction, "amount"), own_currency);

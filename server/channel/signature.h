@@ -12,13 +12,19 @@
 
 #define SIGNATURE_TOLERANCE_MS 300000
 
-/* Candidates of one request that each cost a pass over the body, because each has its own timestamp or is no MAC. A header
- * may come a hundred times, and nothing is proved yet; senders have two while they replace a secret. */
+/* Candidates of one request that each cost a pass over the body, because each has its own timestamp or is no MAC. A
+ * header may come a hundred times, and nothing is proved yet; senders have two while they replace a secret. */
 #define SIGNATURE_MAX_PASSES 4
 
 /* The setting that all kinds with signing secrets have in common. */
-#define SIGNING_SECRETS_SETTING(help_text) { "signing_secrets", SETTING_SECRETS, true, help_text }
-#define TOLERANCE_SETTING(help_text) { "tolerance", SETTING_DURATION, false, help_text }
+#define SIGNING_SECRETS_SETTING(help_text)                                                                             \
+    {                                                                                                                  \
+        "signing_secrets", SETTING_SECRETS, true, help_text                                                            \
+    }
+#define TOLERANCE_SETTING(help_text)                                                                                   \
+    {                                                                                                                  \
+        "tolerance", SETTING_DURATION, false, help_text                                                                \
+    }
 
 enum signature_encoding { SIGNATURE_HEX, SIGNATURE_BASE64, SIGNATURE_BASE64URL };
 

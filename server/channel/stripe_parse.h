@@ -8,9 +8,9 @@
  * invoice as invoice.paid, invoice.payment_succeeded, payment_intent.succeeded and charge.succeeded. All become
  * payment.* events, with the invoice where it is known. `payment.secondary` is true on those that repeat what a higher
  * level tells: a payment intent of an invoice, every charge of a payment intent, invoice.payment_succeeded
- * (invoice.paid always comes with it), and a checkout session's failed asynchronous payment. From basil on, a payment intent does not
- * name its invoice; the descriptions that Stripe itself writes ("Subscription update") still tell that it has one. A
- * source with invoices need not subscribe to payment_intent.* and charge.* at all.
+ * (invoice.paid always comes with it), and a checkout session's failed asynchronous payment. From basil on, a payment
+ * intent does not name its invoice; the descriptions that Stripe itself writes ("Subscription update") still tell that
+ * it has one. A source with invoices need not subscribe to payment_intent.* and charge.* at all.
  *
  * checkout.session.completed is an order.completed when it is paid or nothing is to pay; while the payment is still
  * under way it stays `webhook.SOURCE`, and checkout.session.async_payment_succeeded completes the order.

@@ -86,7 +86,8 @@ static void put_contact(json_t *event, const json_t *user, const json_t *chat)
     }
 }
 
-/* Where the person is answered: who wrote to a business account is answered in its name, and so are those who tap there. */
+/* Where the person is answered: who wrote to a business account is answered in its name, and so are those who tap
+ * there. */
 static void put_business_recipient(json_t *event, const json_t *message)
 {
     const char *connection = json_str(message, "business_connection_id");

@@ -116,7 +116,8 @@ static err_t put_replies(json_t *action, const struct message_form *form, struct
         }
         for (size_t k = 0; k < i; k++) {
             if (form->buttons[k].url == NULL && strcmp(form->buttons[k].text, form->buttons[i].text) == 0) {
-                return fail(reterr, ERR_INVALID, "two buttons have the same text '%.64s', whatsapp wants different ones",
+                return fail(reterr, ERR_INVALID,
+                            "two buttons have the same text '%.64s', whatsapp wants different ones",
                             form->buttons[i].text);
             }
         }
@@ -323,6 +324,7 @@ static const struct meta_error_class error_classes[] = {
 void whatsapp_classify(const struct http_exchange *exchange, struct send_result *result)
 {
     meta_classify(exchange, "messages.0.id", error_classes, ARRAY_LEN(error_classes), result);
-    /* So many people blocked or reported the number that Meta holds it back: it stays so until what is sent gets better. */
+    /* So many people blocked or reported the number that Meta holds it back: it stays so until what is sent gets
+     * better. */
     result->alarming = strcmp(result->code, "131048") == 0;
 }

@@ -52,8 +52,7 @@ static void keeper_flush(struct keeper *keeper)
     if (json_array_size(keeper->rows) == 0)
         return;
     struct error e = { .code = ERR_NONE };
-    if (keeper->error.code == ERR_NONE &&
-        backtest_store_add(keeper->pg, keeper->run_id, keeper->rows, &e) != ERR_NONE)
+    if (keeper->error.code == ERR_NONE && backtest_store_add(keeper->pg, keeper->run_id, keeper->rows, &e) != ERR_NONE)
         keeper->error = e;
     json_array_clear(keeper->rows);
 }
@@ -121,8 +120,8 @@ static err_t run_backtest(struct pg *pg, const struct crew_settings *settings, b
     struct crew_settings wanted = *settings;
     struct backtest_stream *stream = NULL;
     int64_t expected = 0;
-    err_t err = backtest_store_open(pg, result->since, result->until, keeps, &stream, progress_is_shown() ? &expected : NULL,
-                                    reterr);
+    err_t err = backtest_store_open(pg, result->since, result->until, keeps, &stream,
+                                    progress_is_shown() ? &expected : NULL, reterr);
     if (err == ERR_NONE && keeps) {
         const struct backtest_run run = {
             .since = result->since,
@@ -180,8 +179,8 @@ static void print_text(const struct result *result, const struct loaded_rules *b
     clock_add_iso(&from, result->since);
     clock_add_iso(&to, result->until);
     printf("%s of %s from %.19s to %.19s UTC\nbefore: rule set %s, after: rule set %s\n\n",
-           text_counted(result->events, "event").text, text_counted(result->contacts, "contact").text, from.ptr, to.ptr, rule_set_version(before->set),
-           rule_set_version(after->set));
+           text_counted(result->events, "event").text, text_counted(result->contacts, "contact").text, from.ptr, to.ptr,
+           rule_set_version(before->set), rule_set_version(after->set));
     backtest_print(result->report);
     if (result->run_id > 0)
         printf("\nkept: SELECT * FROM backtest_effect WHERE run_id = %" PRId64 "\n", result->run_id);
@@ -257,9 +256,8 @@ static int run_backtest_command(const struct command *command, int argc, char **
     struct backtest_wish wish = { .since = "7d", .until = "now", .examples = DEFAULT_EXAMPLES };
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     wish.threads = processors < 1 ? 1 : processors > MAX_THREADS ? MAX_THREADS : processors;
-    void *const values[] = { &wish.config_path, &wish.rules, &wish.against, &wish.since, &wish.until,
-                             &wish.sql,         &wish.budgets, &wish.json,  &wish.examples,
-                             &wish.threads };
+    void *const values[] = { &wish.config_path, &wish.rules,   &wish.against, &wish.since,    &wish.until,
+                             &wish.sql,         &wish.budgets, &wish.json,    &wish.examples, &wish.threads };
     int operands, exit_code;
     if (!options_parse(command, argc, argv, values, &operands, &exit_code))
         return exit_code;
@@ -297,7 +295,8 @@ static int run_backtest_command(const struct command *command, int argc, char **
 static const struct command_option options[] = {
     OPTION_CONFIG,
     { "rules", OPTION_TEXT, "DIR", "the candidate rules" },
-    { "against", OPTION_TEXT, "DIR", "the rules to compare with; otherwise those in force, or configured when none ever were" },
+    { "against", OPTION_TEXT, "DIR",
+      "the rules to compare with; otherwise those in force, or configured when none ever were" },
     { "since", OPTION_TEXT, "TIME", "from when on: 7d (the default), or 2026-11-23T08:00:00Z" },
     { "until", OPTION_TEXT, "TIME", "up to when; otherwise now" },
     { "sql", OPTION_FLAG, NULL, "keep the differences in backtest_run and backtest_effect" },

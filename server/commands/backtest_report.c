@@ -32,8 +32,7 @@ static void print_examples(const json_t *total)
 {
     size_t index;
     json_t *example;
-    json_array_foreach(json_array_at(total, "examples"), index, example)
-    {
+    json_array_foreach (json_array_at(total, "examples"), index, example) {
         const char *name = json_str_or(example, "name", ""), *former = json_str(example, "former_name");
         printf("  %s: %s %s", json_str_or(total, "rule", ""), json_str_or(example, "change", ""),
                json_str_or(total, "kind", ""));
@@ -60,14 +59,14 @@ void backtest_print(const json_t *report)
     json_t *total;
     int64_t differences = 0;
     json_t *cron;
-    json_array_foreach(json_array_at(report, "crons"), index, cron)
+    json_array_foreach (json_array_at(report, "crons"), index, cron)
         printf("cron %s fired %s before, %s after\n", json_str_or(cron, "name", ""),
-               text_counted(json_int(cron, "before", 0), "time").text, text_counted(json_int(cron, "after", 0), "time").text);
+               text_counted(json_int(cron, "before", 0), "time").text,
+               text_counted(json_int(cron, "after", 0), "time").text);
     if (json_array_size(json_array_at(report, "crons")) > 0)
         putchar('\n');
     printf("%-28s %-18s %9s %9s %9s %9s %9s\n", "rule", "kind", "before", "after", "added", "removed", "changed");
-    json_array_foreach(rules, index, total)
-    {
+    json_array_foreach (rules, index, total) {
         differences += differences_of(total);
         printf("%-28s %-18s %9" PRId64 " %9" PRId64 " %9" PRId64 " %9" PRId64 " %9" PRId64 "\n",
                json_str_or(total, "rule", ""), json_str_or(total, "kind", ""), json_int(total, "before", 0),
@@ -79,10 +78,12 @@ void backtest_print(const json_t *report)
         return;
     }
     printf("\n%s, for example:\n", text_counted(differences, "difference").text);
-    json_array_foreach(rules, index, total) print_examples(total);
+    json_array_foreach (rules, index, total)
+        print_examples(total);
 }
 
-/* --- budgets ------------------------------------------------------------------------------------------------------- */
+/* --- budgets -------------------------------------------------------------------------------------------------------
+ */
 
 #define DIFFERENCES "difference"
 
@@ -113,7 +114,8 @@ err_t backtest_budget_parse(const char *text, struct backtest_budget *ret_budget
     char *end;
     budget.amount = strtod(colon + 1, &end);
     budget.is_percent = *end == '%';
-    if (end == colon + 1 || strcmp(end, budget.is_percent ? "%" : "") != 0 || !(budget.amount > -1e9 && budget.amount < 1e9))
+    if (end == colon + 1 || strcmp(end, budget.is_percent ? "%" : "") != 0 ||
+        !(budget.amount > -1e9 && budget.amount < 1e9))
         return fail(reterr, ERR_INVALID, "'%s' is no budget\n%s", text, hint);
     *ret_budget = budget;
     return ERR_NONE;
@@ -125,14 +127,13 @@ bool backtest_budget_holds(const struct backtest_budget *budget, const json_t *r
     if (strcmp(budget->kind, DIFFERENCES) == 0) {
         size_t index;
         json_t *total;
-        json_array_foreach(json_array_at(report, "rules"), index, total)
-        {
+        json_array_foreach (json_array_at(report, "rules"), index, total) {
             after += differences_of(total);
             before += json_int(total, "before", 0);
         }
         double allowed = budget->is_percent ? (double)before * budget->amount / 100 : budget->amount;
-        snprintf(ret_line, size, "budget exceeded: %s, but %" PRId64 " of %s differ", budget->text,
-                 after, text_counted(before, "effect").text);
+        snprintf(ret_line, size, "budget exceeded: %s, but %" PRId64 " of %s differ", budget->text, after,
+                 text_counted(before, "effect").text);
         return (double)after <= allowed;
     }
     const json_t *sums = json_object_at(json_object_at(report, "kinds"), budget->kind);

@@ -44,8 +44,9 @@ static void add_string(struct buf *out, const char *text)
 
 static bool is_name(const char *text)
 {
-    static const char *const words[] = { "and",   "break", "do",  "else", "elseif", "end",    "false", "for",  "function", "goto",  "if",
-                                         "in",    "local", "nil", "not",  "or",     "repeat", "return", "then", "true",     "until", "while" };
+    static const char *const words[] = { "and",      "break",  "do",   "else", "elseif", "end",  "false", "for",
+                                         "function", "goto",   "if",   "in",   "local",  "nil",  "not",   "or",
+                                         "repeat",   "return", "then", "true", "until",  "while" };
     if (!isalpha((unsigned char)*text) && *text != '_')
         return false;
     for (const char *c = text; *c; c++)
@@ -73,14 +74,12 @@ static void add_table(struct buf *out, const json_t *value, int indent)
     const char *key;
     json_t *member;
     if (is_list) {
-        json_array_foreach((json_t *)(uintptr_t)value, index, member)
-        {
+        json_array_foreach ((json_t *)(uintptr_t)value, index, member) {
             buf_add_text(out, index > 0 ? ", " : "");
             add_value(out, member, indent + 2);
         }
     } else {
-        json_object_foreach((json_t *)(uintptr_t)value, key, member)
-        {
+        json_object_foreach ((json_t *)(uintptr_t)value, key, member) {
             if (!in_lines)
                 buf_add_text(out, index > 0 ? ", " : "");
             else
@@ -198,16 +197,20 @@ static bool add_agent(struct capture *capture, const json_t *event)
         const char *verb;
         const char *key;
     } verbs[] = {
-        { "send", "reply", "text" },      { "note", "note", "text" },         { "tag", "tag", "tag" },
-        { "untag", "untag", "tag" },      { "assign", "assign", "assignee" }, { "resolve", "resolve", NULL },
-        { "survey", "survey", "survey" }, { "prioritize", "prioritize", "priority" },
+        { "send", "reply", "text" },
+        { "note", "note", "text" },
+        { "tag", "tag", "tag" },
+        { "untag", "untag", "tag" },
+        { "assign", "assign", "assignee" },
+        { "resolve", "resolve", NULL },
+        { "survey", "survey", "survey" },
+        { "prioritize", "prioritize", "priority" },
     };
     if (strcmp(json_str_or(event, "type", ""), "agent.action") != 0)
         return false;
     size_t index;
     json_t *effect;
-    json_array_foreach(json_array_at(event, "effects"), index, effect)
-    {
+    json_array_foreach (json_array_at(event, "effects"), index, effect) {
         for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
             if (strcmp(verbs[i].effect, json_str_or(effect, "do", "")) != 0)
                 continue;
@@ -237,9 +240,9 @@ static bool add_survey_tap(struct capture *capture, const json_t *event)
 
 static void add_event(struct capture *capture, const json_t *event)
 {
-    static const char *const left_out[] = { "id",         "type",        "source",     "provider", "key",       "received_at",
-                                            "lane",       "occurred_at", "contact_id", "cause",    "account",
-                                            "conversation_id" };
+    static const char *const left_out[] = { "id",         "type",        "source",  "provider",
+                                            "key",        "received_at", "lane",    "occurred_at",
+                                            "contact_id", "cause",       "account", "conversation_id" };
     if (add_agent(capture, event) || add_survey_tap(capture, event))
         return;
     json_t *fields = json_copy((json_t *)(uintptr_t)event);
@@ -267,7 +270,7 @@ static void learn_people(struct capture *capture)
     json_put(all, "identities", json_deep_copy(json_array_at(capture->facts, "identities")));
     stand_ins_learn(&capture->stand_ins, all);
     json_decref(all);
-    json_array_foreach(json_array_at(capture->facts, "events"), index, event)
+    json_array_foreach (json_array_at(capture->facts, "events"), index, event)
         stand_ins_learn(&capture->stand_ins, json_object_at(event, "contact"));
 }
 
@@ -286,8 +289,7 @@ static void write_test(struct capture *capture, int64_t event_id)
     bool told = false;
     size_t index;
     json_t *event;
-    json_array_foreach(events, index, event)
-    {
+    json_array_foreach (events, index, event) {
         msec_t when = json_time(event, "received_at", now);
         if (when > now)
             add_expectations(capture, when);

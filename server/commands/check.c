@@ -31,7 +31,8 @@ static void add_problem(struct report *report, const char *file, const struct er
     json_array_append_new(report->problems, problem);
 }
 
-/* Gives each problem of the rules, from number `first` on, the path by which an editor finds its file, or the directory. */
+/* Gives each problem of the rules, from number `first` on, the path by which an editor finds its file, or the
+ * directory. */
 static void add_paths(const struct report *report, size_t first, const char *directory)
 {
     size_t length = strlen(directory);
@@ -70,8 +71,7 @@ static void check_tests(struct report *report, const char *directory, const stru
         err = rule_set_load_for_review(sources, limits, found, &set, &e);
     if (err == ERR_NONE)
         err = rule_test_review(set, found, &e);
-    json_array_foreach(found, index, problem)
-    {
+    json_array_foreach (found, index, problem) {
         if (is_test_file(json_str_or(problem, "file", "")))
             json_array_append(report->problems, problem);
     }
@@ -118,15 +118,14 @@ static void check_rules(struct report *report, const char *directory, const stru
     rule_sources_free(sources);
 }
 
-/* Adds what is wrong with the sources of a configuration that has problems, but not where it has one already: a secret that
- * is not there is said once. */
+/* Adds what is wrong with the sources of a configuration that has problems, but not where it has one already: a secret
+ * that is not there is said once. */
 static void check_sources_further(struct report *report, const struct config *config)
 {
     size_t index, known = json_array_size(report->problems);
     json_t *found = json_array(), *problem;
     sources_check(config, found);
-    json_array_foreach(found, index, problem)
-    {
+    json_array_foreach (found, index, problem) {
         bool is_said = false;
         for (size_t i = 0; i < known; i++)
             is_said |= json_int(json_array_get(report->problems, i), "line", 0) == json_int(problem, "line", 0);
@@ -207,7 +206,8 @@ static void print_text(const struct report *report, size_t errors, bool ok)
     buf_done(&text);
     size_t warnings = json_array_size(report->problems) - errors;
     if (errors > 0)
-        printf("%s, %s\n", text_counted((int64_t)errors, "error").text, text_counted((int64_t)warnings, "warning").text);
+        printf("%s, %s\n", text_counted((int64_t)errors, "error").text,
+               text_counted((int64_t)warnings, "warning").text);
     else
         printf("%s: %s, rule set %s, %s\n", ok ? "ok" : "not ok (--strict)",
                text_counted((int64_t)report->rule_count, "rule").text, report->version,

@@ -28,10 +28,11 @@ err_t clock_watch(struct pg *pg, struct error *reterr)
     if (warned_us == 0) {
         log_info("this machine's clock agrees with the database's again", "");
     } else {
-        log_warn("this machine's clock is not the database's",
-                 "ahead_seconds=%.1f hint='set both by NTP; timers and retries go by the database, but signatures with a "
-                 "time in them are judged by this machine'",
-                 (double)ahead_us / 1e6);
+        log_warn(
+            "this machine's clock is not the database's",
+            "ahead_seconds=%.1f hint='set both by NTP; timers and retries go by the database, but signatures with a "
+            "time in them are judged by this machine'",
+            (double)ahead_us / 1e6);
     }
     return ERR_NONE;
 }

@@ -40,7 +40,6 @@ const struct command *const commands[] = {
     NULL,
 };
 
-
 const struct command *command_find(const char *name)
 {
     for (size_t i = 0; commands[i]; i++)

@@ -23,9 +23,9 @@ enum exit_code {
 
 struct command {
     const char *name;
-    const char *summary; /* one line, lower case, no full stop */
-    const char *usage;   /* "[--json] [FILE]", or several forms, one a line */
-    const char *details; /* paragraphs for `answerd help NAME`; may be NULL */
+    const char *summary;                  /* one line, lower case, no full stop */
+    const char *usage;                    /* "[--json] [FILE]", or several forms, one a line */
+    const char *details;                  /* paragraphs for `answerd help NAME`; may be NULL */
     const struct command_option *options; /* ends with a NULL name; may be NULL */
     int (*run)(const struct command *command, int argc, char **argv); /* argv[0] is the name; gives an exit code */
 };
@@ -55,9 +55,9 @@ extern const struct command command_why;
 
 /* The table, in the order of `answerd --help`; ends with NULL. */
 extern const struct command *const commands[];
-const struct command *command_find(const char *name);      /* NULL when unknown */
-void command_print_help(const struct command *command);    /* on stdout */
-void command_print_overview(void);                         /* on stdout: what `answerd --help` says */
+const struct command *command_find(const char *name);   /* NULL when unknown */
+void command_print_help(const struct command *command); /* on stdout */
+void command_print_overview(void);                      /* on stdout: what `answerd --help` says */
 
 /* Runs what the command line names; the program's exit code. `argv[0]` is the program. */
 int command_main(int argc, char **argv);
@@ -75,7 +75,8 @@ int command_load_config(const struct command *command, const char *path, bool de
 /* Connects to the configured database as `application_name` ("answerd migrate"). */
 int command_open_database(const struct command *command, const struct config *config, const char *application_name,
                           struct pg **ret_pg);
-/* Reads a file, or stdin when `path` is NULL or "-"; more than `max` bytes are an error. The buffer is initialised here. */
+/* Reads a file, or stdin when `path` is NULL or "-"; more than `max` bytes are an error. The buffer is initialised
+ * here. */
 err_t command_read_input(const char *path, size_t max, struct buf *ret_content, struct error *reterr) MUST_CHECK;
 
 #endif

@@ -83,8 +83,7 @@ err_t descriptors_fit(struct config *config, struct serve_roles roles, struct er
     share_out(config, roles, (size_t)limit.rlim_cur - own);
     log_warn("few file descriptors",
              "limit=%llu needed=%llu connections=%zu calls=%zu hint='raise `ulimit -Hn` (LimitNOFILE= of systemd, "
-             "ulimits of "
-             "docker compose) or lower http.max_connections'",
+             "ulimits of docker compose) or lower http.max_connections'",
              (unsigned long long)limit.rlim_cur, (unsigned long long)needed, config->http.max_connections,
              config->deliver.max_in_flight);
     return ERR_NONE;

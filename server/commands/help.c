@@ -19,12 +19,13 @@ static void print_manual(void (*print)(struct buf *out))
 static void print_configuration(struct buf *out)
 {
     buf_add_text(
-        out, "The configuration is one Lua file: --config FILE, else ./answerd.lua, else /etc/answerd/answerd.lua.\n"
-             "  env(\"NAME\")             the environment variable, which must be set and not empty; without its last line end\n"
-             "  env(\"NAME\", default)    the same, with a value for when it is not\n"
-             "  file(\"/run/secrets/X\")  the content of a file, without its last line end\n"
-             "  source \"NAME\" { … }     a sender of webhooks; `answerd help sources` lists the kinds\n"
-             "Durations are texts such as \"250ms\", \"30s\", \"24h\", \"7d\"; sizes \"64KiB\", \"4MiB\".\n\n");
+        out,
+        "The configuration is one Lua file: --config FILE, else ./answerd.lua, else /etc/answerd/answerd.lua.\n"
+        "  env(\"NAME\")             the environment variable, which must be set and not empty; without its last line end\n"
+        "  env(\"NAME\", default)    the same, with a value for when it is not\n"
+        "  file(\"/run/secrets/X\")  the content of a file, without its last line end\n"
+        "  source \"NAME\" { … }     a sender of webhooks; `answerd help sources` lists the kinds\n"
+        "Durations are texts such as \"250ms\", \"30s\", \"24h\", \"7d\"; sizes \"64KiB\", \"4MiB\".\n\n");
     config_print_manual(out);
 }
 

@@ -1,5 +1,5 @@
-/* `answerd init`: a folder to begin with, for who writes rules. Its files are part of the program (starter/, and some of the
- * rules that come with answerd, as they are). */
+/* `answerd init`: a folder to begin with, for who writes rules. Its files are part of the program (starter/, and some
+ * of the rules that come with answerd, as they are). */
 #include "base/buf.h"
 #include "base/text.h"
 #include "commands/commands.h"
@@ -31,7 +31,8 @@ static err_t find_obstacle(const char *directory, struct error *reterr)
         struct stat found;
         err = make_path(&path, directory, starter_files[i].name, reterr);
         if (err == ERR_NONE && lstat(path.ptr, &found) == 0)
-            err = fail(reterr, ERR_CONFLICT, "%s is there already; nothing was made\nHINT: name a folder of its own, or move the file away",
+            err = fail(reterr, ERR_CONFLICT,
+                       "%s is there already; nothing was made\nHINT: name a folder of its own, or move the file away",
                        path.ptr);
     }
     return err;
@@ -43,7 +44,8 @@ static err_t make_folders(char *path, struct error *reterr)
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         int failed = mkdir(path, 0777) != 0 && errno != EEXIST ? errno : 0;
-        err_t err = failed ? fail(reterr, ERR_INTERNAL, "cannot make the folder %s: %s", path, strerror(failed)) : ERR_NONE;
+        err_t err =
+            failed ? fail(reterr, ERR_INTERNAL, "cannot make the folder %s: %s", path, strerror(failed)) : ERR_NONE;
         *slash = '/';
         if (err != ERR_NONE)
             return err;
@@ -94,8 +96,9 @@ const struct command command_init = {
     .name = "init",
     .summary = "make a folder to begin with: a configuration, first rules and their tests",
     .usage = "DIR",
-    .details = "Makes DIR with a configuration that needs nothing, rules that open conversations and mind STOP, a first rule of\n"
-               "your own with its test, a webhook to try it with, and what an editor needs to complete and check rules.\n"
-               "A file that is there already is never overwritten: then nothing is made.",
+    .details =
+        "Makes DIR with a configuration that needs nothing, rules that open conversations and mind STOP, a first rule of\n"
+        "your own with its test, a webhook to try it with, and what an editor needs to complete and check rules.\n"
+        "A file that is there already is never overwritten: then nothing is made.",
     .run = run_init,
 };

@@ -29,7 +29,7 @@ struct option_texts {
 };
 
 struct command_option {
-    const char *name;        /* without the dashes */
+    const char *name; /* without the dashes */
     enum option_kind kind;
     const char *placeholder; /* "DIR"; NULL for flags */
     const char *help;
@@ -37,7 +37,9 @@ struct command_option {
 
 /* What every command has that opens the configuration. */
 #define OPTION_CONFIG                                                                                                  \
-    { "config", OPTION_TEXT, "FILE", "the configuration; otherwise ./answerd.lua or /etc/answerd/answerd.lua" }
+    {                                                                                                                  \
+        "config", OPTION_TEXT, "FILE", "the configuration; otherwise ./answerd.lua or /etc/answerd/answerd.lua"        \
+    }
 
 /* Where the value of the option with the same index goes: `values` is an array of pointers as the kinds say, in the
  * order of command->options. Values of options that are not given stay as they are.

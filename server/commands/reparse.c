@@ -46,8 +46,7 @@ static err_t number_events(struct reparse_run *run, const char *source, json_t *
 {
     size_t index;
     json_t *event;
-    json_array_foreach(events, index, event)
-    {
+    json_array_foreach (events, index, event) {
         int64_t id = 0;
         err_t err = take_id(run, &id, reterr);
         if (err != ERR_NONE)
@@ -66,16 +65,15 @@ static size_t list_headers(const json_t *headers, struct webhook_header *list)
     size_t count = 0;
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)headers, name, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)headers, name, value) {
         if (count < MAX_HEADERS && json_is_string(value))
             list[count++] = (struct webhook_header){ name, json_string_value(value) };
     }
     return count;
 }
 
-static err_t reparse_one(struct reparse_run *run, const struct stored_webhook *stored, const struct source_config *source,
-                         const struct channel_kind *kind, struct error *reterr)
+static err_t reparse_one(struct reparse_run *run, const struct stored_webhook *stored,
+                         const struct source_config *source, const struct channel_kind *kind, struct error *reterr)
 {
     struct buf body CLEANUP(buf_done);
     buf_init(&body, BODY_MAX_BYTES);
@@ -112,8 +110,8 @@ static err_t reparse_one(struct reparse_run *run, const struct stored_webhook *s
     return err;
 }
 
-static err_t reparse_page(struct reparse_run *run, const struct pg_result *page, int64_t *ret_last_id, struct progress *progress,
-                          struct error *reterr)
+static err_t reparse_page(struct reparse_run *run, const struct pg_result *page, int64_t *ret_last_id,
+                          struct progress *progress, struct error *reterr)
 {
     for (size_t row = 0; row < pg_rows(page); row++) {
         struct stored_webhook stored;
@@ -158,7 +156,9 @@ static int reparse(const struct command *command, struct reparse_run *run, msec_
         return command_failed(command, &e);
     printf("%s, %s in them, %" PRId64 " %s new\n", text_counted(run->webhooks, "webhook").text,
            text_counted(run->events, "event").text, run->added,
-           run->dry ? "would be" : run->added == 1 ? "is" : "are");
+           run->dry          ? "would be"
+           : run->added == 1 ? "is"
+                             : "are");
     if (run->unreadable > 0)
         printf("%s still cannot be read: SELECT * FROM webhook_log WHERE problem IS NOT NULL\n",
                text_counted(run->unreadable, "webhook").text);

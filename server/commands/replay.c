@@ -42,7 +42,7 @@ static void print_preview(const json_t *rows, int64_t count)
     size_t index;
     json_t *row;
     fprintf(stderr, "%s:\n", text_counted(count, "event").text);
-    json_array_foreach(rows, index, row)
+    json_array_foreach (rows, index, row)
         fprintf(stderr, "  %8" PRId64 "  %-28s from %-16s %s, %.19s to %.19s UTC\n", json_int(row, "count", 0),
                 json_str_or(row, "type", ""), json_str_or(row, "source", ""), json_str_or(row, "state", ""),
                 json_str_or(row, "first", ""), json_str_or(row, "last", ""));
@@ -58,12 +58,10 @@ static int print_dry(const json_t *report, bool as_json)
     }
     size_t index, place;
     json_t *total, *example;
-    json_array_foreach(json_array_at(report, "rules"), index, total)
-    {
+    json_array_foreach (json_array_at(report, "rules"), index, total) {
         printf("%-28s %-18s %8" PRId64 "\n", json_str_or(total, "rule", ""), json_str_or(total, "kind", ""),
                json_int(total, "count", 0));
-        json_array_foreach(json_array_at(total, "examples"), place, example)
-        {
+        json_array_foreach (json_array_at(total, "examples"), place, example) {
             const json_t *effect = json_object_get(example, "effect");
             struct buf text CLEANUP(buf_done);
             buf_init(&text, EXAMPLE_MAX_BYTES);
@@ -77,9 +75,9 @@ static int print_dry(const json_t *report, bool as_json)
     if (json_array_size(json_array_at(report, "rules")) == 0)
         printf("nothing would be made\n");
     int64_t events = json_int(report, "events", 0), suppressed = json_int(report, "suppressed", 0);
-    printf("%s, %" PRId64 " of them for the first time; %s made before and %s out\n", text_counted(events, "event").text,
-           json_int(report, "first_time", 0), text_counted(suppressed, "effect").text,
-           suppressed == 1 ? "stays" : "stay");
+    printf("%s, %" PRId64 " of them for the first time; %s made before and %s out\n",
+           text_counted(events, "event").text, json_int(report, "first_time", 0),
+           text_counted(suppressed, "effect").text, suppressed == 1 ? "stays" : "stay");
     return EXIT_OK;
 }
 
@@ -167,8 +165,9 @@ static int not_selected(const struct command *command, const struct replay_wish 
 {
     if (!wish->condition || (strncmp(error->sqlstate, "42", 2) != 0 && strncmp(error->sqlstate, "22", 2) != 0))
         return command_failed(command, error);
-    fprintf(stderr, "answerd replay: --where \"%s\": %s\n"
-                    "HINT: it is a condition on event_log, such as \"type = 'payment.failed' AND contact_id = 1001\"\n",
+    fprintf(stderr,
+            "answerd replay: --where \"%s\": %s\n"
+            "HINT: it is a condition on event_log, such as \"type = 'payment.failed' AND contact_id = 1001\"\n",
             wish->condition, error->text);
     return EXIT_USAGE;
 }
@@ -177,8 +176,7 @@ static bool is_among(const json_t *names, const char *name)
 {
     size_t index;
     json_t *known;
-    json_array_foreach(names, index, known)
-    {
+    json_array_foreach (names, index, known) {
         if (strcmp(json_string_value(known), name) == 0)
             return true;
     }
@@ -190,20 +188,23 @@ static void print_nearest_rule(const json_t *names, const char *name)
     size_t count = json_array_size(names), index;
     const char **known = memory_new((count + 1) * sizeof(*known));
     json_t *one;
-    json_array_foreach(names, index, one) known[index] = json_string_value(one);
+    json_array_foreach (names, index, one)
+        known[index] = json_string_value(one);
     const char *nearest = text_nearest(name, known);
     if (nearest)
         fprintf(stderr, "HINT: did you mean '%s'?\n", nearest);
     else if (count == 0)
         fprintf(stderr, "HINT: no rules are in force: `answerd serve` or `answerd reload` puts them there\n");
     for (index = 0; !nearest && index < count; index++)
-        fprintf(stderr, "%s%s%s", index == 0 ? "HINT: the rules are " : ", ", known[index], index + 1 == count ? "\n" : "");
+        fprintf(stderr, "%s%s%s", index == 0 ? "HINT: the rules are " : ", ", known[index],
+                index + 1 == count ? "\n" : "");
     free(known);
 }
 
-/* Each --rule must be in force, loaded for the dry run (`loaded`, or NULL), or on record for the events that were chosen: a
- * misspelt name would ask nobody, and look as if there had been nothing to do. */
-static int know_rules(const struct command *command, const struct replay_wish *wish, struct pg *pg, const struct rule_set *loaded)
+/* Each --rule must be in force, loaded for the dry run (`loaded`, or NULL), or on record for the events that were
+ * chosen: a misspelt name would ask nobody, and look as if there had been nothing to do. */
+static int know_rules(const struct command *command, const struct replay_wish *wish, struct pg *pg,
+                      const struct rule_set *loaded)
 {
     struct error e;
     json_t *names CLEANUP(json_free) = NULL;
@@ -218,7 +219,8 @@ static int know_rules(const struct command *command, const struct replay_wish *w
     for (size_t i = 0; i < wish->rules.count; i++) {
         if (is_among(names, wish->rules.items[i]))
             continue;
-        fprintf(stderr, "answerd replay: --rule %s: no rule has this name, neither now nor when these events were handled\n",
+        fprintf(stderr,
+                "answerd replay: --rule %s: no rule has this name, neither now nor when these events were handled\n",
                 wish->rules.items[i]);
         print_nearest_rule(names, wish->rules.items[i]);
         return EXIT_USAGE;
@@ -281,8 +283,8 @@ static bool parse_rate(const char *text, int64_t *ret_rate)
 static int run_replay(const struct command *command, int argc, char **argv)
 {
     struct replay_wish wish = { .until = "now" };
-    void *const values[] = { &wish.config_path, &wish.since, &wish.until, &wish.source, &wish.type,
-                             &wish.condition,   &wish.rules, &wish.dry,   &wish.yes,   &wish.rate,   &wish.json };
+    void *const values[] = { &wish.config_path, &wish.since, &wish.until, &wish.source, &wish.type, &wish.condition,
+                             &wish.rules,       &wish.dry,   &wish.yes,   &wish.rate,   &wish.json };
     int exit_code;
     if (!options_parse(command, argc, argv, values, &wish.event_count, &exit_code))
         return exit_code;
@@ -292,7 +294,8 @@ static int run_replay(const struct command *command, int argc, char **argv)
         return command_usage_error(command, "needs events, or --since, --source, --type or --where");
     struct replay_choice choice = { .source = wish.source, .type = wish.type, .condition = wish.condition };
     msec_t now = clock_now();
-    if ((wish.event_count == 0 || wish.since) && !parse_moment(wish.since ? wish.since : DEFAULT_SINCE, now, &choice.since))
+    if ((wish.event_count == 0 || wish.since) &&
+        !parse_moment(wish.since ? wish.since : DEFAULT_SINCE, now, &choice.since))
         return command_usage_error(command, "--since takes a duration such as 7d or a time, got '%s'", wish.since);
     if (!parse_moment(wish.until, now, &choice.until))
         return command_usage_error(command, "--until takes a duration such as 1h or a time, got '%s'", wish.until);
@@ -337,8 +340,9 @@ static const struct command_option options[] = {
 const struct command command_replay = {
     .name = "replay",
     .summary = "run stored events again; only what has not been made before is made",
-    .usage = "EVENT... [--dry] [--yes]\n--since TIME [--until TIME] [--source NAME] [--type TYPE] [--where SQL] [--dry] "
-             "[--yes] [--rate N/s]",
+    .usage =
+        "EVENT... [--dry] [--yes]\n--since TIME [--until TIME] [--source NAME] [--type TYPE] [--where SQL] [--dry] "
+        "[--yes] [--rate N/s]",
     .details =
         "Counts and asks first. The running server handles the events behind what waits already, with the rules and the\n"
         "facts of today. A rule that ran, or was skipped by its `when`, had its say then and is not asked again: those run\n"

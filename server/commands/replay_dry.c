@@ -80,8 +80,7 @@ static void count_trace(struct dry_run *run, const json_t *trace)
     }
     size_t index;
     json_t *effect;
-    json_array_foreach(strcmp(verdict, "ran") == 0 ? json_array_at(trace, "effects") : NULL, index, effect)
-    {
+    json_array_foreach (strcmp(verdict, "ran") == 0 ? json_array_at(trace, "effects") : NULL, index, effect) {
         if (json_bool(effect, "suppressed", false))
             run->suppressed++;
         else if (!json_object_get(effect, "refused"))
@@ -105,7 +104,8 @@ static void handle_claim(struct dry_run *run, const struct claim *claim)
     size_t index;
     json_t *item;
     desk_add_case(desk, json_incref(claim->facts));
-    json_array_foreach(claim->work, index, item) json_array_append(events, json_object_at(item, "event"));
+    json_array_foreach (claim->work, index, item)
+        json_array_append(events, json_object_at(item, "event"));
     /* The array grows while it is walked: caused events come after those that were chosen. */
     for (size_t i = 0; i < json_array_size(events) && i < MOST_CAUSED_EVENTS; i++) {
         const json_t *event = json_array_get(events, i), *replay = json_object_at(event, "replay");
@@ -113,8 +113,10 @@ static void handle_claim(struct dry_run *run, const struct claim *claim)
         desk_handle(desk, event, clock_now());
         json_t *changes = desk_take_changes(desk), *entry;
         size_t place;
-        json_array_foreach(json_array_at(changes, "traces"), place, entry) count_trace(run, entry);
-        json_array_foreach(json_array_at(changes, "events"), place, entry) json_array_append(events, entry);
+        json_array_foreach (json_array_at(changes, "traces"), place, entry)
+            count_trace(run, entry);
+        json_array_foreach (json_array_at(changes, "events"), place, entry)
+            json_array_append(events, entry);
         json_decref(changes);
     }
     json_decref(events);
@@ -132,8 +134,7 @@ static json_t *make_report(const struct dry_run *run, int64_t count)
     size_t size = 0;
     const char *key;
     json_t *total;
-    json_object_foreach(run->totals, key, total)
-    {
+    json_object_foreach (run->totals, key, total) {
         if (size < ARRAY_LEN(keys))
             keys[size++] = key;
     }
@@ -150,8 +151,7 @@ static json_t *make_report(const struct dry_run *run, int64_t count)
 }
 
 err_t replay_dry_run(struct pg *pg, const struct config *config, struct rule_set *rules, const json_t *selection,
-                     int64_t count, size_t max_examples,
-                     json_t **ret_report, struct error *reterr)
+                     int64_t count, size_t max_examples, json_t **ret_report, struct error *reterr)
 {
     struct dry_run run = {
         .pg = pg,

@@ -80,7 +80,8 @@ static void check_not_empty(const struct rule_set *set, json_t *problems)
     json_put_int(problem, "line", 0);
     json_put_str(problem, "severity", "warning");
     json_put_str(problem, "text", "there is no rule in this directory");
-    json_put_str(problem, "hint", "rules are in files NAME.lua of the directory itself; those that come with answerd are a beginning");
+    json_put_str(problem, "hint",
+                 "rules are in files NAME.lua of the directory itself; those that come with answerd are a beginning");
     json_array_append_new(problems, problem);
 }
 

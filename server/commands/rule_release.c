@@ -63,7 +63,8 @@ static err_t look_again(const struct config *config, struct rule_set *set, json_
     err_t err = rule_check(set, config, problems, reterr);
     size_t errors = err == ERR_NONE ? problems_count_errors(problems) : 0;
     if (errors > 0)
-        err = fail(reterr, ERR_INVALID, "answerd check finds %s in the rules", text_counted((int64_t)errors, "error").text);
+        err = fail(reterr, ERR_INVALID, "answerd check finds %s in the rules",
+                   text_counted((int64_t)errors, "error").text);
     return err;
 }
 
@@ -115,11 +116,10 @@ static err_t run_tests(const struct config *config, const char *directory, json_
     json_put_int(report, "tests", (int64_t)count);
     if (json_array_size(failed) > 0) {
         const json_t *first = json_array_get(failed, 0);
-        err =
-            fail(reterr, ERR_INVALID,
-                 "%zu of %s of the rules fail, the first is '%s' at %s:%lld\nHINT: `answerd test %s` shows them",
-                 json_array_size(failed), text_counted((int64_t)count, "test").text, json_str_or(first, "name", ""), json_str_or(first, "file", ""),
-                 (long long)json_int(first, "line", 0), directory);
+        err = fail(reterr, ERR_INVALID,
+                   "%zu of %s of the rules fail, the first is '%s' at %s:%lld\nHINT: `answerd test %s` shows them",
+                   json_array_size(failed), text_counted((int64_t)count, "test").text, json_str_or(first, "name", ""),
+                   json_str_or(first, "file", ""), (long long)json_int(first, "line", 0), directory);
     }
     json_put(report, "failed_tests", failed);
     json_decref(sources);

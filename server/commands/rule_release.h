@@ -15,8 +15,9 @@ struct rule_release {
 };
 void rule_release_done(struct rule_release *release);
 
-/* Reads a directory, loads it in a fresh state, looks at it as `answerd check` does and runs its tests there, unless the
- * configuration says not to. Warnings are in the report; errors of either look and failing tests are failures. On failure `ret_release` has the report and nothing else, and the error says the first thing that is wrong. */
+/* Reads a directory, loads it in a fresh state, looks at it as `answerd check` does and runs its tests there, unless
+ * the configuration says not to. Warnings are in the report; errors of either look and failing tests are failures. On
+ * failure `ret_release` has the report and nothing else, and the error says the first thing that is wrong. */
 err_t rule_release_read(const struct config *config, const char *directory, struct rule_release *ret_release,
                         struct error *reterr) MUST_CHECK;
 /* A version that the database keeps. ERR_NOT_FOUND. */

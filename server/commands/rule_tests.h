@@ -1,5 +1,5 @@
-/* Running the *_test.lua files of rule directories, and telling what came of it: for a person, as TAP, as JUnit XML, and
- * which rules they reached.
+/* Running the *_test.lua files of rule directories, and telling what came of it: for a person, as TAP, as JUnit XML,
+ * and which rules they reached.
  */
 #ifndef COMMANDS_RULE_TESTS_H
 #define COMMANDS_RULE_TESTS_H

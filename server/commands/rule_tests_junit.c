@@ -7,7 +7,8 @@
 
 #include "base/macros.h"
 
-/* The length of a character that XML 1.0 cannot have at all, not even escaped, or 0: control characters, U+FFFE, U+FFFF. */
+/* The length of a character that XML 1.0 cannot have at all, not even escaped, or 0: control characters, U+FFFE,
+ * U+FFFF. */
 static size_t forbidden_length(const char *text)
 {
     unsigned char c = (unsigned char)*text;
@@ -77,8 +78,7 @@ static void add_suite(struct buf *out, const json_t *results, const char *file)
     size_t index, count = 0, failures = 0;
     int64_t micros = 0;
     json_t *result;
-    json_array_foreach(results, index, result)
-    {
+    json_array_foreach (results, index, result) {
         if (strcmp(json_str_or(result, "file", ""), file) != 0)
             continue;
         count++;
@@ -89,8 +89,7 @@ static void add_suite(struct buf *out, const json_t *results, const char *file)
     add_xml(out, file);
     buf_addf(out, "\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"0\" time=\"%.6f\">\n", count, failures,
              (double)micros / 1e6);
-    json_array_foreach(results, index, result)
-    {
+    json_array_foreach (results, index, result) {
         if (strcmp(json_str_or(result, "file", ""), file) == 0)
             add_case(out, result);
     }
@@ -101,14 +100,14 @@ err_t rule_tests_write_junit(const struct rule_tests *tests, const char *path, s
 {
     struct buf out CLEANUP(buf_done);
     buf_init(&out, (size_t)64 * 1024 * 1024);
-    buf_addf(&out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"answerd test\" tests=\"%zu\" "
-                   "failures=\"%zu\" errors=\"%d\">\n",
+    buf_addf(&out,
+             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"answerd test\" tests=\"%zu\" "
+             "failures=\"%zu\" errors=\"%d\">\n",
              tests->passed + tests->failed + tests->broken, tests->failed, tests->broken);
     json_t *seen = json_object();
     size_t index;
     json_t *result;
-    json_array_foreach(tests->results, index, result)
-    {
+    json_array_foreach (tests->results, index, result) {
         const char *file = json_str_or(result, "file", "");
         if (json_object_get(seen, file))
             continue;

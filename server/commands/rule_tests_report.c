@@ -12,8 +12,7 @@ void rule_tests_print_problems(const json_t *problems)
 {
     size_t index;
     json_t *problem;
-    json_array_foreach(problems, index, problem)
-    {
+    json_array_foreach (problems, index, problem) {
         fprintf(stderr, "%s:%" PRId64 ": %s: %s\n", json_str_or(problem, "file", ""), json_int(problem, "line", 0),
                 json_str_or(problem, "severity", "error"), json_str_or(problem, "text", ""));
         if (json_str(problem, "hint"))
@@ -60,7 +59,8 @@ void rule_tests_print_one(const struct rule_tests *tests, const json_t *result)
         print_indented(json_str_or(result, "report", ""), tap ? "# " : "     ");
 }
 
-/* --- coverage ------------------------------------------------------------------------------------------------------ */
+/* --- coverage ------------------------------------------------------------------------------------------------------
+ */
 
 struct reach {
     int64_t ran;
@@ -96,8 +96,7 @@ static void print_unsent(const struct rule_set *set, const json_t *coverage, con
     const json_t *sent = json_object_at(coverage, part);
     const char *name, *before = "";
     json_t *declaration;
-    json_object_foreach(rule_set_declarations(set, kind), name, declaration)
-    {
+    json_object_foreach (rule_set_declarations(set, kind), name, declaration) {
         if (json_object_get(sent, name))
             continue;
         if (!*before)
@@ -126,8 +125,8 @@ void rule_tests_print_coverage(const struct rule_set *set, const json_t *coverag
         predicates += rule->has_when;
         decided += rule->has_when && reach.skipped > 0 && reach.ran + reach.failed > 0;
     }
-    printf("%s%zu of %s ran; %zu of %zu 'when' were both true and false\n", prefix, ran, text_counted((int64_t)count, "rule").text, decided,
-           predicates);
+    printf("%s%zu of %s ran; %zu of %zu 'when' were both true and false\n", prefix, ran,
+           text_counted((int64_t)count, "rule").text, decided, predicates);
     print_unsent(set, coverage, "template", "templates", prefix);
     print_unsent(set, coverage, "survey", "surveys", prefix);
 }

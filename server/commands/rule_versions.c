@@ -345,9 +345,10 @@ static void print_versions(const json_t *versions, const json_t *changes)
     size_t index;
     json_t *row;
     json_array_foreach (versions, index, row) {
-        printf("%-12s  %-8s  %9s, %9s kept, last loaded %.19s from %s\n",
-               json_str_or(row, "version", ""), json_str_or(row, "role", ""), text_counted(json_int(row, "rules", 0), "rule").text,
-               text_counted(json_int(row, "files", 0), "file").text, json_str_or(row, "last_loaded", ""), json_str_or(row, "directory", ""));
+        printf("%-12s  %-8s  %9s, %9s kept, last loaded %.19s from %s\n", json_str_or(row, "version", ""),
+               json_str_or(row, "role", ""), text_counted(json_int(row, "rules", 0), "rule").text,
+               text_counted(json_int(row, "files", 0), "file").text, json_str_or(row, "last_loaded", ""),
+               json_str_or(row, "directory", ""));
     }
     printf("\n");
     json_array_foreach (changes, index, row) {

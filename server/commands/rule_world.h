@@ -1,5 +1,5 @@
-/* What commands that run rules themselves need: rule sets from directories or in force, and the sources as the desk sees
- * them. */
+/* What commands that run rules themselves need: rule sets from directories or in force, and the sources as the desk
+ * sees them. */
 #ifndef COMMANDS_RULE_WORLD_H
 #define COMMANDS_RULE_WORLD_H
 
@@ -16,7 +16,8 @@ struct loaded_rules {
     struct rule_sources *sources;
     struct rule_set *set;
 };
-/* Loads the rules of a directory with the limits of the configuration. Problems are printed on stderr; the exit code. */
+/* Loads the rules of a directory with the limits of the configuration. Problems are printed on stderr; the exit code.
+ */
 int loaded_rules_read(const struct command *command, const struct config *config, const char *directory,
                       struct loaded_rules *ret_rules);
 /* The same for the version that is in force on all nodes; where none ever was, the configured directory. */

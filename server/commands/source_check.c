@@ -141,8 +141,7 @@ static void check_values(struct checking *c, const struct channel_kind *kind)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(c->source->settings, key, value)
-    {
+    json_object_foreach (c->source->settings, key, value) {
         const struct channel_setting *setting = find_setting(kind->settings, key);
         if (!setting)
             setting = find_setting(common, key);

@@ -94,8 +94,7 @@ static size_t known_length(const struct stand_ins *stand_ins, const char *text, 
     size_t best = 0;
     const char *key;
     json_t *value;
-    json_object_foreach(stand_ins->known, key, value)
-    {
+    json_object_foreach (stand_ins->known, key, value) {
         size_t length = strlen(key);
         if (length > best && length >= 2 && strncmp(text, key, length) == 0) {
             best = length;
@@ -168,8 +167,7 @@ void stand_ins_learn(struct stand_ins *stand_ins, const json_t *contact)
     }
     size_t index;
     json_t *identity;
-    json_array_foreach(json_array_at(contact, "identities"), index, identity)
-    {
+    json_array_foreach (json_array_at(contact, "identities"), index, identity) {
         if (json_is_string(identity))
             json_decref(clean_identity(stand_ins, json_string_value(identity)));
     }
@@ -186,7 +184,7 @@ static bool is_one_of(const char *key, const char *const *keys)
 static json_t *clean_string(struct stand_ins *stand_ins, const char *key, const char *value)
 {
     static const char *const texts[] = { "text", "caption", "title", "description", "file_name", NULL };
-    static const char *const ids[] = { "id",     "reply_to", "message_id",   "key",     "chat",      "thread",
+    static const char *const ids[] = { "id",     "reply_to", "message_id",   "key",     "chat", "thread",
                                        "sha256", "customer", "subscription", "invoice", NULL };
     static const char *const names[] = { "name", "username", "first_name", "last_name", NULL };
     static const char *const urls[] = { "url", "hosted_invoice_url", "link", NULL };
@@ -219,7 +217,7 @@ static json_t *clean(struct stand_ins *stand_ins, const char *key, const json_t 
     if (json_is_array(value)) {
         json_t *list = json_array(), *entry;
         size_t index;
-        json_array_foreach((json_t *)(uintptr_t)value, index, entry)
+        json_array_foreach ((json_t *)(uintptr_t)value, index, entry)
             json_array_append_new(list, clean(stand_ins, key, entry));
         return list;
     }
@@ -228,7 +226,7 @@ static json_t *clean(struct stand_ins *stand_ins, const char *key, const json_t 
     if (json_is_object(value)) {
         json_t *object = json_object(), *member;
         const char *name;
-        json_object_foreach((json_t *)(uintptr_t)value, name, member)
+        json_object_foreach ((json_t *)(uintptr_t)value, name, member)
             json_put(object, name, clean(stand_ins, name, member));
         return object;
     }

@@ -1,7 +1,7 @@
 /* Stable stand-ins for what tells who a person is, so that a recorded event can be shown to others.
  *
- * The same value always becomes the same stand-in within one object of this kind, and numbers, handles and addresses stay
- * what they are in form: rules find in a fixture what they found in the event.
+ * The same value always becomes the same stand-in within one object of this kind, and numbers, handles and addresses
+ * stay what they are in form: rules find in a fixture what they found in the event.
  */
 #ifndef COMMANDS_STAND_IN_H
 #define COMMANDS_STAND_IN_H

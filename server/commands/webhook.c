@@ -247,8 +247,7 @@ static int run_parse(const struct command *command, const struct channel_kind *k
     }
     size_t index;
     json_t *event;
-    json_array_foreach(events, index, event)
-    {
+    json_array_foreach (events, index, event) {
         char *line = json_dump(event);
         puts(line);
         free(line);

@@ -51,8 +51,7 @@ static void hide_secrets(char *text, const struct channel_kind *kind, const json
         hide_secret(text, json_string_value(value));
         size_t index;
         json_t *element;
-        json_array_foreach(value, index, element)
-        {
+        json_array_foreach (value, index, element) {
             hide_secret(text, json_string_value(element));
         }
     }

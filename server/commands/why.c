@@ -172,7 +172,8 @@ static int run_why(const struct command *command, int argc, char **argv)
 static const struct command_option options_table[] = {
     OPTION_CONFIG,
     { "json", OPTION_FLAG, NULL, "one JSON object a line" },
-    { "contact", OPTION_TEXT, "WHO", "tell why this contact got no message: a number, or a handle such as whatsapp:15550100" },
+    { "contact", OPTION_TEXT, "WHO",
+      "tell why this contact got no message: a number, or a handle such as whatsapp:15550100" },
     { "since", OPTION_DURATION, "DURATION", "with --contact: how far to look back; 7d when it is not given" },
     { NULL, OPTION_FLAG, NULL, NULL },
 };
@@ -181,10 +182,11 @@ const struct command command_why = {
     .name = "why",
     .summary = "tell what one event meant, or why somebody got no message",
     .usage = "[--config FILE] [--json] EVENT\n[--config FILE] [--json] --contact WHO [--since DURATION]",
-    .details = "EVENT is an id from event_log, or the provider's own key, such as evt_1Nx… or wamid.HBg….\n"
-               "With --contact it tells of one person: opt-outs, windows, what was held back, failed or refused, rules in\n"
-               "quarantine, and which rule decided what on their last events, by its `on` or its `when`.\n"
-               "The same is to be had in SQL: SELECT * FROM why(EVENT), SELECT * FROM why_nothing(CONTACT, '7 days').",
+    .details =
+        "EVENT is an id from event_log, or the provider's own key, such as evt_1Nx… or wamid.HBg….\n"
+        "With --contact it tells of one person: opt-outs, windows, what was held back, failed or refused, rules in\n"
+        "quarantine, and which rule decided what on their last events, by its `on` or its `when`.\n"
+        "The same is to be had in SQL: SELECT * FROM why(EVENT), SELECT * FROM why_nothing(CONTACT, '7 days').",
     .options = options_table,
     .run = run_why,
 };

@@ -222,7 +222,8 @@ static void check_tls(struct loading *loading)
     else if (certificates != keys)
         loading_problem(loading, loading_line_of_key(loading, "tls", 1),
                         "http.tls has %s and %s\nHINT: one key for each, in the same order",
-                        text_counted((int64_t)certificates, "certificate").text, text_counted((int64_t)keys, "key").text);
+                        text_counted((int64_t)certificates, "certificate").text,
+                        text_counted((int64_t)keys, "key").text);
     if (strcmp(minimum, "1.2") != 0 && strcmp(minimum, "1.3") != 0)
         loading_problem(loading, loading_line_of_key(loading, "minimum", 1), "http.tls.minimum must be 1.2 or 1.3");
     make_all_absolute(loading, config->http.tls_certificates);
@@ -277,8 +278,8 @@ static int line_of_section(const struct loading *loading, const char *name)
     return 1;
 }
 
-/* libpq keeps copies of what it reads, which nobody can wipe. So this is for who looks at the file and ends; a server tells
- * when it connects. */
+/* libpq keeps copies of what it reads, which nobody can wipe. So this is for who looks at the file and ends; a server
+ * tells when it connects. */
 static void check_database(struct loading *loading)
 {
     struct error e;

@@ -119,9 +119,9 @@ struct config {
 err_t config_load(const char *path, bool dev, struct config **ret_config, struct error *reterr) MUST_CHECK;
 void config_free(struct config *config); /* wipes the secrets */
 
-/* The same for who only looks at the file, the address of the database included; each problem is added to the array `problems`
- * as an object {file, line, severity: "error", text, hint}. `ret_config` is set whenever the file could be read, also when
- * there are problems: for who looks for more of them. */
+/* The same for who only looks at the file, the address of the database included; each problem is added to the array
+ * `problems` as an object {file, line, severity: "error", text, hint}. `ret_config` is set whenever the file could be
+ * read, also when there are problems: for who looks for more of them. */
 err_t config_read(const char *path, bool dev, json_t *problems, struct config **ret_config,
                   struct error *reterr) MUST_CHECK;
 

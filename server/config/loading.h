@@ -8,8 +8,8 @@
 struct loading {
     struct config *config;
     const char *path;
-    char *directory; /* of the file, with the last '/'; "" for the working directory */
-    struct buf text; /* of the file; secrets may stand in it */
+    char *directory;  /* of the file, with the last '/'; "" for the working directory */
+    struct buf text;  /* of the file; secrets may stand in it */
     json_t *problems; /* borrowed */
     int section_lines[16];
     char pending_source[65]; /* source "NAME", still without its table; "" when there is none */

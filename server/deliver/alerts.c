@@ -57,7 +57,8 @@ void alerts_free(struct alerts *alerts)
         return;
     }
     if (alerts_waiting(alerts) > 0) {
-        log_warn("stopped before all alerts were stored, rules do not hear of them", "alerts=%zu", alerts_waiting(alerts));
+        log_warn("stopped before all alerts were stored, rules do not hear of them", "alerts=%zu",
+                 alerts_waiting(alerts));
     }
     json_decref(alerts->events);
     free(alerts);

@@ -12,8 +12,8 @@ struct alerts;
 struct alerts *alerts_new(void);
 void alerts_free(struct alerts *alerts); /* says how many were not stored */
 
-/* Takes the alerts {problem, source, code, reason} out of `said`: logs them, and keeps their events. Once an hour for one target and
- * problem there is an event, whatever happens; of more than 100 that wait the oldest go. */
+/* Takes the alerts {problem, source, code, reason} out of `said`: logs them, and keeps their events. Once an hour for
+ * one target and problem there is an event, whatever happens; of more than 100 that wait the oldest go. */
 void alerts_take(struct alerts *alerts, json_t *said);
 size_t alerts_waiting(const struct alerts *alerts);
 

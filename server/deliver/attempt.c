@@ -208,7 +208,8 @@ static void attempt_ended(const struct http_exchange *exchange, void *arg)
     if (exchange->outcome == HTTP_ANSWERED) {
         json_put_int(outcome, "status", exchange->status);
     }
-    attempt_conclude(&result, is_webhook, attempt_number(attempt->delivery), clock_shared(), crypto_random_u32(), outcome);
+    attempt_conclude(&result, is_webhook, attempt_number(attempt->delivery), clock_shared(), crypto_random_u32(),
+                     outcome);
     if (result.verdict == SEND_CHANNEL_DOWN) {
         add_alert(attempt, "channel_down", &result);
     } else if (result.alarming) {

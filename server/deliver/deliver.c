@@ -192,8 +192,9 @@ static void deliver_follow_rules(struct deliver *deliver)
     deliver->attempts.rules = fresh;
 }
 
-/* Outcomes that the database refuses together are recorded one by one; the one to blame is left to its lease. One that is in
- * conflict is kept: it may be that of a message that was sent, and what is left to its lease may be sent again. */
+/* Outcomes that the database refuses together are recorded one by one; the one to blame is left to its lease. One that
+ * is in conflict is kept: it may be that of a message that was sent, and what is left to its lease may be sent again.
+ */
 static void record_one_by_one(struct deliver *deliver)
 {
     json_t *outcomes = deliver->attempts.outcomes;
@@ -274,10 +275,11 @@ static err_t settle_one_by_one(struct deliver *deliver, int64_t *ret_settled, st
     unsigned swallowed;
     if (json_array_size(refused) > 0 && log_allowed(&deliver->unsettled, TELL_EVERY_MS, &swallowed)) {
         json_array_foreach (refused, index, one) {
-            log_error("a delivery cannot be settled, it stays as it is",
-                      "delivery=%lld sqlstate=%s reason='%s' hint='the others go on; correct its row, or what refuses it'",
-                      (long long)json_int(one, "delivery", 0), json_str_or(one, "sqlstate", ""),
-                      json_str_or(one, "reason", ""));
+            log_error(
+                "a delivery cannot be settled, it stays as it is",
+                "delivery=%lld sqlstate=%s reason='%s' hint='the others go on; correct its row, or what refuses it'",
+                (long long)json_int(one, "delivery", 0), json_str_or(one, "sqlstate", ""),
+                json_str_or(one, "reason", ""));
         }
     }
     return err;

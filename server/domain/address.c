@@ -77,8 +77,8 @@ static json_t *address_of_event(struct scene *scene)
     return address;
 }
 
-/* The addresses of the event's person at its source: the one it came from first, then those of their other handles, which
- * share its window. New reference. */
+/* The addresses of the event's person at its source: the one it came from first, then those of their other handles,
+ * which share its window. New reference. */
 static json_t *addresses_of_event(struct scene *scene)
 {
     json_t *addresses = json_array(), *first = address_of_event(scene);
@@ -87,8 +87,7 @@ static json_t *addresses_of_event(struct scene *scene)
     json_array_append(addresses, first);
     size_t index;
     json_t *entry;
-    json_array_foreach(json_array_at(json_object_at(scene->event, "contact"), "identities"), index, entry)
-    {
+    json_array_foreach (json_array_at(json_object_at(scene->event, "contact"), "identities"), index, entry) {
         const char *identity = json_string_value(entry);
         json_t *other = index > 0 && identity ? find_address(scene->desk, scene->source, identity) : NULL;
         if (other && json_int(other, "contact_id", 0) == row_id(scene->contact))
@@ -102,7 +101,8 @@ void address_note_inbound(struct scene *scene, bool opens_window)
     json_t *addresses = addresses_of_event(scene);
     size_t index;
     json_t *address;
-    json_array_foreach(addresses, index, address) touch(scene, address, happened_at(scene), opens_window);
+    json_array_foreach (addresses, index, address)
+        touch(scene, address, happened_at(scene), opens_window);
     json_decref(addresses);
 }
 
@@ -118,8 +118,7 @@ void address_note_blocked(struct scene *scene, const char *reason)
     json_t *addresses = addresses_of_event(scene);
     size_t index;
     json_t *address;
-    json_array_foreach(addresses, index, address)
-    {
+    json_array_foreach (addresses, index, address) {
         if (json_time(address, "last_inbound_at", 0) <= happened_at(scene)) /* else they have come back since */
             mark_unreachable(scene, address, happened_at(scene), reason);
     }
@@ -159,8 +158,7 @@ bool address_channel_known(const struct desk *desk, const char *channel)
 {
     const char *source;
     json_t *settings;
-    json_object_foreach((json_t *)(uintptr_t)desk->settings.sources, source, settings)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)desk->settings.sources, source, settings) {
         if (json_bool(settings, "sends", false) && channel_is(desk, source, channel))
             return true;
     }
@@ -212,8 +210,7 @@ static bool has_live_address(const struct desk *desk, const json_t *contact, con
 {
     size_t index;
     json_t *address;
-    json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, address)
-    {
+    json_array_foreach (rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, address) {
         if (strcmp(json_str_or(address, "source", ""), source) == 0 && !json_str(address, "unreachable_at"))
             return true;
     }
@@ -227,8 +224,7 @@ static void derive_address(struct scene *scene, const json_t *contact, const cha
     for (int only_phones = 0; only_phones < 2; only_phones++) {
         size_t index;
         json_t *row;
-        json_array_foreach(identities, index, row)
-        {
+        json_array_foreach (identities, index, row) {
             char space[300];
             const char *known = json_str_or(row, "identity", ""), *identity;
             const char *recipient = recipient_for(desk_source(desk, source), known, space, sizeof(space), &identity);
@@ -250,8 +246,7 @@ static void derive_addresses(struct scene *scene, const json_t *contact)
     json_t *identities = json_copy(rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(contact)));
     const char *source;
     json_t *settings;
-    json_object_foreach((json_t *)(uintptr_t)desk->settings.sources, source, settings)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)desk->settings.sources, source, settings) {
         if (json_bool(settings, "sends", false) && !has_live_address(desk, contact, source))
             derive_address(scene, contact, source, identities);
     }
@@ -307,8 +302,7 @@ json_t *address_choose(struct scene *scene, json_t *contact, const struct addres
     int best_rank = 0;
     size_t index;
     json_t *address;
-    json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, address)
-    {
+    json_array_foreach (rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, address) {
         int r = rank(scene, contact, address, wish);
         if (r < 0)
             continue;
@@ -326,23 +320,20 @@ json_t *address_channels(const struct desk *desk, const json_t *contact)
     json_t *channels = json_array();
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, row)
-    {
+    json_array_foreach (rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, row) {
         const char *source = json_str_or(row, "source", "");
         if (desk_source_sends(desk, source) && !json_str(row, "unreachable_at") && !json_list_has(channels, source))
             json_array_append_new(channels, json_string(source));
     }
     const char *source;
     json_t *settings;
-    json_object_foreach((json_t *)(uintptr_t)desk->settings.sources, source, settings)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)desk->settings.sources, source, settings) {
         if (!json_bool(settings, "sends", false) || json_list_has(channels, source))
             continue;
         bool was_tried = false;
-        json_array_foreach(rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, row) was_tried =
-            was_tried || strcmp(json_str_or(row, "source", ""), source) == 0;
-        json_array_foreach(rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(contact)), index, row)
-        {
+        json_array_foreach (rows_of_contact(desk->rows, ROWS_ADDRESS, row_id(contact)), index, row)
+            was_tried = was_tried || strcmp(json_str_or(row, "source", ""), source) == 0;
+        json_array_foreach (rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(contact)), index, row) {
             char space[300];
             const char *identity;
             if (!was_tried && !json_list_has(channels, source) &&

@@ -15,11 +15,12 @@ void address_note_blocked(struct scene *scene, const char *reason);
 void address_note_dead(struct scene *scene, const json_t *message, const char *reason);
 
 struct address_wish {
-    const char *channel;            /* a source or provider name that it must be, or NULL */
-    const json_t *conversation;     /* its channel comes first; may be NULL */
-    /* An outreach: the contact's preferred channel before the conversation's, and those first where it may leave now. */
+    const char *channel;        /* a source or provider name that it must be, or NULL */
+    const json_t *conversation; /* its channel comes first; may be NULL */
+    /* An outreach: the contact's preferred channel before the conversation's, and those first where it may leave now.
+     */
     bool is_outreach;
-    const json_t *template;         /* the declaration of what will be said, or NULL; its approved forms may always leave */
+    const json_t *template; /* the declaration of what will be said, or NULL; its approved forms may always leave */
     const json_t *excluded_sources; /* array of names, or NULL */
 };
 

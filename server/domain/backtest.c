@@ -30,7 +30,7 @@ struct backtest {
     const char *cron; /* whose firings this world sees; NULL: a contact's */
     json_t *crons;    /* object by name: {name, before, after}, how often each side fired it */
     json_t *totals; /* object: "RULE\nKIND" -> {rule, kind, before, after, added, removed, changed, examples}; examples
-                    * have their contact's "order" */
+                     * have their contact's "order" */
     json_t *last_total;
     const char *last_kind;
     char last_rule[128];
@@ -69,7 +69,8 @@ void backtest_free(struct backtest *backtest)
     free(backtest);
 }
 
-/* --- counting ------------------------------------------------------------------------------------------------------ */
+/* --- counting ------------------------------------------------------------------------------------------------------
+ */
 
 static const char *const counts[] = { "before", "after", "added", "removed", "changed" };
 
@@ -92,8 +93,7 @@ static json_t *find_total(struct backtest *backtest, const char *rule, const cha
 
 static json_t *total_of(struct backtest *backtest, const struct outcome *outcome)
 {
-    if (backtest->last_total && backtest->last_kind == outcome->kind &&
-        strcmp(backtest->last_rule, outcome->rule) == 0)
+    if (backtest->last_total && backtest->last_kind == outcome->kind && strcmp(backtest->last_rule, outcome->rule) == 0)
         return backtest->last_total;
     json_t *total = find_total(backtest, outcome->rule, outcome->kind);
     backtest->last_total = total;
@@ -123,7 +123,9 @@ static void put_side(json_t *example, const struct outcome *outcome, const char 
 static void found(struct backtest *backtest, const struct outcome *before, const struct outcome *after)
 {
     const struct difference difference = {
-        .kind = !before ? DIFFERENCE_ADDED : !after ? DIFFERENCE_REMOVED : DIFFERENCE_CHANGED,
+        .kind = !before  ? DIFFERENCE_ADDED
+                : !after ? DIFFERENCE_REMOVED
+                         : DIFFERENCE_CHANGED,
         .contact_id = backtest->contact_id,
         .before = before,
         .after = after,
@@ -150,7 +152,8 @@ static void found(struct backtest *backtest, const struct outcome *before, const
         backtest->settings.on_difference(backtest->settings.arg, &difference);
 }
 
-/* --- matching ------------------------------------------------------------------------------------------------------ */
+/* --- matching ------------------------------------------------------------------------------------------------------
+ */
 
 static bool same_content(const struct outcome *a, const struct outcome *b)
 {
@@ -201,7 +204,8 @@ static size_t group_end(const struct side *side, const struct outcome *of)
     return end;
 }
 
-/* One event's outcomes of one rule and kind: first those of the same name, then what is left over as changes of name. */
+/* One event's outcomes of one rule and kind: first those of the same name, then what is left over as changes of name.
+ */
 static void match_group(struct backtest *backtest, struct side *before, size_t before_end, struct side *after,
                         size_t after_end)
 {
@@ -247,8 +251,7 @@ static void compare(struct backtest *backtest)
     if (before_count != after_count || !all_equal(before, after, before_count)) {
         struct side b = sorted(before, before_count), a = sorted(after, after_count);
         while (b.at < b.count || a.at < a.count) {
-            bool from_before = a.at == a.count ||
-                               (b.at < b.count && compare_group(b.list[b.at], a.list[a.at]) <= 0);
+            bool from_before = a.at == a.count || (b.at < b.count && compare_group(b.list[b.at], a.list[a.at]) <= 0);
             const struct outcome *first = from_before ? b.list[b.at] : a.list[a.at];
             match_group(backtest, &b, group_end(&b, first), &a, group_end(&a, first));
         }
@@ -272,7 +275,8 @@ static void count_shared(struct backtest *backtest)
     simulation_forget_outcomes(backtest->before);
 }
 
-/* --- running ------------------------------------------------------------------------------------------------------- */
+/* --- running -------------------------------------------------------------------------------------------------------
+ */
 
 void backtest_begin(struct backtest *backtest, int64_t contact_id, int64_t order, const json_t *seed)
 {
@@ -298,7 +302,8 @@ static void part(struct backtest *backtest)
     simulation_begin(backtest->after, backtest->seed);
     size_t index;
     json_t *event;
-    json_array_foreach(backtest->events, index, event) simulation_event(backtest->after, event);
+    json_array_foreach (backtest->events, index, event)
+        simulation_event(backtest->after, event);
     json_array_clear(backtest->events);
 }
 
@@ -342,9 +347,11 @@ static int compare_texts(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-/* --- crons --------------------------------------------------------------------------------------------------------- */
+/* --- crons ---------------------------------------------------------------------------------------------------------
+ */
 
-/* What stands for the event of a firing, with its time added: below zero, where no recorded event is, and in their order. */
+/* What stands for the event of a firing, with its time added: below zero, where no recorded event is, and in their
+ * order. */
 #define FIRST_FIRING (-((int64_t)1 << 51))
 
 /* One side's firings of one cron, one after the other. */
@@ -363,7 +370,8 @@ static void find_next(struct firings *firings, msec_t after)
     firings->next = found_one && next < firings->until ? next : 0;
 }
 
-static struct firings begin_firings(const struct backtest *backtest, bool is_after, const char *name, msec_t since, msec_t until)
+static struct firings begin_firings(const struct backtest *backtest, bool is_after, const char *name, msec_t since,
+                                    msec_t until)
 {
     const struct rule_set *rules = is_after ? backtest->settings.after : backtest->settings.before;
     struct firings firings = {
@@ -419,9 +427,9 @@ void backtest_crons(struct backtest *backtest, int64_t order, msec_t since, msec
     const char **names = memory_new((json_object_size(before) + json_object_size(after) + 1) * sizeof(*names));
     const char *name;
     json_t *declaration;
-    json_object_foreach((json_t *)(uintptr_t)before, name, declaration) names[size++] = name;
-    json_object_foreach((json_t *)(uintptr_t)after, name, declaration)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)before, name, declaration)
+        names[size++] = name;
+    json_object_foreach ((json_t *)(uintptr_t)after, name, declaration) {
         if (!json_object_get(before, name))
             names[size++] = name;
     }
@@ -450,8 +458,7 @@ void backtest_merge(struct backtest *into, const struct backtest *from)
 {
     const char *key;
     json_t *total;
-    json_object_foreach(from->totals, key, total)
-    {
+    json_object_foreach (from->totals, key, total) {
         json_t *sum = find_total(into, json_str_or(total, "rule", ""), json_str_or(total, "kind", ""));
         for (size_t i = 0; i < ARRAY_LEN(counts); i++)
             json_put_int(sum, counts[i], json_int(sum, counts[i], 0) + json_int(total, counts[i], 0));
@@ -466,7 +473,8 @@ static json_t *without_order(const json_t *total)
     json_t *copy = json_deep_copy(total);
     size_t index;
     json_t *example;
-    json_array_foreach(json_array_at(copy, "examples"), index, example) json_object_del(example, "order");
+    json_array_foreach (json_array_at(copy, "examples"), index, example)
+        json_object_del(example, "order");
     return copy;
 }
 
@@ -477,7 +485,8 @@ json_t *backtest_report(const struct backtest *backtest)
     const char **keys = memory_new((size + 1) * sizeof(*keys));
     const char *key;
     json_t *total;
-    json_object_foreach(backtest->totals, key, total) keys[at++] = key;
+    json_object_foreach (backtest->totals, key, total)
+        keys[at++] = key;
     qsort(keys, size, sizeof(*keys), compare_texts);
     for (size_t i = 0; i < size; i++) {
         total = json_object_get(backtest->totals, keys[i]);
@@ -494,7 +503,8 @@ json_t *backtest_report(const struct backtest *backtest)
     json_put(report, "rules", rules);
     json_put(report, "kinds", kinds);
     json_t *fired;
-    json_object_foreach(backtest->crons, key, fired) json_array_append_new(crons, json_deep_copy(fired));
+    json_object_foreach (backtest->crons, key, fired)
+        json_array_append_new(crons, json_deep_copy(fired));
     json_put(report, "crons", crons);
     return report;
 }

@@ -14,8 +14,7 @@ const char *contact_primary_identity(const struct desk *desk, const json_t *cont
     const char *first = NULL;
     size_t index;
     json_t *row;
-    json_array_foreach(list, index, row)
-    {
+    json_array_foreach (list, index, row) {
         const char *identity = json_str(row, "identity");
         if (identity && identity_is_handle(identity) && identity_find(desk, identity) == row)
             return identity;
@@ -44,8 +43,7 @@ static json_t *by_strength(const json_t *identities)
     for (int pass = 0; pass < 3; pass++) {
         size_t index;
         json_t *entry;
-        json_array_foreach(identities, index, entry)
-        {
+        json_array_foreach (identities, index, entry) {
             const char *identity = json_string_value(entry);
             if (!identity || !strchr(identity, ':'))
                 continue;
@@ -71,8 +69,9 @@ static bool is_attested(const json_t *identities, const char *provider, const ch
     return json_list_has(identities, twin);
 }
 
-/* The row behind the event's `identity` when the provider proves the identity, and the row is only the claim of somebody
- * else: then the event is not about them. Who is known by nothing but claims is taken for the one who proves them. */
+/* The row behind the event's `identity` when the provider proves the identity, and the row is only the claim of
+ * somebody else: then the event is not about them. Who is known by nothing but claims is taken for the one who proves
+ * them. */
 static json_t *false_claim(const struct scene *scene, const json_t *identities, const char *identity)
 {
     json_t *row = identity_find(scene->desk, identity);
@@ -159,8 +158,7 @@ static json_t *first_owner(const struct scene *scene, const json_t *identities)
 {
     size_t index;
     json_t *entry;
-    json_array_foreach(identities, index, entry)
-    {
+    json_array_foreach (identities, index, entry) {
         json_t *owner = json_string_value(entry) ? owner_of(scene, identities, json_string_value(entry)) : NULL;
         if (owner)
             return owner;
@@ -217,8 +215,7 @@ static json_t *merge_attested(struct scene *scene, json_t *contact, const json_t
     for (size_t i = 0; i < 2; i++) {
         size_t index;
         json_t *entry;
-        json_array_foreach(lists[i], index, entry)
-        {
+        json_array_foreach (lists[i], index, entry) {
             const char *identity = json_string_value(entry);
             if (!identity || !is_attested(lists[i], provider, identity))
                 continue;
@@ -238,8 +235,7 @@ static bool found_by_proof(struct scene *scene, const json_t *contact, const jso
     for (size_t i = 0; i < 2; i++) {
         size_t index;
         json_t *entry;
-        json_array_foreach(lists[i], index, entry)
-        {
+        json_array_foreach (lists[i], index, entry) {
             const char *identity = json_string_value(entry);
             if (identity && is_attested(lists[i], provider, identity) &&
                 identity_owner(scene->desk, identity) == contact)
@@ -288,8 +284,7 @@ static void find_or_make(struct scene *scene)
         bool is_internal = !is_new && tells_of_known(scene);
         size_t index;
         json_t *entry;
-        json_array_foreach(identities, index, entry)
-        {
+        json_array_foreach (identities, index, entry) {
             /* phone:N of somebody who owns whatsapp:N belongs to them, whoever types it. */
             const char *identity = json_string_value(entry);
             json_t *owner = identity_owner(desk, identity);
@@ -299,8 +294,7 @@ static void find_or_make(struct scene *scene)
             if (is_attested(identities, json_str_or(scene->event, "provider", ""), identity))
                 identity_prove(scene, contact, identity);
         }
-        json_array_foreach(former, index, entry)
-        {
+        json_array_foreach (former, index, entry) {
             const char *identity = json_string_value(entry);
             if (identity && !json_list_has(identities, identity) && identity_owner(desk, identity) == contact)
                 identity_give_up(scene, identity);
@@ -325,8 +319,8 @@ void contact_forget_sender(struct known_sender *known)
     *known = (struct known_sender){ .event = NULL };
 }
 
-/* Is what is found decided by the event's contact alone? Statuses are about their message, and some events name nobody but
- * their conversation. */
+/* Is what is found decided by the event's contact alone? Statuses are about their message, and some events name nobody
+ * but their conversation. */
 static bool names_sender(const struct scene *scene)
 {
     return makes_contacts(scene->type) && json_object_at(scene->event, "contact") &&
@@ -366,8 +360,8 @@ static void keep_sender(const struct scene *scene, struct known_sender *known)
     known->identities = rows_version(scene->desk->rows, ROWS_IDENTITY);
 }
 
-/* Most events are from whom the event before was from. Looking once more would find the same and change as little, when all
- * that one looks at is the same and nothing of it was changed then. */
+/* Most events are from whom the event before was from. Looking once more would find the same and change as little, when
+ * all that one looks at is the same and nothing of it was changed then. */
 void contact_find_or_make(struct scene *scene)
 {
     const struct rows *rows = scene->desk->rows;

@@ -53,8 +53,7 @@ json_t *conversation_latest_open(const struct desk *desk, const json_t *contact,
     json_t *best = NULL, *without_channel = NULL;
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(desk->rows, ROWS_CONVERSATION, row_id(contact)), index, row)
-    {
+    json_array_foreach (rows_of_contact(desk->rows, ROWS_CONVERSATION, row_id(contact)), index, row) {
         const char *own = json_str(row, "source");
         if (conversation_is_resolved(row))
             continue;
@@ -148,8 +147,7 @@ static void add_tags(json_t *conversation, const json_t *tags)
     json_t *known = json_array_at(conversation, "tags");
     size_t index;
     json_t *tag;
-    json_array_foreach(tags, index, tag)
-    {
+    json_array_foreach (tags, index, tag) {
         if (json_is_string(tag) && !json_list_has(known, json_string_value(tag)))
             json_array_append(known, tag);
     }
@@ -197,8 +195,7 @@ static void join(struct scene *scene, json_t *conversation, const struct convers
 {
     size_t index;
     json_t *tag;
-    json_array_foreach(wish->tags, index, tag)
-    {
+    json_array_foreach (wish->tags, index, tag) {
         if (json_is_string(tag))
             conversation_tag(scene, conversation, json_string_value(tag));
     }
@@ -211,8 +208,7 @@ json_t *conversation_open(struct scene *scene, json_t *contact, const struct con
     json_t *open = NULL, *resolved = NULL;
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(scene->desk->rows, ROWS_CONVERSATION, row_id(contact)), index, row)
-    {
+    json_array_foreach (rows_of_contact(scene->desk->rows, ROWS_CONVERSATION, row_id(contact)), index, row) {
         const json_t *attributes = json_object_at(row, "attributes");
         if (!text_equal(row, "topic", wish->topic) || !text_equal(row, "reference", wish->reference) ||
             (attributes && json_int(attributes, "merged_into", 0) > 0))

@@ -10,8 +10,7 @@ static bool list_has(const json_t *list, const char *text)
 {
     size_t index;
     json_t *item;
-    json_array_foreach(list, index, item)
-    {
+    json_array_foreach (list, index, item) {
         if (json_is_string(item) && strcmp(json_string_value(item), text) == 0)
             return true;
     }
@@ -54,8 +53,8 @@ static struct departure blocked(const char *code, const char *reason)
     return (struct departure){ NULL, code, reason };
 }
 
-struct departure departure_decide(const json_t *delivery, const json_t *contact, const json_t *address, msec_t window_ms,
-                                  msec_t now)
+struct departure departure_decide(const json_t *delivery, const json_t *contact, const json_t *address,
+                                  msec_t window_ms, msec_t now)
 {
     const json_t *request = json_object_at(delivery, "request");
     if (json_str(contact, "erased_at"))

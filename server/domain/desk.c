@@ -56,8 +56,7 @@ void desk_add_case(struct desk *desk, json_t *contact_case)
         json_t *list = json_array_at(contact_case, rows_table_name((enum rows_table)i));
         size_t index;
         json_t *row;
-        json_array_foreach(list, index, row)
-        {
+        json_array_foreach (list, index, row) {
             if (json_is_object(row))
                 rows_load(desk->rows, (enum rows_table)i, json_incref(row));
         }
@@ -125,8 +124,7 @@ bool json_list_has(const json_t *list, const char *text)
 {
     size_t index;
     json_t *entry;
-    json_array_foreach(list, index, entry)
-    {
+    json_array_foreach (list, index, entry) {
         const char *value = json_string_value(entry);
         if (value && strcmp(value, text) == 0)
             return true;

@@ -29,8 +29,8 @@ struct desk_settings {
     void *may_run_arg; /* of both */
     /* Rules whose `when` said no are told by the handling, as `skipped`, and leave no traces of their own. */
     bool folds_skipped;
-    /* Nobody will ask why: no handlings and no rule health are told, and of traces only the rule, the verdict, effects and
-     * the error of what acted or failed. */
+    /* Nobody will ask why: no handlings and no rule health are told, and of traces only the rule, the verdict, effects
+     * and the error of what acted or failed. */
     bool tells_briefly;
     /* A world that is the desk's facts, all of them: it is worked on in place. NULL: facts come as cases. */
     struct rows *world;
@@ -51,14 +51,14 @@ void desk_add_case(struct desk *desk, json_t *contact_case);
  * `event` is the canonical document with id and received_at. Never fails: what goes wrong is in the trace. */
 void desk_handle(struct desk *desk, const json_t *event, msec_t now);
 
-/* The changes since the last call, by table; new reference. See server/domain/README.md for the form. They show what later
- * events of this desk do to the same rows: use them, or copy them, before it handles another. */
+/* The changes since the last call, by table; new reference. See server/domain/README.md for the form. They show what
+ * later events of this desk do to the same rows: use them, or copy them, before it handles another. */
 json_t *desk_take_changes(struct desk *desk);
 /* The same without the rows, which are in the world already. What changed there is for the world's owner to forget. */
 json_t *desk_take_logs(struct desk *desk);
 
-/* Copies of what the desk knows now of the contacts that an event is about: an array of cases for another desk that is to
- * handle the event, too; new reference. */
+/* Copies of what the desk knows now of the contacts that an event is about: an array of cases for another desk that is
+ * to handle the event, too; new reference. */
 json_t *desk_copy_cases(const struct desk *desk, const json_t *event);
 
 #endif

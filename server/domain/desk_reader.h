@@ -1,6 +1,6 @@
-/* What rules read beyond the facts of their event, with what the desk knows already and the store does not: messages and
- * conversations of this event, and of earlier ones of the same batch. So history() tells the same however events are
- * batched. Internal to domain/. */
+/* What rules read beyond the facts of their event, with what the desk knows already and the store does not: messages
+ * and conversations of this event, and of earlier ones of the same batch. So history() tells the same however events
+ * are batched. Internal to domain/. */
 #ifndef DOMAIN_DESK_READER_H
 #define DOMAIN_DESK_READER_H
 

@@ -463,8 +463,7 @@ static bool has_opt_out(const json_t *effects)
 {
     size_t index;
     json_t *effect;
-    json_array_foreach(effects, index, effect)
-    {
+    json_array_foreach (effects, index, effect) {
         if (strcmp(json_str_or(effect, "do", ""), "opt_out") == 0)
             return true;
     }
@@ -485,8 +484,7 @@ err_t effects_apply(struct scene *scene, json_t *effects, struct error *reterr)
     struct error reason = { .code = ERR_NONE };
     size_t index;
     json_t *effect;
-    json_array_foreach(effects, index, effect)
-    {
+    json_array_foreach (effects, index, effect) {
         err = apply_one(scene, effect, &reason);
         if (err != ERR_NONE)
             break;

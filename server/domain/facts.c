@@ -15,8 +15,7 @@ static json_t *make_contact(const struct desk *desk, const json_t *row)
     json_t *contact = json_copy((json_t *)(uintptr_t)row), *identities = json_array();
     size_t index;
     json_t *identity_row;
-    json_array_foreach(rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(row)), index, identity_row)
-    {
+    json_array_foreach (rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(row)), index, identity_row) {
         const char *identity = json_str(identity_row, "identity");
         if (identity && identity_find(desk, identity) == identity_row)
             json_array_append(identities, json_object_get(identity_row, "identity"));
@@ -30,7 +29,8 @@ static json_t *make_contact(const struct desk *desk, const json_t *row)
 static json_t *contact_part(struct desk *desk, const json_t *row)
 {
     struct contact_facts *kept = &desk->contact_facts;
-    const uint64_t contacts = rows_version(desk->rows, ROWS_CONTACT), identities = rows_version(desk->rows, ROWS_IDENTITY),
+    const uint64_t contacts = rows_version(desk->rows, ROWS_CONTACT),
+                   identities = rows_version(desk->rows, ROWS_IDENTITY),
                    addresses = rows_version(desk->rows, ROWS_ADDRESS);
     bool is_same = kept->document && kept->row == row && kept->contacts == contacts && kept->identities == identities;
     if (is_same && kept->addresses == addresses)

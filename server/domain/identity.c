@@ -195,8 +195,7 @@ bool identity_is_proven(const struct desk *desk, const json_t *contact)
 {
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(contact)), index, row)
-    {
+    json_array_foreach (rows_of_contact(desk->rows, ROWS_IDENTITY, row_id(contact)), index, row) {
         if (is_proof(desk, row))
             return true;
     }
@@ -226,8 +225,7 @@ void identity_take_over(struct scene *scene, const json_t *contact, json_t *row)
     json_t *addresses = json_copy(rows_of_contact(rows, ROWS_ADDRESS, from)); /* moving changes the list */
     size_t index;
     json_t *address;
-    json_array_foreach(addresses, index, address)
-    {
+    json_array_foreach (addresses, index, address) {
         const char *value = identity_value(json_str_or(address, "identity", ""), "whatsapp");
         if (value && number && strcmp(value, number) == 0)
             rows_move(rows, ROWS_ADDRESS, address, row_id(contact));
@@ -260,8 +258,7 @@ static void settle_open_twins(struct scene *scene, const json_t *mine, json_t *m
         return;
     size_t index;
     json_t *other;
-    json_array_foreach(mine, index, other)
-    {
+    json_array_foreach (mine, index, other) {
         if (strcmp(json_str_or(other, "state", ""), "resolved") == 0 || !same_thread(other, moved))
             continue;
         bool moved_is_newer = json_time(moved, "updated_at", 0) > json_time(other, "updated_at", 0);
@@ -287,8 +284,7 @@ static void settle_active_twins(struct scene *scene, const json_t *mine, json_t 
         return;
     size_t index;
     json_t *other;
-    json_array_foreach(mine, index, other)
-    {
+    json_array_foreach (mine, index, other) {
         if (strcmp(json_str_or(other, "state", ""), "active") != 0 || !same_thread(other, moved))
             continue;
         rows_edit(scene->desk->rows, ROWS_OUTREACH, moved);
@@ -307,8 +303,7 @@ static void move_rows(struct scene *scene, enum rows_table table, int64_t from, 
     json_t *list = json_copy(rows_of_contact(rows, table, from)); /* moving changes the list */
     size_t index;
     json_t *row;
-    json_array_foreach(list, index, row)
-    {
+    json_array_foreach (list, index, row) {
         if (table == ROWS_CONVERSATION)
             settle_open_twins(scene, rows_of_contact(rows, table, to), row);
         if (table == ROWS_OUTREACH)
@@ -341,7 +336,7 @@ json_t *identity_merge(struct scene *scene, json_t *a, json_t *b)
     json_t *moved = json_array();
     size_t index;
     json_t *identity;
-    json_array_foreach(rows_of_contact(rows, ROWS_IDENTITY, from), index, identity)
+    json_array_foreach (rows_of_contact(rows, ROWS_IDENTITY, from), index, identity)
         json_array_append(moved, json_object_get(identity, "identity"));
     json_put(body, "identities", moved);
 
@@ -351,8 +346,7 @@ json_t *identity_merge(struct scene *scene, json_t *a, json_t *b)
         move_rows(scene, tables[i], from, to);
     json_t *messages = json_copy(rows_of_contact(rows, ROWS_MESSAGE, from));
     json_t *message;
-    json_array_foreach(messages, index, message)
-    {
+    json_array_foreach (messages, index, message) {
         if (rows_is_new(rows, ROWS_MESSAGE, message)) /* older ones stay with their conversation, which moves */
             rows_move(rows, ROWS_MESSAGE, message, to);
     }
@@ -369,8 +363,7 @@ json_t *identity_merge(struct scene *scene, json_t *a, json_t *b)
         json_object_update_missing(kept, attributes);
     /* Who stopped messages as one of the two has stopped them as one. */
     json_t *topic;
-    json_array_foreach(json_array_at(younger, "opted_out"), index, topic)
-    {
+    json_array_foreach (json_array_at(younger, "opted_out"), index, topic) {
         if (!json_list_has(json_array_at(older, "opted_out"), json_string_value(topic)))
             json_array_append(json_array_at(older, "opted_out"), topic);
     }

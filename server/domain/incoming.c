@@ -129,8 +129,8 @@ static void take_status(struct scene *scene)
         outreach_take_status(scene, message);
 }
 
-/* A provider's word that somebody does or does not want to hear from us. The topic "channel" is about the event's channel
- * alone: who blocks a bot may still want to hear from us elsewhere, and who unblocks it takes back no STOP. */
+/* A provider's word that somebody does or does not want to hear from us. The topic "channel" is about the event's
+ * channel alone: who blocks a bot may still want to hear from us elsewhere, and who unblocks it takes back no STOP. */
 static void take_preference(struct scene *scene, bool is_out)
 {
     const char *topic = json_str(scene->event, "topic");

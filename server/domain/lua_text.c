@@ -26,8 +26,7 @@ static void add(struct buf *out, const json_t *value)
         const char *separator = "{ ";
         if (json_object_size(value) == 0)
             buf_add_text(out, "{}");
-        json_object_foreach((json_t *)(uintptr_t)value, key, item)
-        {
+        json_object_foreach ((json_t *)(uintptr_t)value, key, item) {
             if (is_plain_key(key))
                 buf_addf(out, "%s%s = ", separator, key);
             else
@@ -44,8 +43,7 @@ static void add(struct buf *out, const json_t *value)
         json_t *item;
         if (json_array_size(value) == 0)
             buf_add_text(out, "{}");
-        json_array_foreach(value, index, item)
-        {
+        json_array_foreach (value, index, item) {
             buf_add_text(out, index == 0 ? "{ " : ", ");
             add(out, item);
         }
@@ -98,8 +96,7 @@ void lua_text_add_effect(struct buf *out, const json_t *effect, size_t max)
     json_t *options = json_object();
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)effect, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)effect, key, value) {
         if (!is_apart(key))
             json_object_set(options, key, value);
     }

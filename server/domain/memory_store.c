@@ -65,8 +65,7 @@ static void index_message(struct memory_store *store, json_t *row)
     }
     size_t index;
     json_t *other;
-    json_array_foreach(known, index, other)
-    {
+    json_array_foreach (known, index, other) {
         if (other == row)
             return;
     }
@@ -77,8 +76,7 @@ static void apply_rows(struct memory_store *store, enum rows_table table, const 
 {
     size_t index;
     json_t *row;
-    json_array_foreach(list, index, row)
-    {
+    json_array_foreach (list, index, row) {
         json_t *kept = rows_upsert(store->rows, table, json_incref(row));
         if (table == ROWS_MESSAGE)
             index_message(store, kept);
@@ -94,7 +92,8 @@ static void follow_merge(struct memory_store *store, const json_t *contact)
     json_t *messages = json_copy(rows_of_contact(store->rows, ROWS_MESSAGE, json_int(contact, "id", 0)));
     size_t position;
     json_t *message;
-    json_array_foreach(messages, position, message) rows_move(store->rows, ROWS_MESSAGE, message, into);
+    json_array_foreach (messages, position, message)
+        rows_move(store->rows, ROWS_MESSAGE, message, into);
     json_decref(messages);
 }
 
@@ -102,8 +101,7 @@ static void apply_edits(struct memory_store *store, const json_t *edits)
 {
     size_t index;
     json_t *edit;
-    json_array_foreach(edits, index, edit)
-    {
+    json_array_foreach (edits, index, edit) {
         json_t *row = rows_by_id(store->rows, ROWS_MESSAGE, json_int(edit, "id", 0));
         if (row)
             json_object_update(row, edit);
@@ -122,12 +120,11 @@ static void apply_watermark(struct memory_store *store, const json_t *mark)
     msec_t up_to = json_time(mark, "up_to", 0), at = json_time(mark, "at", up_to);
     const char *key;
     json_t *row;
-    json_object_foreach(rows_all(store->rows, ROWS_MESSAGE), key, row)
-    {
+    json_object_foreach (rows_all(store->rows, ROWS_MESSAGE), key, row) {
         msec_t sent = json_time(row, "sent_at", 0);
         bool has_arrived = is_text(row, "state", "sent") || is_text(row, "state", "delivered");
-        if (!is_text(row, "source", source) || !is_text(row, "identity", identity) || !is_text(row, "direction", "out") ||
-            !has_arrived || sent == 0 || sent > up_to)
+        if (!is_text(row, "source", source) || !is_text(row, "identity", identity) ||
+            !is_text(row, "direction", "out") || !has_arrived || sent == 0 || sent > up_to)
             continue;
         ledger_apply(row, json_str_or(mark, "state", ""), at, NULL, NULL);
         json_t *outreach = rows_by_id(store->rows, ROWS_OUTREACH, json_int(row, "outreach_id", 0));
@@ -140,8 +137,7 @@ static void apply_states(struct memory_store *store, const json_t *states)
 {
     size_t index;
     json_t *state;
-    json_array_foreach(states, index, state)
-    {
+    json_array_foreach (states, index, state) {
         if (json_str(state, "up_to")) {
             apply_watermark(store, state);
             continue;
@@ -170,8 +166,7 @@ static void apply_cancels(struct memory_store *store, const json_t *cancels)
 {
     size_t index;
     json_t *cancel;
-    json_array_foreach(cancels, index, cancel)
-    {
+    json_array_foreach (cancels, index, cancel) {
         int64_t outreach_id = json_int(cancel, "outreach_id", -1), message_id = json_int(cancel, "message_id", -1);
         for (size_t i = store->first_queued; i < json_array_size(store->deliveries); i++) {
             json_t *delivery = json_array_get(store->deliveries, i);
@@ -198,12 +193,10 @@ static void apply_timer_cancels(struct memory_store *store, const json_t *cancel
 {
     size_t index;
     json_t *cancel;
-    json_array_foreach(cancels, index, cancel)
-    {
+    json_array_foreach (cancels, index, cancel) {
         const char *key;
         json_t *timer, *found = NULL;
-        json_object_foreach(rows_all(store->rows, ROWS_TIMER), key, timer)
-        {
+        json_object_foreach (rows_all(store->rows, ROWS_TIMER), key, timer) {
             if (cancels_timer(cancel, timer))
                 found = timer;
         }
@@ -217,10 +210,10 @@ static void take_logs(struct memory_store *store, const json_t *logs)
     apply_states(store, json_array_at(logs, "message_states"));
     size_t index;
     json_t *row;
-    json_array_foreach(json_array_at(logs, "deliveries"), index, row)
+    json_array_foreach (json_array_at(logs, "deliveries"), index, row)
         json_array_append(store->deliveries, row);
     apply_cancels(store, json_array_at(logs, "cancel_deliveries"));
-    json_array_foreach(json_array_at(logs, "events"), index, row)
+    json_array_foreach (json_array_at(logs, "events"), index, row)
         json_array_append(store->events, row);
     rows_forget_changed(store->rows); /* nobody else is to be told */
 }
@@ -233,7 +226,8 @@ void memory_store_apply(struct memory_store *store, const json_t *changes)
         apply_rows(store, (enum rows_table)i, json_array_at(copy, rows_table_name((enum rows_table)i)));
     size_t index;
     json_t *contact;
-    json_array_foreach(json_array_at(copy, "contacts"), index, contact) follow_merge(store, contact);
+    json_array_foreach (json_array_at(copy, "contacts"), index, contact)
+        follow_merge(store, contact);
     apply_edits(store, json_array_at(copy, "message_edits"));
     take_logs(store, copy);
     json_decref(copy);
@@ -243,8 +237,10 @@ void memory_store_take_logs(struct memory_store *store, json_t *logs)
 {
     const char *key;
     json_t *row;
-    json_object_foreach(rows_changed(store->rows, ROWS_CONTACT), key, row) follow_merge(store, row);
-    json_object_foreach(rows_changed(store->rows, ROWS_MESSAGE), key, row) index_message(store, row);
+    json_object_foreach (rows_changed(store->rows, ROWS_CONTACT), key, row)
+        follow_merge(store, row);
+    json_object_foreach (rows_changed(store->rows, ROWS_MESSAGE), key, row)
+        index_message(store, row);
     take_logs(store, logs);
     json_decref(logs);
 }
@@ -273,8 +269,7 @@ static json_t *first_timer(const struct memory_store *store)
     json_t *first = NULL;
     const char *key;
     json_t *row;
-    json_object_foreach(rows_all(store->rows, ROWS_TIMER), key, row)
-    {
+    json_object_foreach (rows_all(store->rows, ROWS_TIMER), key, row) {
         msec_t due = json_time(row, "due_at", 0), best = first ? json_time(first, "due_at", 0) : 0;
         if (!first || due < best || (due == best && json_int(row, "id", 0) < json_int(first, "id", 0)))
             first = row;
@@ -382,7 +377,8 @@ json_t *memory_store_delivery(const struct memory_store *store, size_t index)
     return json_array_get(store->deliveries, index);
 }
 
-/* --- forgetting ---------------------------------------------------------------------------------------------------- */
+/* --- forgetting ----------------------------------------------------------------------------------------------------
+ */
 
 void memory_store_clear(struct memory_store *store)
 {
@@ -394,21 +390,22 @@ void memory_store_clear(struct memory_store *store)
 }
 
 /* Removes the oldest rows of a table that `is_over` says are done with, until `keep` are left. */
-static void trim_table(struct memory_store *store, enum rows_table table, size_t keep, bool (*is_over)(const json_t *row))
+static void trim_table(struct memory_store *store, enum rows_table table, size_t keep,
+                       bool (*is_over)(const json_t *row))
 {
     json_t *all = rows_all(store->rows, table), *old = json_array();
     size_t size = json_object_size(all);
     const char *key;
     json_t *row;
-    json_object_foreach(all, key, row)
-    {
+    json_object_foreach (all, key, row) {
         if (size - json_array_size(old) <= keep)
             break;
         if (is_over(row))
             json_array_append(old, row);
     }
     size_t index;
-    json_array_foreach(old, index, row) rows_remove(store->rows, table, row);
+    json_array_foreach (old, index, row)
+        rows_remove(store->rows, table, row);
     json_decref(old);
 }
 
@@ -441,11 +438,11 @@ void memory_store_trim(struct memory_store *store, size_t keep)
     json_object_clear(store->by_provider_id);
     const char *key;
     json_t *row;
-    json_object_foreach(rows_all(store->rows, ROWS_MESSAGE), key, row) index_message(store, row);
+    json_object_foreach (rows_all(store->rows, ROWS_MESSAGE), key, row)
+        index_message(store, row);
     json_t *waiting = json_array();
     size_t index;
-    json_array_foreach(store->deliveries, index, row)
-    {
+    json_array_foreach (store->deliveries, index, row) {
         if (is_waiting(row))
             json_array_append(waiting, row);
     }
@@ -464,10 +461,9 @@ static json_t *read_history(void *arg, int64_t conversation_id, size_t limit)
     json_t *list = json_array();
     size_t index;
     json_t *row;
-    json_array_foreach(
+    json_array_foreach (
         conversation ? rows_of_contact(store->rows, ROWS_MESSAGE, json_int(conversation, "contact_id", 0)) : NULL,
-        index, row)
-    {
+        index, row) {
         if (json_int(row, "conversation_id", 0) == conversation_id)
             json_array_append_new(list, json_deep_copy(row));
     }

@@ -12,11 +12,11 @@ struct memory_store;
 struct memory_store *memory_store_new(void);
 void memory_store_free(struct memory_store *store);
 
-/* The cases that a desk needs for this event: an array for desk_add_case, copies; new reference. `also` (may be NULL): an
- * array of identities whose contacts are needed, too. */
+/* The cases that a desk needs for this event: an array for desk_add_case, copies; new reference. `also` (may be NULL):
+ * an array of identities whose contacts are needed, too. */
 json_t *memory_store_cases(const struct memory_store *store, const json_t *event, const json_t *also);
-/* The identities in `changes` that belong to contacts which are not among `cases`: a rule named them. What was done without
- * those contacts must be done again with them. New reference, or NULL when there are none. */
+/* The identities in `changes` that belong to contacts which are not among `cases`: a rule named them. What was done
+ * without those contacts must be done again with them. New reference, or NULL when there are none. */
 json_t *memory_store_unseen(const struct memory_store *store, const json_t *cases, const json_t *changes);
 /* Applies what desk_take_changes gave. Internal events wait in memory_store_next_event. */
 void memory_store_apply(struct memory_store *store, const json_t *changes);
@@ -46,8 +46,8 @@ json_t *memory_store_delivery(const struct memory_store *store, size_t index); /
 
 /* Forgets everything. */
 void memory_store_clear(struct memory_store *store);
-/* Forgets what is over and old: of messages, resolved conversations, surveys and outreaches all but the newest `keep`, and
- * deliveries that have ended. */
+/* Forgets what is over and old: of messages, resolved conversations, surveys and outreaches all but the newest `keep`,
+ * and deliveries that have ended. */
 void memory_store_trim(struct memory_store *store, size_t keep);
 
 /* The rows, for expectations and for setting up a world. */

@@ -57,8 +57,7 @@ static json_t *message_of_delivery(const struct memory_store *store, int64_t del
 {
     size_t index;
     json_t *delivery;
-    json_array_foreach(store->deliveries, index, delivery)
-    {
+    json_array_foreach (store->deliveries, index, delivery) {
         if (json_int(delivery, "id", 0) == delivery_id)
             return rows_by_id(store->rows, ROWS_MESSAGE, json_int(delivery, "message_id", 0));
     }
@@ -90,8 +89,7 @@ static void want_by_reference(const struct memory_store *store, json_t *wanted, 
 {
     const char *key;
     json_t *row;
-    json_object_foreach(rows_all(store->rows, ROWS_OUTREACH), key, row)
-    {
+    json_object_foreach (rows_all(store->rows, ROWS_OUTREACH), key, row) {
         if (strcmp(json_str_or(row, "state", ""), "active") == 0 && reference_match_outreach(event, row) == 1)
             want_contact(store, wanted, json_int(row, "contact_id", 0));
     }
@@ -111,8 +109,7 @@ static json_t *make_case(const struct memory_store *store, int64_t contact_id, c
     json_t *referred = json_array();
     size_t index;
     json_t *message;
-    json_array_foreach(messages, index, message)
-    {
+    json_array_foreach (messages, index, message) {
         if (json_int(message, "contact_id", 0) == contact_id)
             json_array_append_new(referred, json_deep_copy(message));
     }
@@ -124,8 +121,7 @@ static void want_identities(const struct memory_store *store, json_t *wanted, co
 {
     size_t index;
     json_t *entry;
-    json_array_foreach(list, index, entry)
-    {
+    json_array_foreach (list, index, entry) {
         if (json_is_string(entry))
             want_identity(store, wanted, json_string_value(entry));
     }
@@ -146,12 +142,13 @@ json_t *memory_store_cases(const struct memory_store *store, const json_t *event
     json_t *messages = referred_messages(store, event);
     size_t index;
     json_t *message;
-    json_array_foreach(messages, index, message) want_contact(store, wanted, json_int(message, "contact_id", 0));
+    json_array_foreach (messages, index, message)
+        want_contact(store, wanted, json_int(message, "contact_id", 0));
     want_by_reference(store, wanted, event);
 
     const char *key;
     json_t *id;
-    json_object_foreach(wanted, key, id)
+    json_object_foreach (wanted, key, id)
         json_array_append_new(cases, make_case(store, json_integer_value(id), messages));
     json_decref(messages);
     json_decref(wanted);
@@ -162,8 +159,7 @@ static bool has_case_of(const json_t *cases, int64_t contact_id)
 {
     size_t index;
     json_t *one;
-    json_array_foreach(cases, index, one)
-    {
+    json_array_foreach (cases, index, one) {
         if (json_int(json_object_at(one, "contact"), "id", 0) == contact_id)
             return true;
     }
@@ -175,8 +171,7 @@ json_t *memory_store_unseen(const struct memory_store *store, const json_t *case
     json_t *unseen = NULL;
     size_t index;
     json_t *row;
-    json_array_foreach(json_array_at(changes, "identities"), index, row)
-    {
+    json_array_foreach (json_array_at(changes, "identities"), index, row) {
         const char *identity = json_str(row, "identity");
         const json_t *known = identity ? rows_by_key(store->rows, ROWS_IDENTITY, identity) : NULL;
         if (!known || has_case_of(cases, json_int(known, "contact_id", 0)))

@@ -44,8 +44,7 @@ json_t *message_record(struct scene *scene, const char *direction)
     json_t *content = json_object();
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)message, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)message, key, value) {
         if (strcmp(key, "id") == 0)
             json_put_shared(row, "provider_message_id", value);
         else if (strcmp(key, "text") == 0 || strcmp(key, "reply_to") == 0)

@@ -108,8 +108,7 @@ static err_t check_steps(const json_t *steps, struct error *reterr)
     msec_t before = 0;
     size_t index;
     json_t *step;
-    json_array_foreach(steps, index, step)
-    {
+    json_array_foreach (steps, index, step) {
         msec_t after = json_int(step, "after_ms", 0);
         if (after < before)
             return fail(reterr, ERR_INVALID,
@@ -125,8 +124,7 @@ static err_t check_templates(const struct scene *scene, const json_t *steps, str
 {
     size_t index;
     json_t *step;
-    json_array_foreach(steps, index, step)
-    {
+    json_array_foreach (steps, index, step) {
         const char *name = json_str(step, "template");
         if (name && !desk_declaration(scene->desk, "template", name))
             return fail(reterr, ERR_INVALID, "step %zu: there is no template '%s'", index + 1, name);
@@ -141,8 +139,7 @@ static json_t *find_active(const struct scene *scene, const json_t *contact, con
     json_t *same_payment = NULL;
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(scene->desk->rows, ROWS_OUTREACH, row_id(contact)), index, row)
-    {
+    json_array_foreach (rows_of_contact(scene->desk->rows, ROWS_OUTREACH, row_id(contact)), index, row) {
         if (!is_active(row) || strcmp(json_str_or(row, "topic", ""), topic) != 0)
             continue;
         if (reference_is_of(row, reference))
@@ -192,8 +189,7 @@ static bool any_names_type(const json_t *goals, const char *type)
 {
     size_t index;
     json_t *goal;
-    json_array_foreach(goals, index, goal)
-    {
+    json_array_foreach (goals, index, goal) {
         if (json_is_string(goal) && names_type(json_string_value(goal), type))
             return true;
     }
@@ -352,14 +348,12 @@ void outreach_check_goals(struct scene *scene)
     json_t *ended = json_array();
     const char *key;
     json_t *row;
-    json_object_foreach(rows_all(scene->desk->rows, ROWS_OUTREACH), key, row)
-    {
+    json_object_foreach (rows_all(scene->desk->rows, ROWS_OUTREACH), key, row) {
         if (is_active(row) && json_int(row, "event_id", 0) != scene->event_id && is_goal(scene, row))
             json_array_append(ended, row);
     }
     size_t index;
-    json_array_foreach(ended, index, row)
-    {
+    json_array_foreach (ended, index, row) {
         end(scene, row, "recovered");
         emit(scene, "outreach.recovered", row);
         note_in_trace(scene, "outreach_goal", row, NULL, NULL);
@@ -372,8 +366,7 @@ void outreach_cancel_of_topic(struct scene *scene, const json_t *contact, const 
 {
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(scene->desk->rows, ROWS_OUTREACH, row_id(contact)), index, row)
-    {
+    json_array_foreach (rows_of_contact(scene->desk->rows, ROWS_OUTREACH, row_id(contact)), index, row) {
         if (is_active(row) && (strcmp(topic, "all") == 0 || strcmp(json_str_or(row, "topic", ""), topic) == 0))
             end(scene, row, "canceled");
     }
@@ -385,7 +378,8 @@ static void escalate(struct scene *scene, json_t *outreach, json_t *message)
     json_t *contact = rows_by_id(scene->desk->rows, ROWS_CONTACT, json_int(outreach, "contact_id", 0));
     int64_t number = json_int(content, "step", 0) - 1;
     const char *source = json_str(message, "source");
-    if (json_bool(content, "escalated", false) || !contact || !source || number < 0 || number != json_int(outreach, "step", 0) - 1)
+    if (json_bool(content, "escalated", false) || !contact || !source || number < 0 ||
+        number != json_int(outreach, "step", 0) - 1)
         return; /* the ladder has gone on in the meantime */
     json_t *tried = json_copy(json_array_at(content, "tried"));
     if (!tried)
@@ -421,7 +415,8 @@ void outreach_take_status(struct scene *scene, json_t *message)
     }
     const json_t *status = json_object_at(scene->event, "status");
     const char *reported = json_str_or(status, "state", "");
-    bool is_lost = (strcmp(reported, "failed") == 0 && strcmp(state, "failed") == 0) || strcmp(reported, "blocked") == 0;
+    bool is_lost =
+        (strcmp(reported, "failed") == 0 && strcmp(state, "failed") == 0) || strcmp(reported, "blocked") == 0;
     if (is_lost && is_active(outreach))
         escalate(scene, outreach, message);
 }

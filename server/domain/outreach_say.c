@@ -44,8 +44,7 @@ static json_t *excluded_sources(const json_t *outreach, const json_t *step, cons
         json_array_extend(excluded, (json_t *)(uintptr_t)tried);
     size_t index;
     json_t *other;
-    json_array_foreach(json_array_at(outreach, "steps"), index, other)
-    {
+    json_array_foreach (json_array_at(outreach, "steps"), index, other) {
         if (wants_other(step) && json_array_at(other, "sent_on"))
             json_array_extend(excluded, json_array_at(other, "sent_on"));
     }

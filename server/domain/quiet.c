@@ -28,8 +28,7 @@ static bool next_interval(const json_t *calendar, const struct zone *zone, msec_
     for (int64_t days = today - 1; days < today + LOOK_AHEAD_DAYS; days++) {
         size_t index;
         json_t *interval;
-        json_array_foreach(hours_of(calendar, days), index, interval)
-        {
+        json_array_foreach (hours_of(calendar, days), index, interval) {
             int64_t from = json_integer_value(json_array_get(interval, 0));
             int64_t to = json_integer_value(json_array_get(interval, 1));
             *ret_from = zone_to_utc(zone, days * 86400 + from * 60) * 1000;
@@ -68,7 +67,8 @@ msec_t quiet_due(const struct desk *desk, const json_t *contact, msec_t now)
     const json_t *sending = desk_declaration(desk, "calendar", "sending");
     if (!sending && !quiet)
         sending = desk_declaration(desk, "calendar", "business");
-    struct zone *quiet_zone = quiet ? zone_of(quiet, contact) : NULL, *sending_zone = sending ? zone_of(sending, NULL) : NULL;
+    struct zone *quiet_zone = quiet ? zone_of(quiet, contact) : NULL,
+                *sending_zone = sending ? zone_of(sending, NULL) : NULL;
     msec_t due = now, before, from, to;
     int tries = 0;
     /* Where sending begins it may be the contact's night, and where that ends no hour of sending. */

@@ -72,13 +72,11 @@ static json_t *strike(const struct scene *scene, const char *rule, const json_t 
     effect_add_key(effect, &key);
     size_t index, place;
     json_t *call, *former;
-    json_array_foreach(json_array_at(scene->replay, "effects"), index, call)
-    {
+    json_array_foreach (json_array_at(scene->replay, "effects"), index, call) {
         if (strcmp(json_str_or(call, "rule", ""), rule) != 0)
             continue;
         json_t *effects = json_array_at(call, "effects");
-        json_array_foreach(effects, place, former)
-        {
+        json_array_foreach (effects, place, former) {
             if (json_bool(former, "suppressed", false) || !same_key(former, &key))
                 continue;
             json_incref(former);
@@ -93,8 +91,7 @@ void replay_suppress(struct scene *scene, const char *rule, json_t *effects)
 {
     size_t index;
     json_t *effect;
-    json_array_foreach(scene->replay ? effects : NULL, index, effect)
-    {
+    json_array_foreach (scene->replay ? effects : NULL, index, effect) {
         json_t *former = strike(scene, rule, effect);
         if (!former)
             continue;

@@ -1,10 +1,10 @@
 /* Running an event again. Internal to domain/.
  *
  * The event's document has `replay`: {id, handled, consumed, contact_id, conversation_id, settled: [rule], stopped_by,
- * effects: [{rule, effects}]}, as the SQL function replay_of() makes it. What the desk did itself (a message recorded, a
- * survey answered, a step of an outreach) is never done again. A rule that had its say then is not asked again; others run
- * on the facts of today, and an effect that the same rule was given before is suppressed: same kind and name (see
- * effect_key.h), as often as there were.
+ * effects: [{rule, effects}]}, as the SQL function replay_of() makes it. What the desk did itself (a message recorded,
+ * a survey answered, a step of an outreach) is never done again. A rule that had its say then is not asked again;
+ * others run on the facts of today, and an effect that the same rule was given before is suppressed: same kind and name
+ * (see effect_key.h), as often as there were.
  */
 #ifndef DOMAIN_REPLAY_H
 #define DOMAIN_REPLAY_H
@@ -24,7 +24,8 @@ bool replay_is_settled(const struct scene *scene, const char *rule);
 /* Did it end the event's rules then? */
 bool replay_has_stopped(const struct scene *scene, const char *rule);
 
-/* Marks the effects of this rule (or "agent:NAME") that it was given before with `suppressed`, and tells what they made. */
+/* Marks the effects of this rule (or "agent:NAME") that it was given before with `suppressed`, and tells what they
+ * made. */
 void replay_suppress(struct scene *scene, const char *rule, json_t *effects);
 /* Makes a suppressed effect's handle stand for what it made then. */
 void replay_apply_former(struct scene *scene, const json_t *effect);

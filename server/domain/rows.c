@@ -17,8 +17,8 @@ struct table {
     int64_t found_id;   /* the row that was asked for last by its id */
     json_t *found;      /* borrowed; NULL: look */
     uint64_t version;
-    json_t *changed;    /* object: key -> row, in the order of the first change */
-    json_t *fresh;      /* object: key -> true, inserted since the last take */
+    json_t *changed; /* object: key -> row, in the order of the first change */
+    json_t *fresh;   /* object: key -> true, inserted since the last take */
 };
 
 enum undo_kind { UNDO_EDIT, UNDO_INSERT, UNDO_REMOVE };
@@ -377,7 +377,8 @@ json_t *rows_take_changed(struct rows *rows)
             json_t *list = json_array();
             const char *key;
             json_t *row;
-            json_object_foreach(t->changed, key, row) json_array_append(list, row);
+            json_object_foreach (t->changed, key, row)
+                json_array_append(list, row);
             json_put(changes, rows_table_name((enum rows_table)i), list);
         }
     }

@@ -50,8 +50,8 @@ json_t *rows_of_contact(const struct rows *rows, enum rows_table table,
 json_t *rows_all(const struct rows *rows, enum rows_table table);                    /* object by key, borrowed */
 bool rows_is_new(const struct rows *rows, enum rows_table table, const json_t *row); /* inserted since the last take */
 
-/* Another number each time that rows of the table came, went or are about to change: what was made of them is still right
- * when it is the same. */
+/* Another number each time that rows of the table came, went or are about to change: what was made of them is still
+ * right when it is the same. */
 uint64_t rows_version(const struct rows *rows, enum rows_table table);
 
 /* Changes between mark and rollback are undone by the rollback; commit forgets the mark. Marks do not nest. */
@@ -59,8 +59,8 @@ void rows_mark(struct rows *rows);
 void rows_rollback(struct rows *rows);
 void rows_commit(struct rows *rows);
 
-/* The changed rows since the last take, as arrays by table name; new reference. Tables without changes are absent. The rows
- * are the tables' own: who edits one afterwards edits what was taken. */
+/* The changed rows since the last take, as arrays by table name; new reference. Tables without changes are absent. The
+ * rows are the tables' own: who edits one afterwards edits what was taken. */
 json_t *rows_take_changed(struct rows *rows);
 json_t *rows_changed(const struct rows *rows, enum rows_table table); /* object by key, borrowed */
 void rows_forget_changed(struct rows *rows);

@@ -102,8 +102,7 @@ static bool same_effect(const json_t *a, const json_t *b)
     json_t *value;
     if (json_object_size(a) != json_object_size(b))
         return false;
-    json_object_foreach((json_t *)(uintptr_t)a, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)a, key, value) {
         if (strcmp(key, "line") != 0 && !json_equal(value, json_object_get(b, key)))
             return false;
     }
@@ -127,8 +126,7 @@ static bool went_wrong(const struct rule_outcome *outcome)
 
 void rule_rival_compare(struct rule_rival *rival, const struct rule_outcome *own, const struct rule_outcome *other)
 {
-    if (went_wrong(own) || went_wrong(other) || own->stop != other->stop ||
-        !same_effects(own->effects, other->effects))
+    if (went_wrong(own) || went_wrong(other) || own->stop != other->stop || !same_effects(own->effects, other->effects))
         rival->differs = true;
 }
 

@@ -51,8 +51,7 @@ static void take_traces(struct world *world, const json_t *event, const json_t *
 {
     size_t index;
     json_t *trace;
-    json_array_foreach(traces, index, trace)
-    {
+    json_array_foreach (traces, index, trace) {
         json_t *kept = json_deep_copy(trace);
         json_object_set(kept, "type", json_object_get(event, "type"));
         json_array_append(world->traces, kept);
@@ -78,7 +77,8 @@ static json_t *changes_of(struct world *world, const json_t *event, const json_t
     struct desk *desk = desk_new(&settings, world->rules);
     size_t index;
     json_t *one;
-    json_array_foreach(cases, index, one) desk_add_case(desk, json_incref(one));
+    json_array_foreach (cases, index, one)
+        desk_add_case(desk, json_incref(one));
     desk_handle(desk, event, world->now);
     json_t *changes = desk_take_changes(desk);
     desk_free(desk);
@@ -213,8 +213,7 @@ err_t rule_test_review(struct rule_set *set, json_t *problems, struct error *ret
     err_t err = rule_review_test_calls(set, &calls, reterr);
     size_t index;
     json_t *call;
-    json_array_foreach(calls, index, call)
-    {
+    json_array_foreach (calls, index, call) {
         const char *name = json_str_or(call, "name", "");
         if (find_verb(name))
             continue;
@@ -277,8 +276,7 @@ static bool mistakes_left(struct world *world)
 {
     size_t index;
     json_t *held;
-    json_array_foreach(world->held, index, held)
-    {
+    json_array_foreach (world->held, index, held) {
         if (!json_bool(held, "mistaken", false))
             continue;
         buf_clear(&world->report);
@@ -325,8 +323,8 @@ void rule_test_run(struct rule_set *set, size_t index, const json_t *sources, js
     if (passed)
         buf_clear(&world.report);
     ret_outcome->report = buf_take(&world.report);
-    json_t *const owned[] = { world.sent, world.webhooks, world.held,   world.alerts,  world.traces,
-                               world.errors, world.events,   world.provider };
+    json_t *const owned[] = { world.sent,   world.webhooks, world.held,   world.alerts,
+                              world.traces, world.errors,   world.events, world.provider };
     for (size_t i = 0; i < ARRAY_LEN(owned); i++)
         json_decref(owned[i]);
     memory_store_free(world.store);

@@ -18,8 +18,8 @@ struct rule_test_outcome {
 };
 void rule_test_outcome_done(struct rule_test_outcome *outcome);
 
-/* Appends to `problems`, by file and line, the verbs that the tests of the set call and that there are not; runs nothing. One
- * that is near to a verb is an error, any other a warning: `t` may be something else there. */
+/* Appends to `problems`, by file and line, the verbs that the tests of the set call and that there are not; runs
+ * nothing. One that is near to a verb is an error, any other a warning: `t` may be something else there. */
 err_t rule_test_review(struct rule_set *set, json_t *problems, struct error *reterr) MUST_CHECK;
 
 /* Runs test number `index` of the set in a fresh world. `sources` as in desk_settings. The outcome depends on nothing

@@ -73,8 +73,7 @@ static json_t *stranger(const struct world *world, const json_t *from, const cha
     const char *source = NULL;
     json_t *settings;
     *ret_source = NULL;
-    json_object_foreach((json_t *)(uintptr_t)world->sources, source, settings)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)world->sources, source, settings) {
         const char *provider = json_str_or(settings, "provider", source);
         bool is_it =
             channel ? strcmp(channel, source) == 0
@@ -129,9 +128,8 @@ static json_t *change_message(struct world *world, const char *type, const json_
     const char *id = json_str(first, "id");
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(memory_store_rows(world->store), ROWS_MESSAGE, json_int(contact, "id", 0)),
-                       index, row)
-    {
+    json_array_foreach (rows_of_contact(memory_store_rows(world->store), ROWS_MESSAGE, json_int(contact, "id", 0)),
+                        index, row) {
         if (!json_str(first, "id") && strcmp(json_str_or(row, "direction", ""), "in") == 0)
             id = json_str(row, "provider_message_id");
     }
@@ -178,9 +176,8 @@ static const json_t *find_button(const struct world *world, int64_t contact_id, 
         json_t *button;
         if (json_int(sent, "contact_id", 0) != contact_id)
             continue;
-        json_array_foreach(json_array_at(json_object_at(json_object_at(sent, "message"), "content"), "buttons"), index,
-                           button)
-        {
+        json_array_foreach (json_array_at(json_object_at(json_object_at(sent, "message"), "content"), "buttons"), index,
+                            button) {
             if (is_button(button, wanted)) {
                 *ret_sent = sent;
                 return button;
@@ -398,9 +395,8 @@ static json_t *act_window(struct world *world, const json_t *first, const json_t
     }
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(memory_store_rows(world->store), ROWS_ADDRESS, json_int(contact, "id", 0)),
-                       index, row)
-    {
+    json_array_foreach (rows_of_contact(memory_store_rows(world->store), ROWS_ADDRESS, json_int(contact, "id", 0)),
+                        index, row) {
         json_object_del(row, "last_inbound_at");
         if (open)
             json_put_time(row, "last_inbound_at", world->now);
@@ -413,11 +409,10 @@ static void act_as_agent(struct world *world, const char *agent, json_t *effect)
     const json_t *contact = world_contact(world, NULL), *latest = NULL;
     size_t index;
     json_t *row;
-    json_array_foreach(
+    json_array_foreach (
         contact ? rows_of_contact(memory_store_rows(world->store), ROWS_CONVERSATION, json_int(contact, "id", 0))
                 : NULL,
-        index, row)
-    {
+        index, row) {
         if (!latest || json_time(row, "updated_at", 0) >= json_time(latest, "updated_at", 0))
             latest = row;
     }
@@ -435,8 +430,8 @@ static void act_as_agent(struct world *world, const char *agent, json_t *effect)
     json_decref(fields);
 }
 
-/* t:agent("reply", "I am on it"), t:agent("resolve"), t:agent("assign", "ann"), "note", "tag", "prioritize", "survey", …:
- * what a person does in the support tool, on the contact's latest conversation. */
+/* t:agent("reply", "I am on it"), t:agent("resolve"), t:agent("assign", "ann"), "note", "tag", "prioritize", "survey",
+ * …: what a person does in the support tool, on the contact's latest conversation. */
 static json_t *act_agent(struct world *world, const json_t *first, const json_t *second, struct error *reterr)
 {
     static const struct {
@@ -444,9 +439,15 @@ static json_t *act_agent(struct world *world, const json_t *first, const json_t 
         const char *effect;
         const char *key;
     } actions[] = {
-        { "reply", "send", "text" },      { "note", "note", "text" },         { "tag", "tag", "tag" },
-        { "untag", "untag", "tag" },      { "assign", "assign", "assignee" }, { "resolve", "resolve", NULL },
-        { "survey", "survey", "survey" }, { "snooze", "snooze", NULL },       { "prioritize", "prioritize", "priority" },
+        { "reply", "send", "text" },
+        { "note", "note", "text" },
+        { "tag", "tag", "tag" },
+        { "untag", "untag", "tag" },
+        { "assign", "assign", "assignee" },
+        { "resolve", "resolve", NULL },
+        { "survey", "survey", "survey" },
+        { "snooze", "snooze", NULL },
+        { "prioritize", "prioritize", "priority" },
     };
     const char *name = json_string_value(first);
     for (size_t i = 0; name && i < ARRAY_LEN(actions); i++) {

@@ -18,8 +18,7 @@ static bool matches(const json_t *wanted, const json_t *got)
     if (json_is_object(wanted)) {
         const char *key;
         json_t *value;
-        json_object_foreach((json_t *)(uintptr_t)wanted, key, value)
-        {
+        json_object_foreach ((json_t *)(uintptr_t)wanted, key, value) {
             if (!matches(value, json_object_get(got, key)))
                 return false;
         }
@@ -28,10 +27,10 @@ static bool matches(const json_t *wanted, const json_t *got)
     if (json_is_array(wanted)) {
         size_t index, position;
         json_t *value, *candidate;
-        json_array_foreach(wanted, index, value)
-        {
+        json_array_foreach (wanted, index, value) {
             bool found = false;
-            json_array_foreach(got, position, candidate) found = found || matches(value, candidate);
+            json_array_foreach (got, position, candidate)
+                found = found || matches(value, candidate);
             if (!found)
                 return false;
         }
@@ -44,8 +43,7 @@ static bool matches(const json_t *wanted, const json_t *got)
     if (json_is_string(wanted) && json_is_array(got)) { /* tags = "vip" */
         size_t position;
         json_t *candidate;
-        json_array_foreach(got, position, candidate)
-        {
+        json_array_foreach (got, position, candidate) {
             if (matches(wanted, candidate))
                 return true;
         }
@@ -60,8 +58,7 @@ static bool contains_all(const json_t *wanted, const char *text)
         return text && strstr(text, json_string_value(wanted));
     size_t index;
     json_t *part;
-    json_array_foreach(wanted, index, part)
-    {
+    json_array_foreach (wanted, index, part) {
         if (!text || !json_is_string(part) || !strstr(text, json_string_value(part)))
             return false;
     }
@@ -74,8 +71,7 @@ static bool compare(const json_t *wanted, const json_t *got, struct buf *detail)
     bool same = true;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)wanted, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)wanted, key, value) {
         bool is_contains = strcmp(key, "contains") == 0;
         const json_t *actual = json_object_get(got, is_contains ? "text" : key);
         if (is_contains ? contains_all(value, json_string_value(actual)) : matches(value, actual))
@@ -114,7 +110,7 @@ static json_t *facts_of_sent(const json_t *sent)
         const json_t *form = json_object_at(request, "approved");
         size_t index;
         json_t *parameter;
-        json_array_foreach(json_array_at(form, "body"), index, parameter)
+        json_array_foreach (json_array_at(form, "body"), index, parameter)
             json_array_append(parameters, json_object_get(parameter, "text"));
         json_put(facts, "parameters", parameters);
         json_object_set(facts, "approved_name", json_object_get(form, "name"));
@@ -122,7 +118,7 @@ static json_t *facts_of_sent(const json_t *sent)
     json_t *buttons = json_array();
     size_t index;
     json_t *button;
-    json_array_foreach(json_array_at(content, "buttons"), index, button)
+    json_array_foreach (json_array_at(content, "buttons"), index, button)
         json_array_append(buttons, json_object_get(button, "text"));
     json_put(facts, "buttons", buttons);
     return facts;
@@ -141,8 +137,7 @@ static void describe_held(const struct world *world, struct buf *out)
 {
     size_t index;
     json_t *held;
-    json_array_foreach(world->held, index, held)
-    {
+    json_array_foreach (world->held, index, held) {
         buf_addf(out, "  held back: %s\n", json_str_or(held, "reason", ""));
         const json_t *form = json_object_at(json_object_at(held, "request"), "free");
         test_text_add_line(out, "           ", form);
@@ -284,8 +279,7 @@ static json_t *with_channel(const json_t *rows)
     json_t *shown = json_array();
     size_t index;
     json_t *row;
-    json_array_foreach(rows, index, row)
-    {
+    json_array_foreach (rows, index, row) {
         json_t *one = json_copy(row);
         json_object_set(one, "channel", json_object_get(one, "source"));
         json_array_append_new(shown, one);
@@ -341,8 +335,7 @@ static json_t *expect_timer(struct world *world, const json_t *first, const json
     json_t *all = rows_in_question(world, ROWS_TIMER, first), *rows = json_array();
     size_t index;
     json_t *row;
-    json_array_foreach(all, index, row)
-    {
+    json_array_foreach (all, index, row) {
         if (json_str(first, "name") || !is_own_timer(row))
             json_array_append(rows, row);
     }
@@ -361,8 +354,9 @@ static json_t *expect_contact(struct world *world, const json_t *first, const js
         json_t *shown = json_copy((json_t *)(uintptr_t)contact), *identities = json_array();
         size_t index;
         json_t *row;
-        json_array_foreach(rows_of_contact(memory_store_rows(world->store), ROWS_IDENTITY, json_int(contact, "id", 0)),
-                           index, row) json_array_append(identities, json_object_get(row, "identity"));
+        json_array_foreach (rows_of_contact(memory_store_rows(world->store), ROWS_IDENTITY, json_int(contact, "id", 0)),
+                            index, row)
+            json_array_append(identities, json_object_get(row, "identity"));
         json_put(shown, "identities", identities);
         json_array_append_new(rows, shown);
     }
@@ -378,8 +372,7 @@ static json_t *expect_note(struct world *world, const json_t *first, const json_
     json_t *rows = rows_in_question(world, ROWS_MESSAGE, first), *notes = json_array();
     size_t index;
     json_t *row;
-    json_array_foreach(rows, index, row)
-    {
+    json_array_foreach (rows, index, row) {
         if (strcmp(json_str_or(row, "direction", ""), "note") == 0)
             json_array_append(notes, row);
     }
@@ -434,10 +427,8 @@ static json_t *expect_effect(struct world *world, const json_t *first, const jso
     json_t *effects = json_array();
     size_t index, position;
     json_t *trace, *effect;
-    json_array_foreach(world->traces, index, trace)
-    {
-        json_array_foreach(json_array_at(trace, "effects"), position, effect)
-        {
+    json_array_foreach (world->traces, index, trace) {
+        json_array_foreach (json_array_at(trace, "effects"), position, effect) {
             json_t *one = json_copy(effect);
             json_object_set(one, "rule", json_object_get(trace, "rule"));
             json_array_append_new(effects, one);

@@ -46,8 +46,7 @@ static bool has(const json_t *list, const char *text)
 {
     size_t index;
     json_t *entry;
-    json_array_foreach(list, index, entry)
-    {
+    json_array_foreach (list, index, entry) {
         if (strcmp(json_string_value(entry), text) == 0)
             return true;
     }
@@ -73,8 +72,7 @@ static json_t *identities_of(const json_t *fields)
     }
     size_t index;
     json_t *entry;
-    json_array_foreach(json_array_at(fields, "identities"), index, entry)
-    {
+    json_array_foreach (json_array_at(fields, "identities"), index, entry) {
         if (json_is_string(entry) && strchr(json_string_value(entry), ':') && !has(list, json_string_value(entry)))
             json_array_append(list, entry);
     }
@@ -86,14 +84,12 @@ static void add_addresses(struct world *world, const json_t *contact, const json
     struct rows *rows = memory_store_rows(world->store);
     const char *source;
     json_t *settings;
-    json_object_foreach((json_t *)(uintptr_t)world->sources, source, settings)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)world->sources, source, settings) {
         size_t index;
         json_t *entry;
         const char *provider = json_str_or(settings, "provider", source);
         size_t length = strlen(provider);
-        json_array_foreach(identities, index, entry)
-        {
+        json_array_foreach (identities, index, entry) {
             const char *identity = json_string_value(entry);
             if (!json_bool(settings, "sends", false) || strncmp(identity, provider, length) != 0 ||
                 identity[length] != ':')
@@ -144,8 +140,7 @@ json_t *world_act_contact(struct world *world, const json_t *first, const json_t
 
     size_t index;
     json_t *entry;
-    json_array_foreach(identities, index, entry)
-    {
+    json_array_foreach (identities, index, entry) {
         json_t *identity = json_object();
         json_object_set(identity, "identity", entry);
         json_object_set(identity, "contact_id", json_object_get(row, "id"));
@@ -177,8 +172,7 @@ json_t *world_contact(struct world *world, const json_t *named)
     if (!contact && !named) { /* the one that events have made */
         const char *key;
         json_t *row;
-        json_object_foreach(rows_all(rows, ROWS_CONTACT), key, row)
-        {
+        json_object_foreach (rows_all(rows, ROWS_CONTACT), key, row) {
             if (!contact)
                 contact = row;
         }
@@ -198,8 +192,7 @@ const char *world_channel(struct world *world, const json_t *contact, const char
     msec_t latest = -1;
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(rows, ROWS_MESSAGE, id), index, row)
-    {
+    json_array_foreach (rows_of_contact(rows, ROWS_MESSAGE, id), index, row) {
         const char *source = json_str(row, "source");
         msec_t at = json_time(row, "created_at", 0);
         if (source && sends(world, source) && at >= latest) {
@@ -209,8 +202,7 @@ const char *world_channel(struct world *world, const json_t *contact, const char
     }
     if (best)
         return best;
-    json_array_foreach(rows_of_contact(rows, ROWS_ADDRESS, id), index, row)
-    {
+    json_array_foreach (rows_of_contact(rows, ROWS_ADDRESS, id), index, row) {
         const char *source = json_str(row, "source");
         if (source && sends(world, source))
             return source;
@@ -226,9 +218,8 @@ json_t *world_person(struct world *world, const json_t *contact, const char *sou
     size_t index;
     json_t *row;
     bool is_channel = sends(world, source);
-    json_array_foreach(rows_of_contact(memory_store_rows(world->store), ROWS_IDENTITY, json_int(contact, "id", 0)),
-                       index, row)
-    {
+    json_array_foreach (rows_of_contact(memory_store_rows(world->store), ROWS_IDENTITY, json_int(contact, "id", 0)),
+                        index, row) {
         const char *identity = json_str_or(row, "identity", "");
         bool mine = strncmp(identity, provider, length) == 0 && identity[length] == ':';
         bool is_number = strcmp(provider, "whatsapp") == 0 && strncmp(identity, "phone:", 6) == 0;

@@ -69,8 +69,8 @@ static void hold(struct world *world, json_t *delivery, const struct departure *
     report_undelivered(world, kept, "blocked", departure->code, departure->reason);
 }
 
-/* Is the message one that its channel takes? As the sender finds out: by writing the call. Settings and recipients of tests
- * are made up, so they are not looked at. */
+/* Is the message one that its channel takes? As the sender finds out: by writing the call. Settings and recipients of
+ * tests are made up, so they are not looked at. */
 static bool can_be_written(const struct world *world, const json_t *delivery, const char *sent_as, struct error *reterr)
 {
     const char *source = json_str_or(delivery, "source", "");

@@ -76,8 +76,7 @@ void test_text_add_traces(struct buf *out, const json_t *traces)
     json_t *trace;
     if (json_array_size(traces) == 0)
         buf_add_text(out, "  no rule listens to what happened\n");
-    json_array_foreach(traces, index, trace)
-    {
+    json_array_foreach (traces, index, trace) {
         const json_t *event = json_object_get(trace, "event_id");
         if (!last_event || !json_equal(event, last_event))
             buf_addf(out, "  on %s at %s:\n", json_str_or(trace, "type", ""), json_str_or(trace, "handled_at", "?"));
@@ -87,11 +86,10 @@ void test_text_add_traces(struct buf *out, const json_t *traces)
             buf_addf(out, "      error: %s\n", json_str(trace, "error"));
         size_t position;
         json_t *printed, *effect;
-        json_array_foreach(json_array_at(trace, "log"), position, printed)
+        json_array_foreach (json_array_at(trace, "log"), position, printed)
             buf_addf(out, "      line %lld printed: %s\n", (long long)json_int(printed, "line", 0),
                      json_str_or(printed, "text", ""));
-        json_array_foreach(json_array_at(trace, "effects"), position, effect)
-        {
+        json_array_foreach (json_array_at(trace, "effects"), position, effect) {
             buf_add_text(out, "      ");
             lua_text_add_effect(out, effect, MAX_EFFECT_BYTES);
             buf_add_char(out, '\n');

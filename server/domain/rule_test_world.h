@@ -17,12 +17,12 @@ struct world {
     size_t sent_taken; /* asserted so far, in order */
     json_t *webhooks;  /* array: those to endpoints */
     size_t webhooks_taken;
-    json_t *held;   /* array: what could not leave, with "reason" */
-    json_t *alerts; /* object by key: those that were raised */
-    json_t *traces; /* of the last act: array of trace rows with "type" of their event */
-    json_t *errors; /* traces of rules that failed and that no expect_error has taken */
-    json_t *events; /* internal and given events of the last act, in order */
-    json_t *provider; /* object by channel ("*": any): what t:provider said of it; empty: all works */
+    json_t *held;              /* array: what could not leave, with "reason" */
+    json_t *alerts;            /* object by key: those that were raised */
+    json_t *traces;            /* of the last act: array of trace rows with "type" of their event */
+    json_t *errors;            /* traces of rules that failed and that no expect_error has taken */
+    json_t *events;            /* internal and given events of the last act, in order */
+    json_t *provider;          /* object by channel ("*": any): what t:provider said of it; empty: all works */
     int64_t undelivered_depth; /* of reports that lead to messages that are reported */
     json_t *coverage;
     struct buf report; /* of the failure */

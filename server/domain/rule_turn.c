@@ -68,8 +68,7 @@ static void note_health(struct desk *desk, const char *rule, bool failed, const 
     size_t index;
     json_t *entry;
     const json_t *last = NULL;
-    json_array_foreach(desk->logs[LOG_RULE_HEALTH], index, entry)
-    {
+    json_array_foreach (desk->logs[LOG_RULE_HEALTH], index, entry) {
         if (strcmp(json_str_or(entry, "rule", ""), rule) == 0)
             last = entry;
     }
@@ -169,8 +168,8 @@ static bool run_one(struct turn_state *turn, size_t index, const struct rule_out
     struct scene *scene = turn->scene;
     struct desk *desk = scene->desk;
     const struct rule_info *rule = rule_set_rule(desk->rules, index);
-    bool rests = !turn->stopped && desk->settings.may_run &&
-                 !desk->settings.may_run(desk->settings.may_run_arg, rule->name);
+    bool rests =
+        !turn->stopped && desk->settings.may_run && !desk->settings.may_run(desk->settings.may_run_arg, rule->name);
     bool is_asked = !turn->stopped && !rests;
     bool well = true;
     struct rule_outcome outcome;

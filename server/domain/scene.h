@@ -30,8 +30,8 @@ struct contact_facts {
 
 /* See contact_find_or_make(). */
 struct known_sender {
-    json_t *event;   /* owned; NULL: none */
-    json_t *contact; /* the row that was found for it */
+    json_t *event;     /* owned; NULL: none */
+    json_t *contact;   /* the row that was found for it */
     uint64_t contacts; /* the versions of the tables that it was found in */
     uint64_t identities;
 };
@@ -41,7 +41,7 @@ struct desk {
     struct rule_set *rules;
     struct rows *rows;
     json_t *logs[LOG_COUNT];
-    json_t *happened; /* array: {type, contact_id, conversation_id?} of each event that was handled */
+    json_t *happened;        /* array: {type, contact_id, conversation_id?} of each event that was handled */
     size_t marks[LOG_COUNT]; /* how long each was when the running rule's effects began */
     struct contact_facts contact_facts;
     struct known_sender known_senders[2]; /* of events from outside, and of our own */

@@ -75,7 +75,7 @@ void simulation_begin(struct simulation *simulation, const json_t *seed)
     for (int i = 0; i < ROWS_TABLE_COUNT; i++) {
         size_t index;
         json_t *row;
-        json_array_foreach(json_array_at(seed, rows_table_name((enum rows_table)i)), index, row)
+        json_array_foreach (json_array_at(seed, rows_table_name((enum rows_table)i)), index, row)
             rows_load(rows, (enum rows_table)i, json_deep_copy(row));
     }
 }

@@ -34,11 +34,12 @@ struct simulation *simulation_new(struct rule_set *rules, const json_t *sources,
                                   struct rule_rival *rival);
 void simulation_free(struct simulation *simulation);
 
-/* Empties the world. Then `seed` (may be NULL) is what was known of a contact before: a case as desk_add_case takes it. */
+/* Empties the world. Then `seed` (may be NULL) is what was known of a contact before: a case as desk_add_case takes it.
+ */
 void simulation_begin(struct simulation *simulation, const json_t *seed);
 /* Lets time pass until the event's `received_at`, then handles the event and everything that follows from it at once.
- * Events come in the order of their times. What a colleague did to a conversation that the rules have not opened here is
- * left out. */
+ * Events come in the order of their times. What a colleague did to a conversation that the rules have not opened here
+ * is left out. */
 void simulation_event(struct simulation *simulation, const json_t *event);
 /* Lets time pass: timers and deliveries in the order they are due. */
 void simulation_advance(struct simulation *simulation, msec_t until);
@@ -48,7 +49,8 @@ const struct outcome *simulation_outcomes(const struct simulation *simulation, s
 void simulation_forget_outcomes(struct simulation *simulation);
 
 /* Is this an event that came from outside? What answerd itself made of such events is not simulated from the record:
- * the simulation makes its own, and whoever runs it fires crons. Statuses of what was really sent say nothing about what is only simulated. */
+ * the simulation makes its own, and whoever runs it fires crons. Statuses of what was really sent say nothing about
+ * what is only simulated. */
 bool simulation_takes(const json_t *event);
 
 #endif

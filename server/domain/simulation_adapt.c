@@ -21,8 +21,7 @@ static json_t *only_contact(const struct simulation *simulation)
 {
     const char *key;
     json_t *row;
-    json_object_foreach(rows_all(memory_store_rows(simulation->store), ROWS_CONTACT), key, row)
-    {
+    json_object_foreach (rows_all(memory_store_rows(simulation->store), ROWS_CONTACT), key, row) {
         if (json_int(row, "merged_into", 0) <= 0)
             return row;
     }
@@ -40,8 +39,7 @@ static json_t *latest_conversation(const struct simulation *simulation, const js
     json_t *latest = NULL, *fitting = NULL;
     const char *key;
     json_t *row;
-    json_object_foreach(rows_all(memory_store_rows(simulation->store), ROWS_CONVERSATION), key, row)
-    {
+    json_object_foreach (rows_all(memory_store_rows(simulation->store), ROWS_CONVERSATION), key, row) {
         latest = row;
         if (about && same_text(row, about, "topic") && same_text(row, about, "reference"))
             fitting = row;
@@ -54,7 +52,8 @@ static json_t *latest_survey(const struct simulation *simulation)
     json_t *latest = NULL;
     const char *key;
     json_t *row;
-    json_object_foreach(rows_all(memory_store_rows(simulation->store), ROWS_SURVEY), key, row) latest = row;
+    json_object_foreach (rows_all(memory_store_rows(simulation->store), ROWS_SURVEY), key, row)
+        latest = row;
     return latest;
 }
 

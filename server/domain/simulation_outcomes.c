@@ -10,9 +10,31 @@
 #define CONTENT_MAX_BYTES ((size_t)16 * 1024)
 
 const char *const outcome_kinds[] = {
-    "send",   "held",  "note",   "tag",    "untag",       "assign",   "set",     "snooze",            "resolve", "survey",
-    "after",  "cancel", "emit",  "webhook", "contact_set", "identify", "opt_out", "opt_in",            "prefer",  "outreach",
-    "prioritize", "reopen", "open_conversation", "failure", NULL,
+    "send",
+    "held",
+    "note",
+    "tag",
+    "untag",
+    "assign",
+    "set",
+    "snooze",
+    "resolve",
+    "survey",
+    "after",
+    "cancel",
+    "emit",
+    "webhook",
+    "contact_set",
+    "identify",
+    "opt_out",
+    "opt_in",
+    "prefer",
+    "outreach",
+    "prioritize",
+    "reopen",
+    "open_conversation",
+    "failure",
+    NULL,
 };
 
 /* Takes over `name` and `content`. */
@@ -57,8 +79,8 @@ static char *name_of_effect(const json_t *effect)
     return name.ptr ? buf_take(&name) : NULL;
 }
 
-/* Kinds that are outcomes as soon as a rule asks for them. The others show in what came of them: messages when they leave,
- * changes of a conversation in the events that tell of them. */
+/* Kinds that are outcomes as soon as a rule asks for them. The others show in what came of them: messages when they
+ * leave, changes of a conversation in the events that tell of them. */
 static const char *kind_of_effect(const char *kind)
 {
     static const char *const kinds[] = { "untag",    "set",     "survey", "after",  "cancel",   "contact_set",
@@ -80,8 +102,7 @@ static void note_trace(struct simulation *simulation, const json_t *trace)
         return;
     size_t index;
     json_t *effect;
-    json_array_foreach(json_array_at(trace, "effects"), index, effect)
-    {
+    json_array_foreach (json_array_at(trace, "effects"), index, effect) {
         const char *kind = kind_of_effect(json_str_or(effect, "do", ""));
         if (kind && !json_object_get(effect, "refused"))
             add(simulation, kind, rule, name_of_effect(effect), effect_content(effect));
@@ -95,9 +116,12 @@ static void note_conversation_event(struct simulation *simulation, const json_t 
         const char *kind;
         const char *name; /* key of the body; NULL: topic and reference of the conversation */
     } kinds[] = {
-        { "conversation.opened", "open_conversation", NULL }, { "conversation.reopened", "reopen", NULL },
-        { "conversation.assigned", "assign", "assignee" },    { "conversation.tagged", "tag", "tag" },
-        { "conversation.snoozed", "snooze", NULL },           { "conversation.resolved", "resolve", NULL },
+        { "conversation.opened", "open_conversation", NULL },
+        { "conversation.reopened", "reopen", NULL },
+        { "conversation.assigned", "assign", "assignee" },
+        { "conversation.tagged", "tag", "tag" },
+        { "conversation.snoozed", "snooze", NULL },
+        { "conversation.resolved", "resolve", NULL },
         { "conversation.prioritized", "prioritize", "priority" },
     };
     const char *type = json_str_or(event, "type", "");
@@ -108,10 +132,9 @@ static void note_conversation_event(struct simulation *simulation, const json_t 
             continue;
         struct buf name;
         buf_init(&name, NAME_MAX_BYTES);
-        const json_t *conversation =
-            kinds[i].name ? NULL
-                          : rows_by_id(memory_store_rows(simulation->store), ROWS_CONVERSATION,
-                                       json_int(event, "conversation_id", 0));
+        const json_t *conversation = kinds[i].name ? NULL
+                                                   : rows_by_id(memory_store_rows(simulation->store), ROWS_CONVERSATION,
+                                                                json_int(event, "conversation_id", 0));
         if (kinds[i].name)
             buf_add_text(&name, json_str_or(json_object_at(event, "body"), kinds[i].name, ""));
         else if (conversation)
@@ -137,9 +160,11 @@ void simulation_note_changes(struct simulation *simulation, const json_t *logs)
     size_t index;
     const char *key;
     json_t *row;
-    json_array_foreach(json_array_at(logs, "traces"), index, row) note_trace(simulation, row);
-    json_array_foreach(json_array_at(logs, "events"), index, row) note_conversation_event(simulation, row);
-    json_object_foreach(rows_changed(memory_store_rows(simulation->store), ROWS_MESSAGE), key, row)
+    json_array_foreach (json_array_at(logs, "traces"), index, row)
+        note_trace(simulation, row);
+    json_array_foreach (json_array_at(logs, "events"), index, row)
+        note_conversation_event(simulation, row);
+    json_object_foreach (rows_changed(memory_store_rows(simulation->store), ROWS_MESSAGE), key, row)
         note_note(simulation, row);
 }
 
@@ -165,7 +190,8 @@ void simulation_note_message(struct simulation *simulation, const json_t *delive
     buf_add_text(&text, json_str_or(message, "text", ""));
     const json_t *media = json_object_at(content, "media");
     if (media)
-        buf_addf(&text, " [%s %s]", json_str_or(media, "kind", "media"), json_str_or(media, "url", json_str_or(media, "id", "")));
+        buf_addf(&text, " [%s %s]", json_str_or(media, "kind", "media"),
+                 json_str_or(media, "url", json_str_or(media, "id", "")));
     add(simulation, departure->sent_as ? "send" : "held", json_str(delivery, "rule"), buf_take(&name), buf_take(&text));
 }
 

@@ -17,8 +17,8 @@ struct simulation {
     msec_t now;
     int64_t last_id;
 
-    int64_t root;       /* the recorded event that what happens now goes back to */
-    int64_t *roots;     /* of our own events, by id from `first_root` on; 0 for other ids */
+    int64_t root;   /* the recorded event that what happens now goes back to */
+    int64_t *roots; /* of our own events, by id from `first_root` on; 0 for other ids */
     int64_t first_root;
     size_t root_count;
     size_t root_capacity;
@@ -32,7 +32,8 @@ struct simulation {
  * reference; NULL when it cannot happen here. */
 json_t *simulation_adapt(struct simulation *simulation, const json_t *event);
 
-/* Add to the outcomes what a desk's logs and the changed rows, a message that leaves or is held, and a call to an endpoint mean. */
+/* Add to the outcomes what a desk's logs and the changed rows, a message that leaves or is held, and a call to an
+ * endpoint mean. */
 void simulation_note_changes(struct simulation *simulation, const json_t *logs);
 void simulation_note_message(struct simulation *simulation, const json_t *delivery, const struct departure *departure);
 void simulation_note_webhook(struct simulation *simulation, const json_t *delivery);

@@ -79,8 +79,7 @@ static const char *why_not(const struct scene *scene, const json_t *conversation
     int64_t contact_id = json_int(conversation, "contact_id", 0);
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(scene->desk->rows, ROWS_SURVEY, contact_id), index, row)
-    {
+    json_array_foreach (rows_of_contact(scene->desk->rows, ROWS_SURVEY, contact_id), index, row) {
         if (strcmp(json_str_or(row, "name", ""), name) != 0)
             continue;
         if (json_int(row, "conversation_id", 0) == row_id(conversation) &&
@@ -97,8 +96,7 @@ static void cancel_older(struct scene *scene, const json_t *conversation, const 
     struct rows *rows = scene->desk->rows;
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(rows, ROWS_SURVEY, json_int(conversation, "contact_id", 0)), index, row)
-    {
+    json_array_foreach (rows_of_contact(rows, ROWS_SURVEY, json_int(conversation, "contact_id", 0)), index, row) {
         if (json_int(row, "conversation_id", 0) != row_id(conversation) || !state_is(row, "asked") ||
             strcmp(json_str_or(row, "name", ""), name) != 0)
             continue;
@@ -246,8 +244,7 @@ static bool asked_since(const struct scene *scene, msec_t since)
 {
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(scene->desk->rows, ROWS_CONVERSATION, row_id(scene->contact)), index, row)
-    {
+    json_array_foreach (rows_of_contact(scene->desk->rows, ROWS_CONVERSATION, row_id(scene->contact)), index, row) {
         if (strcmp(json_str_or(row, "source", ""), json_str_or(scene->event, "source", "?")) == 0 &&
             json_time(row, "last_outbound_at", 0) > since)
             return true;
@@ -275,8 +272,7 @@ static json_t *latest(const struct scene *scene, const char *state, const char *
     json_t *best = NULL;
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(scene->desk->rows, ROWS_SURVEY, row_id(scene->contact)), index, row)
-    {
+    json_array_foreach (rows_of_contact(scene->desk->rows, ROWS_SURVEY, row_id(scene->contact)), index, row) {
         if (state_is(row, state) && on_this_channel(scene, row) && (!best || is_later(row, best, time_column)))
             best = row;
     }

@@ -17,7 +17,8 @@ bool survey_take_edit(struct scene *scene, const json_t *message);
 /* Its time is over (survey.expired). False: it was answered in the meantime. */
 bool survey_expire(struct scene *scene);
 
-/* 1 to `scale`, or 0 when the text is no answer: a number in the digits of any script, stars, keycaps, a label or a word.
+/* 1 to `scale`, or 0 when the text is no answer: a number in the digits of any script, stars, keycaps, a label or a
+ * word.
  * `*ret_rest` is what follows a number ("4, thank you"), or NULL. Pure. */
 int survey_score_of(const json_t *declaration, int scale, const char *text, const char **ret_rest);
 

@@ -85,8 +85,7 @@ const char *template_language(const json_t *by_language, const char *wanted, con
     const char *key, *base_match = NULL, *region_match = NULL, *first = NULL, *last_resort = NULL;
     json_t *value;
     size_t wanted_base = wanted ? strcspn(wanted, "-_") : 0;
-    json_object_foreach((json_t *)(uintptr_t)by_language, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)by_language, key, value) {
         size_t length = strlen(key);
         if (!first)
             first = key;
@@ -132,14 +131,12 @@ static err_t fill_buttons(const json_t *buttons, const json_t *vars, json_t *fil
 {
     size_t index;
     json_t *button;
-    json_array_foreach(buttons, index, button)
-    {
+    json_array_foreach (buttons, index, button) {
         json_t *made = json_object();
         json_array_append_new(filled, made);
         const char *key;
         json_t *value;
-        json_object_foreach(button, key, value)
-        {
+        json_object_foreach (button, key, value) {
             if (!json_is_string(value))
                 continue;
             err_t err = fill_text(json_string_value(value), vars, made, key, reterr);
@@ -157,8 +154,7 @@ static err_t approve_buttons(const json_t *buttons, const json_t *filled, const 
 {
     size_t index;
     json_t *button;
-    json_array_foreach(buttons, index, button)
-    {
+    json_array_foreach (buttons, index, button) {
         const char *url = json_str(button, "url");
         const char *variable = url ? strstr(url, "{{") : NULL;
         const char *id = json_str(json_array_get(filled, index), "id");
@@ -202,8 +198,7 @@ static err_t approve_header(const json_t *header, const json_t *vars, json_t *li
     json_array_append_new(list, media);
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)header, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)header, key, value) {
         if (!json_is_string(value)) {
             json_object_set(media, key, value);
             continue;
@@ -231,8 +226,7 @@ static err_t approve(const json_t *declaration, const json_t *part, const char *
     bool named = json_bool(part, "named", false);
     size_t index;
     json_t *name;
-    json_array_foreach(parameters, index, name)
-    {
+    json_array_foreach (parameters, index, name) {
         json_t *parameter = json_object();
         json_array_append_new(body, parameter);
         if (named)

@@ -30,8 +30,7 @@ static json_t *find_by(const struct scene *scene, int64_t contact_id, const char
 {
     size_t index;
     json_t *row;
-    json_array_foreach(rows_of_contact(scene->desk->rows, ROWS_TIMER, contact_id), index, row)
-    {
+    json_array_foreach (rows_of_contact(scene->desk->rows, ROWS_TIMER, contact_id), index, row) {
         if (json_int(row, key, 0) == id && (!name || strcmp(json_str_or(row, "name", ""), name) == 0))
             return row;
     }
@@ -104,13 +103,13 @@ static void cancel_by(struct scene *scene, const char *key, int64_t id)
     json_t *found = json_array();
     const char *row_key;
     json_t *row;
-    json_object_foreach(rows_all(scene->desk->rows, ROWS_TIMER), row_key, row)
-    {
+    json_object_foreach (rows_all(scene->desk->rows, ROWS_TIMER), row_key, row) {
         if (json_int(row, key, 0) == id)
             json_array_append(found, row);
     }
     size_t index;
-    json_array_foreach(found, index, row) drop(scene, row);
+    json_array_foreach (found, index, row)
+        drop(scene, row);
     json_decref(found);
     if (strcmp(key, "conversation_id") == 0)
         return;
@@ -158,8 +157,7 @@ static bool unless_names(const json_t *timer, const char *happened)
 {
     size_t index;
     json_t *condition;
-    json_array_foreach(json_array_at(timer, "unless"), index, condition)
-    {
+    json_array_foreach (json_array_at(timer, "unless"), index, condition) {
         if (json_is_string(condition) && names_event(json_string_value(condition), happened))
             return true;
     }
@@ -177,8 +175,7 @@ static void cancel_matching(struct scene *scene, int64_t contact_id, int64_t con
     json_t *timers = json_copy(rows_of_contact(scene->desk->rows, ROWS_TIMER, contact_id));
     size_t index;
     json_t *row;
-    json_array_foreach(timers, index, row)
-    {
+    json_array_foreach (timers, index, row) {
         if (json_int(row, "conversation_id", 0) <= 0)
             continue;
         if (conversation_id > 0 && json_int(row, "conversation_id", 0) != conversation_id)
@@ -224,19 +221,17 @@ static bool names_what_happened(const json_t *timer, const char *type)
     return unless_names(timer, type) || (is_reply(type) && unless_names(timer, "reply"));
 }
 
-/* Was there one of its conditions after the timer had fired, so that nothing could cancel it? The store tells of earlier
- * batches (`happened`), the desk knows its own. */
+/* Was there one of its conditions after the timer had fired, so that nothing could cancel it? The store tells of
+ * earlier batches (`happened`), the desk knows its own. */
 static bool happened_meanwhile(const struct scene *scene, const json_t *timer)
 {
     size_t index;
     json_t *entry;
-    json_array_foreach(json_array_at(scene->event, "happened"), index, entry)
-    {
+    json_array_foreach (json_array_at(scene->event, "happened"), index, entry) {
         if (json_is_string(entry) && names_what_happened(timer, json_string_value(entry)))
             return true;
     }
-    json_array_foreach(scene->desk->happened, index, entry)
-    {
+    json_array_foreach (scene->desk->happened, index, entry) {
         int64_t conversation = json_int(entry, "conversation_id", 0);
         const char *type = json_str_or(entry, "type", "");
         bool about_it = conversation > 0 ? conversation == row_id(scene->conversation) : !is_reply(type);

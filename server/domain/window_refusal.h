@@ -6,9 +6,9 @@
 
 #include "domain/scene.h"
 
-/* The event's status is about this message of ours. True when it failed for the provider's window and its approved template
- * takes its place, from now on or since an earlier report: then it is not lost. That is no second send: the provider has
- * said that the first did not arrive. */
+/* The event's status is about this message of ours. True when it failed for the provider's window and its approved
+ * template takes its place, from now on or since an earlier report: then it is not lost. That is no second send: the
+ * provider has said that the first did not arrive. */
 bool window_refusal_take_status(struct scene *scene, json_t *message);
 
 #endif

@@ -21,7 +21,8 @@ static void count_call(const char *rule, const char *verdict)
     metric_add(metric_counter("answerd_rule_calls_total", "Rule calls by rule and verdict.", labels), 1);
 }
 
-/* Rules are the operator's program: what failed in them is counted and logged, without the texts they handled. Did any? */
+/* Rules are the operator's program: what failed in them is counted and logged, without the texts they handled. Did any?
+ */
 static bool report_traces(const json_t *changes, struct log_throttle *throttle)
 {
     size_t index;
@@ -61,7 +62,8 @@ struct handling {
     struct error error; /* why the transaction is lost */
 };
 
-/* Rules that take long, or get little of a processor, must not look to the database like a process that stands still. */
+/* Rules that take long, or get little of a processor, must not look to the database like a process that stands still.
+ */
 static void stay_in_transaction(struct handling *handling)
 {
     msec_t now = clock_steady();

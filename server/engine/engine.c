@@ -20,8 +20,8 @@
 #define STATEMENT_TIMEOUT_MS 15000
 /* Rules that take long end their batch early: what they did is committed, and others get at the lanes. */
 #define HANDLING_MS 1000
-/* How long a transaction may stay open without a word from us: a process that is stopped in the middle holds its lanes for
- * no longer. Between two rules something is said when nothing was for SILENCE_MS. */
+/* How long a transaction may stay open without a word from us: a process that is stopped in the middle holds its lanes
+ * for no longer. Between two rules something is said when nothing was for SILENCE_MS. */
 #define OPEN_TRANSACTION_MS 20000
 #define SILENCE_MS 2000
 #define CONNECT_RETRY_MS 200

@@ -19,7 +19,8 @@ struct engine_settings {
     void (*committed)(void *arg); /* on the engine's thread, after a commit that left something to send; may be NULL */
     void *arg;
     struct engine *next; /* wakes when this one has too much to do; started before, joined after it; may be NULL */
-    bool only_helps; /* another one has this one as its next: it sleeps again as soon as one alone can do what comes in */
+    bool only_helps; /* another one has this one as its next: it sleeps again as soon as one alone can do what comes in
+                      */
 };
 
 /* Starts the thread. ERR_INTERNAL when the system has no thread or descriptor for it. */

@@ -1,5 +1,6 @@
-/* How an engine sleeps, and how it is woken: the engines of one process stand in a row, and each wakes the next only when it has
- * too much to do itself. One engine with all the work makes larger transactions, and none looks for work that another has.
+/* How an engine sleeps, and how it is woken: the engines of one process stand in a row, and each wakes the next only
+ * when it has too much to do itself. One engine with all the work makes larger transactions, and none looks for work
+ * that another has.
  */
 #ifndef ENGINE_WAKEUP_H
 #define ENGINE_WAKEUP_H

@@ -39,7 +39,7 @@ struct batcher {
     struct queue alone; /* of batches that were refused: each goes in a batch of its own, before all others */
     struct queue in_flight;
     struct queue stored; /* durable, to be told as soon as the next batch is on its way */
-    struct queue over; /* done, with `over_error`; told by `soon` */
+    struct queue over;   /* done, with `over_error`; told by `soon` */
     struct error over_error;
     enum flight flight;
     bool in_flight_alone;

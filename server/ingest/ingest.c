@@ -205,9 +205,10 @@ static void show_expiry(struct ingest *ingest)
                    (double)at / 1000);
         msec_t now = clock_now();
         if (at < now)
-            log_error("a certificate is not valid any more",
-                      "file='%s' days=%lld hint='providers refuse to connect: write a renewed one into this file, then SIGHUP'",
-                      file, (long long)((now - at) / 86400000));
+            log_error(
+                "a certificate is not valid any more",
+                "file='%s' days=%lld hint='providers refuse to connect: write a renewed one into this file, then SIGHUP'",
+                file, (long long)((now - at) / 86400000));
         else if (at < now + CERTIFICATE_WARNING_MS)
             log_warn("a certificate ends to be valid soon", "file='%s' days=%lld", file,
                      (long long)((at - now) / 86400000));

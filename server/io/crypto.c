@@ -25,9 +25,9 @@ static const struct {
     [HASH_SHA512] = { "SHA512", 64 },
 };
 
-/* Looking an algorithm up takes locks inside OpenSSL, so that it is done once. All threads may use what was found, and copy
- * the contexts of the MACs, which have looked up their digest and hold no secret; a context that is worked with is made for
- * each call. */
+/* Looking an algorithm up takes locks inside OpenSSL, so that it is done once. All threads may use what was found, and
+ * copy the contexts of the MACs, which have looked up their digest and hold no secret; a context that is worked with is
+ * made for each call. */
 static EVP_MD *digests[ARRAY_LEN(kinds)];
 static EVP_MAC_CTX *macs[ARRAY_LEN(kinds)];
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;

@@ -44,8 +44,8 @@ struct http_guard {
 
     /* Of the head that is coming in. */
     size_t head_bytes;
-    size_t text_length; /* of what is in `text`, or would be if there were room */
-    char text[24];      /* the method, the version, a name in lower case, or the value of a field that is read */
+    size_t text_length;  /* of what is in `text`, or would be if there were room */
+    char text[24];       /* the method, the version, a name in lower case, or the value of a field that is read */
     unsigned char field; /* which one that is */
     bool needs_length;   /* by its method */
     bool http_1_1;

@@ -289,7 +289,8 @@ void http_answer(struct http_request *request, int status, const char *content_t
         evhttp_add_header(output, "Content-Type", content_type);
     for (size_t i = 0; headers && headers[i] && headers[i + 1]; i += 2)
         evhttp_add_header(output, headers[i], headers[i + 1]);
-    if ((server->draining || http_refusal_follows(c) || wants_to_close(evhttp)) && !evhttp_find_header(output, "Connection"))
+    if ((server->draining || http_refusal_follows(c) || wants_to_close(evhttp)) &&
+        !evhttp_find_header(output, "Connection"))
         evhttp_add_header(output, "Connection", "close");
     evhttp_add_header(output, "Date", date_of_now(server));
     struct evbuffer *content = evbuffer_new();

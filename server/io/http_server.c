@@ -1,5 +1,5 @@
-/* What evhttp 2.1 lacks is added around it here; what it does not check is in http_guard.c, and http_refusal.c answers it.
- * Who goes when there are too many is in http_room.c.
+/* What evhttp 2.1 lacks is added around it here; what it does not check is in http_guard.c, and http_refusal.c answers
+ * it. Who goes when there are too many is in http_room.c.
  *
  * A read deadline: its own time-out is for each read, so that a byte a second keeps a connection for ever. We make the
  * bufferevent of each connection ourselves, hold a reference to it, and look through the connections four times a
@@ -332,8 +332,8 @@ static err_t listen_on(struct http_server *server, const char *address, bool alo
     freeaddrinfo(found);
     if (!listener)
         return fail(reterr, ERR_INVALID, "cannot listen on '%s': %s%s", address, strerror(reason), listen_hint(reason));
-    /* An answer behind another record that is not yet acknowledged (a TLS session ticket, an earlier answer) must not wait for
-     * the client's delayed acknowledgement. What is accepted takes this on. */
+    /* An answer behind another record that is not yet acknowledged (a TLS session ticket, an earlier answer) must not
+     * wait for the client's delayed acknowledgement. What is accepted takes this on. */
     int on = 1;
     setsockopt(evconnlistener_get_fd(listener), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     struct evhttp_bound_socket *bound = evhttp_bind_listener(server->evhttp, listener);

@@ -58,9 +58,9 @@ struct http_pressure {
 struct http_pressure http_server_pressure(const struct http_server *server);
 
 /* What the request says; borrowed until it is answered. */
-const char *http_method(const struct http_request *request);                   /* "GET", "POST", … */
-const char *http_path(const struct http_request *request);                     /* decoded, without the query */
-const char *http_query(const struct http_request *request, const char *name);  /* decoded value, or NULL */
+const char *http_method(const struct http_request *request);                  /* "GET", "POST", … */
+const char *http_path(const struct http_request *request);                    /* decoded, without the query */
+const char *http_query(const struct http_request *request, const char *name); /* decoded value, or NULL */
 /* Calls `each` for every parameter of the query, decoded, duplicates included. */
 void http_each_query(const struct http_request *request, void (*each)(const char *name, const char *value, void *arg),
                      void *arg);

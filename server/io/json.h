@@ -35,14 +35,15 @@ void json_add_text(struct buf *out, struct bytes text); /* one JSON string; clea
 void json_add_without(struct buf *out, const json_t *object, const char *const *names);
 char *json_dump(const json_t *json);
 
-/* A copy whose objects and arrays are its own. Texts and numbers, which nobody changes in place, are shared. New reference. */
+/* A copy whose objects and arrays are its own. Texts and numbers, which nobody changes in place, are shared. New
+ * reference. */
 json_t *json_copy_containers(const json_t *json);
 
 /* Borrowed value at a path of keys and array indexes ("entry.0.changes"), or NULL. */
 json_t *json_at(const json_t *json, const char *path);
 
-/* Typed reads of an object's key (no path): the fallback is returned when it is missing or of another type. They and the
- * writes are inline because nearly all keys are literals, whose length and characters the compiler knows. */
+/* Typed reads of an object's key (no path): the fallback is returned when it is missing or of another type. They and
+ * the writes are inline because nearly all keys are literals, whose length and characters the compiler knows. */
 static inline json_t *json_member(const json_t *object, const char *key) /* borrowed, NULL when missing */
 {
     return key ? json_object_getn(object, key, strlen(key)) : NULL;
@@ -96,8 +97,8 @@ static inline msec_t json_time(const json_t *object, const char *key, msec_t fal
                : fallback;
 }
 
-/* Writes; a NULL text or a zero time removes nothing and sets nothing. The value reference is taken over; it is gone when
- * the key is not UTF-8. */
+/* Writes; a NULL text or a zero time removes nothing and sets nothing. The value reference is taken over; it is gone
+ * when the key is not UTF-8. */
 void json_put_checked(json_t *object, const char *key, json_t *value);
 void json_put_literal(json_t *object, const char *key, size_t length, json_t *value); /* the key is known to be UTF-8 */
 

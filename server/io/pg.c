@@ -13,8 +13,8 @@
 /* The server ends a statement at its timeout; one that says nothing even then is stopped, cut off or gone. */
 #define SILENCE_MS 3000
 #define SET_UP_MS 5000
-#define PG_TOO_MANY_HINT \
-    "\nHINT: raise max_connections of PostgreSQL, lower engine.threads or ingest.threads, or end other clients; see " \
+#define PG_TOO_MANY_HINT                                                                                               \
+    "\nHINT: raise max_connections of PostgreSQL, lower engine.threads or ingest.threads, or end other clients; see "  \
     "pg_stat_activity"
 /* After so long without an answer, and then twice as long each time, the server is asked whether it is there. */
 #define PROBE_AFTER_MS 1000
@@ -145,8 +145,8 @@ static PGresult *take_result(PGconn *connection, struct patience patience, bool 
 /* --- connecting ------------------------------------------------------------------------------------------------- */
 
 /* Times are UTC everywhere, and shown in one form. A commit is only reported when it is on the disk, and each statement
- * sees what others have committed before it: a database that was tuned otherwise is set right for our sessions, because a
- * webhook that was answered 200 must not be lost, and who leaves a line must see who stands behind it. */
+ * sees what others have committed before it: a database that was tuned otherwise is set right for our sessions, because
+ * a webhook that was answered 200 must not be lost, and who leaves a line must see who stands behind it. */
 static const char session_sql[] = "SELECT current_setting('transaction_read_only')::boolean, "
                                   "set_config('TimeZone', 'UTC', false), "
                                   "set_config('DateStyle', 'ISO', false), "
@@ -225,10 +225,11 @@ err_t pg_check_conninfo(const char *conninfo, struct error *reterr)
     PQfreemem(problem);
     if (readable)
         return ERR_NONE;
-    return fail(reterr, ERR_INVALID,
-                "the address of the database cannot be read; it is not shown, for it may hold a password\n"
-                "HINT: write postgresql://user:password@host/name with %%40 for '@' and %%2F for '/' in the password, or "
-                "host=… dbname=… password='…' with single quotes around spaces");
+    return fail(
+        reterr, ERR_INVALID,
+        "the address of the database cannot be read; it is not shown, for it may hold a password\n"
+        "HINT: write postgresql://user:password@host/name with %%40 for '@' and %%2F for '/' in the password, or "
+        "host=… dbname=… password='…' with single quotes around spaces");
 }
 
 /* libpq keeps the server's code of a connection that failed to itself; the words are those of English servers. */
@@ -244,8 +245,9 @@ static void fail_connecting(PGconn *connection, struct error *reterr)
     if (lacks_password)
         hint = "\nHINT: the server asks for a password and none was given: in database.url, PGPASSWORD or PGPASSFILE";
     else if (is_refused)
-        hint = "\nHINT: the role and its password are in database.url or the PG* variables, which are read once, when the "
-               "program starts; the server's log says which line of pg_hba.conf refused";
+        hint =
+            "\nHINT: the role and its password are in database.url or the PG* variables, which are read once, when the "
+            "program starts; the server's log says which line of pg_hba.conf refused";
     else if (is_full)
         hint = PG_TOO_MANY_HINT;
     fail(reterr, ERR_LOST, "cannot connect to the database: %s%s", text, hint);
@@ -330,14 +332,13 @@ static err_t code_of_sqlstate(const char *sqlstate)
         { "57P03", ERR_BUSY },     /* starting up or shutting down */
         { "42501", ERR_BUSY },     /* rights were taken from our role: it is not about what we work on */
         { "42P01", ERR_BUSY },     /* tables or functions are gone: somebody restores a backup */
-        { "42883", ERR_BUSY },
-        { "3F000", ERR_BUSY },
-        { "57014", ERR_TIMEOUT },  /* statement timeout: it was rolled back */
-        { "57P01", ERR_LOST },     /* terminated by an administrator */
-        { "57P02", ERR_LOST },     /* crash of another session */
-        { "57P05", ERR_LOST },     /* idle session timeout */
-        { "25P03", ERR_LOST },     /* idle transaction timeout */
-        { "08", ERR_LOST },        /* connection exceptions */
+        { "42883", ERR_BUSY },     { "3F000", ERR_BUSY },
+        { "57014", ERR_TIMEOUT }, /* statement timeout: it was rolled back */
+        { "57P01", ERR_LOST },    /* terminated by an administrator */
+        { "57P02", ERR_LOST },    /* crash of another session */
+        { "57P05", ERR_LOST },    /* idle session timeout */
+        { "25P03", ERR_LOST },    /* idle transaction timeout */
+        { "08", ERR_LOST },       /* connection exceptions */
     };
     for (size_t i = 0; i < ARRAY_LEN(codes); i++)
         if (bytes_start_with(bytes_of(sqlstate), bytes_of(codes[i].prefix)))
@@ -363,13 +364,14 @@ err_t pg_judge(PGconn *connection, const PGresult *result, struct error *reterr)
     if (strcmp(sqlstate, "42501") == 0)
         fail(reterr, code,
              "the database refused: %s\n"
-             "HINT: this is '%s'; who owns the tables says GRANT answerd_app TO it, and runs answerd migrate", text,
-             PQuser(connection));
+             "HINT: this is '%s'; who owns the tables says GRANT answerd_app TO it, and runs answerd migrate",
+             text, PQuser(connection));
     else
         fail(reterr, code, "the database refused: %s%s", text,
-             strcmp(sqlstate, "53300") == 0   ? PG_TOO_MANY_HINT
-             : strcmp(sqlstate, "53100") == 0 ? "\nHINT: the disk of the database is full; what it refused is tried again"
-                                              : "");
+             strcmp(sqlstate, "53300") == 0 ? PG_TOO_MANY_HINT
+             : strcmp(sqlstate, "53100") == 0
+                 ? "\nHINT: the disk of the database is full; what it refused is tried again"
+                 : "");
     put_sqlstate(reterr, sqlstate);
     return code;
 }

@@ -89,9 +89,11 @@ struct pg_settings {
 #define PG_READ_ONLY "25006"      /* `writes` was asked for */
 #define PG_NOT_NOW "57P03"        /* it is there, and starts, stops, or has no room for more connections */
 
-/* Can `conninfo` be read: a libpq URL, keywords, the name of a database, or ""? The error does not show it. Asks nobody. */
+/* Can `conninfo` be read: a libpq URL, keywords, the name of a database, or ""? The error does not show it. Asks
+ * nobody. */
 err_t pg_check_conninfo(const char *conninfo, struct error *reterr) MUST_CHECK;
-/* Connects, sets time zone UTC, times in ISO 8601, the timeouts and a quiet notice processor. `conninfo` may name several hosts. */
+/* Connects, sets time zone UTC, times in ISO 8601, the timeouts and a quiet notice processor. `conninfo` may name
+ * several hosts. */
 err_t pg_open(const struct pg_settings *settings, struct pg **ret_pg, struct error *reterr) MUST_CHECK;
 void pg_close(struct pg *pg);           /* NULL is fine; an open transaction is rolled back by the server */
 bool pg_is_broken(const struct pg *pg); /* after ERR_LOST: close it and open another */
@@ -116,11 +118,11 @@ struct pg_statement {
 
 #define PG_MAX_TOGETHER 16
 
-/* Runs statements in their order and waits for the server once. The first that fails is the error; those behind it are not
- * run, and a transaction that is open can only be rolled back. Without one they are a transaction of their own. `ret_results`
- * has room for a result of each, or is NULL. */
-err_t pg_run_together(struct pg *pg, const struct pg_statement *statements, size_t count, struct pg_result **ret_results,
-                      struct error *reterr) MUST_CHECK;
+/* Runs statements in their order and waits for the server once. The first that fails is the error; those behind it are
+ * not run, and a transaction that is open can only be rolled back. Without one they are a transaction of their own.
+ * `ret_results` has room for a result of each, or is NULL. */
+err_t pg_run_together(struct pg *pg, const struct pg_statement *statements, size_t count,
+                      struct pg_result **ret_results, struct error *reterr) MUST_CHECK;
 
 /* Several statements in one text, no parameters (migrations, BEGIN, COMMIT, ROLLBACK). It may take as long as it takes
  * when the connection has no statement timeout. */

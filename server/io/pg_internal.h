@@ -56,7 +56,8 @@ struct pg {
     struct metric *round_trips;
 };
 
-/* The next result of what was sent, or NULL; `*ret_silent` when the server did not answer within the connection's patience. */
+/* The next result of what was sent, or NULL; `*ret_silent` when the server did not answer within the connection's
+ * patience. */
 PGresult *pg_take(struct pg *pg, bool *ret_silent);
 
 /* Prepares the statement under this name, unless that was done before; one exchange. */

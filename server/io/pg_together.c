@@ -63,8 +63,8 @@ static err_t conclude_together(struct pg *pg, struct together *t, struct error *
     return first;
 }
 
-err_t pg_run_together(struct pg *pg, const struct pg_statement *statements, size_t count, struct pg_result **ret_results,
-                      struct error *reterr)
+err_t pg_run_together(struct pg *pg, const struct pg_statement *statements, size_t count,
+                      struct pg_result **ret_results, struct error *reterr)
 {
     assert(count <= PG_MAX_TOGETHER);
     if (pg_is_broken(pg))

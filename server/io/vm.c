@@ -27,8 +27,9 @@ static void trip(struct vm *vm, enum vm_verdict reason);
 
 /* --- memory ----------------------------------------------------------------------------------------------------- */
 
-/* The budget is time of a processor: a process that was stopped, or left aside by a busy machine, must not lose a rule's
- * effects for that. The thread's own clock costs a system call, so only calls that take long are measured by it. */
+/* The budget is time of a processor: a process that was stopped, or left aside by a busy machine, must not lose a
+ * rule's effects for that. The thread's own clock costs a system call, so only calls that take long are measured by it.
+ */
 static bool over_deadline(struct vm *vm)
 {
     if (vm->deadline_us == 0)

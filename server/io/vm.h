@@ -34,8 +34,8 @@ struct vm_host {
     /* require(name): the text of a library and the file name for its messages, valid until the vm is freed.
      * False: there is none. NULL: no libraries. Names were checked to be [a-z0-9_]+. */
     bool (*find_library)(const char *name, struct bytes *ret_text, const char **ret_file, void *arg);
-    /* A name that nobody defined was read, in this line; `nearest` is one that it may mean, or NULL. Scripts go on then, with a
-     * function that takes anything and returns itself. NULL: reading it raises. */
+    /* A name that nobody defined was read, in this line; `nearest` is one that it may mean, or NULL. Scripts go on
+     * then, with a function that takes anything and returns itself. NULL: reading it raises. */
     void (*undefined)(const char *name, const char *nearest, int line, void *arg);
     void *arg;
 };
@@ -67,7 +67,7 @@ struct vm_outcome {
 /* A state with the sandbox's globals. `max_memory_bytes` is the ceiling of the whole state (at least 1 MiB). `host` is
  * copied and may be NULL. Never NULL. */
 struct vm *vm_new(size_t max_memory_bytes, const struct vm_host *host);
-void vm_free(struct vm *vm); /* NULL is fine */
+void vm_free(struct vm *vm);        /* NULL is fine */
 void vm_wipe_memory(struct vm *vm); /* from now on memory is overwritten when it is freed: scripts that hold secrets */
 
 lua_State *vm_lua(struct vm *vm);

@@ -68,7 +68,8 @@ static const json_t *layer_of(lua_State *L, const struct vm_document_reader *rea
 }
 
 /* What the document has not, from the first layer that has it; NULL when there is none. */
-static const json_t *find_in_layers(lua_State *L, const struct vm_document_reader *reader, const char *key, size_t length)
+static const json_t *find_in_layers(lua_State *L, const struct vm_document_reader *reader, const char *key,
+                                    size_t length)
 {
     const json_t *layer, *value;
     for (size_t i = 0; (layer = layer_of(L, reader, i)) != NULL; i++) {

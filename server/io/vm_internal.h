@@ -84,8 +84,8 @@ enum vm_content vm_try_push_content(lua_State *L, int index);
 int vm_refuse_write(lua_State *L);
 int vm_view_length(lua_State *L);
 
-/* Views of documents (vm_document.c): is there something in it that is not in its content? The function, for a protected
- * call, reads it; argument and stack as __index has them, and gives the content. */
+/* Views of documents (vm_document.c): is there something in it that is not in its content? The function, for a
+ * protected call, reads it; argument and stack as __index has them, and gives the content. */
 bool vm_document_is_unread(lua_State *L, int view);
 int vm_document_fill(lua_State *L);
 

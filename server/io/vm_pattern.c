@@ -32,7 +32,7 @@ static bool class_has(unsigned char letter, unsigned char c)
         return upper || lower || digit;
     case 'z':
         return c == 0; /* deprecated since Lua 5.2, and still there */
-    default: /* 'x' */
+    default:           /* 'x' */
         return digit || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
     }
 }
@@ -92,8 +92,8 @@ static const unsigned char *end_of_set(const struct compiler *c)
     return at;
 }
 
-/* `c->at` is behind the '['. In two steps like Lua, for which "a-%" is a range although '%' escapes what follows when the
- * end is looked for. */
+/* `c->at` is behind the '['. In two steps like Lua, for which "a-%" is a range although '%' escapes what follows when
+ * the end is looked for. */
 static const char *compile_set(struct compiler *c, uint8_t *ret_index)
 {
     const char *problem = new_set(c, ret_index);

@@ -14,7 +14,7 @@
 #define MAX_LOG_LINES 50
 /* More than the time zone database has names, so that a rule that asks for all of them takes none from another. */
 #define MAX_ZONES 2000
-#define ZONE_READ_COST 2000 /* instructions that take as long as opening a file */
+#define ZONE_READ_COST 2000      /* instructions that take as long as opening a file */
 #define ZONE_NEAREST_COST 100000 /* each name of the database is compared */
 #define MAX_SECRET_BYTES 65536
 

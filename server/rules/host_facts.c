@@ -92,8 +92,8 @@ static const json_t *layer_of_conversation(lua_State *L, size_t number)
 static const struct vm_document_reader contact_reader = { push_text, layer_of_contact };
 static const struct vm_document_reader conversation_reader = { push_text, layer_of_conversation };
 
-/* document_kind(methods, missing, refuse, part): for the functions below; a row, whose times are numbers. `part`: "contact" or
- * "conversation" when it is the record of one. */
+/* document_kind(methods, missing, refuse, part): for the functions below; a row, whose times are numbers. `part`:
+ * "contact" or "conversation" when it is the record of one. */
 static int document_kind(lua_State *L)
 {
     const char *part = luaL_optstring(L, 4, "");

@@ -78,8 +78,8 @@ static bool take_word(lua_State *L, struct search *search)
     return true;
 }
 
-/* The same for the argument at `index`, a word, a list of words, or nil, which is not there. What is no word is left on the
- * stack. */
+/* The same for the argument at `index`, a word, a list of words, or nil, which is not there. What is no word is left on
+ * the stack. */
 static bool take_argument(lua_State *L, int index, struct search *search)
 {
     if (!push_list(L, index)) {

@@ -108,7 +108,8 @@ static bool add_hint_of_part(const struct rule_set *set, const struct rule_info 
         const char *part;
         const char *hint;
     } parts[] = {
-        { "conversation", "this event has no conversation: ask for one in 'when', or open it with fx:open_conversation { … }" },
+        { "conversation",
+          "this event has no conversation: ask for one in 'when', or open it with fx:open_conversation { … }" },
         { "contact", "this event is about nobody: ask for e.contact in 'when'" },
     };
     static const char mark[] = "attempt to index a nil value (";

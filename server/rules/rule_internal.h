@@ -108,7 +108,8 @@ void rule_host_push_seconds(lua_State *L, msec_t at);
 
 int rule_host_find_word(lua_State *L);
 
-/* --- rule_hint.c --------------------------------------------------------------------------------------------------- */
+/* --- rule_hint.c ---------------------------------------------------------------------------------------------------
+ */
 
 /* Appends a line "HINT: …" to the message of a rule that failed, when it is known what the author did not think of. */
 void rule_hint_add(const struct rule_set *set, const struct rule_info *rule, const json_t *event, const json_t *facts,

@@ -399,7 +399,8 @@ static err_t load(const struct rule_sources *sources, const struct rule_limits *
     set->sources = rule_sources_share(sources);
     set->limits = limits != NULL ? *limits : rule_limits_default();
     set->none = json_object();
-    set->bare_contact = json_loads("{\"attributes\": {}, \"opted_out\": [], \"identities\": [], \"channels\": []}", 0, NULL);
+    set->bare_contact =
+        json_loads("{\"attributes\": {}, \"opted_out\": [], \"identities\": [], \"channels\": []}", 0, NULL);
     set->bare_conversation = json_loads("{\"attributes\": {}, \"tags\": []}", 0, NULL);
 
     json_t *description = NULL;

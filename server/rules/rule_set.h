@@ -28,7 +28,8 @@ void rule_sources_free(struct rule_sources *sources);
 const char *
 rule_sources_version(const struct rule_sources *sources); /* 12 hex digits of a hash over names and contents */
 
-/* The files without the tests, for keeping them elsewhere. `name` is within the directory: "inbox.lua", "lib/words.lua". */
+/* The files without the tests, for keeping them elsewhere. `name` is within the directory: "inbox.lua",
+ * "lib/words.lua". */
 struct rule_source_file {
     const char *name;
     struct bytes text;
@@ -65,7 +66,7 @@ struct rule_info {
     const char *doc;
     const char *file;
     int line;
-    int priority;          /* higher runs first */
+    int priority; /* higher runs first */
     bool has_when;
     const char *const *on; /* event types, `custom.*` style prefixes allowed; NULL-terminated */
     struct rule_budget budget;
@@ -80,16 +81,16 @@ bool rule_matches(const struct rule_info *rule, const char *event_type);
 json_t *rule_set_declaration(const struct rule_set *set, const char *kind, const char *name);
 json_t *rule_set_declarations(const struct rule_set *set, const char *kind); /* object by name, borrowed, never NULL */
 
-/* What people may want to look up later under the version that a trace names: rules with their places, and declarations.
- * New reference. */
+/* What people may want to look up later under the version that a trace names: rules with their places, and
+ * declarations. New reference. */
 json_t *rule_set_describe(const struct rule_set *set);
 
 /* --- comparing two sets (rule_compare.c) --- */
 
 /* Is everything that rules can use besides themselves the same in both: libraries, data and declarations? */
 bool rule_sets_agree(const struct rule_set *a, const struct rule_set *b);
-/* Does a rule of one do the same as a rule of the other, given that the sets agree? It is the same text in the same file.
- * False also when one cannot tell. */
+/* Does a rule of one do the same as a rule of the other, given that the sets agree? It is the same text in the same
+ * file. False also when one cannot tell. */
 bool rule_is_same(const struct rule_set *a, size_t index_in_a, const struct rule_set *b, size_t index_in_b);
 
 /* --- running --- */

@@ -4,7 +4,6 @@
 
 #include "base/character.h"
 
-
 static bool is_word_character(uint32_t c)
 {
     if (c < 0x80) {
@@ -32,14 +31,13 @@ static bool stands_alone(uint32_t c)
 
 /* Of each ASCII character: its small letter, or 0 when it is in no word. */
 static const unsigned char ascii_words[128] = {
-    ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7',
-    ['8'] = '8', ['9'] = '9', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f',
-    ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n',
-    ['o'] = 'o', ['p'] = 'p', ['q'] = 'q', ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v',
-    ['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd',
-    ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l',
-    ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's', ['T'] = 't',
-    ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
+    ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8',
+    ['9'] = '9', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g', ['h'] = 'h',
+    ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q',
+    ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z',
+    ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i',
+    ['J'] = 'j', ['K'] = 'k', ['L'] = 'l', ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r',
+    ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
 };
 
 /* A text read as its words: in small letters, with one space between two words. */
@@ -96,7 +94,8 @@ static uint32_t next_of_words(struct reader *reader)
     return 0;
 }
 
-/* Does the phrase, which is not empty, stand as words of its own where `text` is? `before` is the character ahead of it. */
+/* Does the phrase, which is not empty, stand as words of its own where `text` is? `before` is the character ahead of
+ * it. */
 static bool occurs_at(struct reader text, struct reader phrase, uint32_t before)
 {
     uint32_t last = 0;
@@ -136,7 +135,8 @@ bool words_has(struct bytes text, struct bytes phrase)
 /* Most phrases that a text is compared with can be told apart by their first letter. */
 static bool begin_differently(struct bytes left, struct bytes right)
 {
-    unsigned char a = left.len > 0 ? (unsigned char)left.ptr[0] : 0, b = right.len > 0 ? (unsigned char)right.ptr[0] : 0;
+    unsigned char a = left.len > 0 ? (unsigned char)left.ptr[0] : 0,
+                  b = right.len > 0 ? (unsigned char)right.ptr[0] : 0;
     return a < 0x80 && b < 0x80 && ascii_words[a] != 0 && ascii_words[b] != 0 && ascii_words[a] != ascii_words[b];
 }
 

@@ -9,7 +9,8 @@
 #define WORDS_MAX_TEXT 16384
 
 /* Does `phrase` occur in `text` as whole words? Punctuation and spaces between words do not matter. In scripts that
- * write no spaces (Chinese, Japanese) any occurrence counts. Only the first WORDS_MAX_TEXT bytes of the text are looked at. */
+ * write no spaces (Chinese, Japanese) any occurrence counts. Only the first WORDS_MAX_TEXT bytes of the text are looked
+ * at. */
 bool words_has(struct bytes text, struct bytes phrase);
 
 /* Is `text` nothing but `phrase`, apart from case, punctuation, emoji and spaces? */

@@ -143,8 +143,8 @@ err_t api_store_owner(struct pg *pg, int64_t conversation_id, json_t **ret_owner
     return run_json(pg, sql, values, ARRAY_LEN(values), "conversation", ret_owner, reterr);
 }
 
-err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_id, bool *ret_is_new,
-                          bool *ret_is_same, struct error *reterr)
+err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_id, bool *ret_is_new, bool *ret_is_same,
+                          struct error *reterr)
 {
     /* Keys are claimed inside; when this one was known, the event that has it is looked up. */
     static const char add_sql[] = "SELECT append_internal_events(jsonb_build_array($1::jsonb))";

@@ -23,10 +23,10 @@ err_t api_store_contact(struct pg *pg, int64_t id, json_t **ret_contact, struct 
 err_t api_store_owner(struct pg *pg, int64_t conversation_id, json_t **ret_owner, struct error *reterr) MUST_CHECK;
 
 /* Makes the canonical document `doc` (without id and received_at) an event with work, once for each source and key; a
- * document without key gets one of its own. Gives the id of the event that has the key now, and (unless NULL) whether its
- * effects and body are those of `doc`, as far as they are still kept. */
-err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_id, bool *ret_is_new,
-                          bool *ret_is_same, struct error *reterr) MUST_CHECK;
+ * document without key gets one of its own. Gives the id of the event that has the key now, and (unless NULL) whether
+ * its effects and body are those of `doc`, as far as they are still kept. */
+err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_id, bool *ret_is_new, bool *ret_is_same,
+                          struct error *reterr) MUST_CHECK;
 
 /* What became of an event: {state: "waiting"|"failing"|"parked"|"handled", problem, traces: [...]}. ERR_NOT_FOUND. */
 err_t api_store_event_outcome(struct pg *pg, int64_t event_id, json_t **ret_outcome, struct error *reterr) MUST_CHECK;

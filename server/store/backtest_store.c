@@ -112,7 +112,8 @@ json_t *backtest_row_event(const struct backtest_row *row)
     json_put_bytes(event, "key", texts[BACKTEST_KEY]);
     put_time(event, "received_at", texts[BACKTEST_RECEIVED_AT]);
     put_time(event, "occurred_at", texts[BACKTEST_OCCURRED_AT]);
-    if (texts[BACKTEST_CONVERSATION].len > 0 && json_parse(texts[BACKTEST_CONVERSATION], &conversation, NULL) == ERR_NONE) {
+    if (texts[BACKTEST_CONVERSATION].len > 0 &&
+        json_parse(texts[BACKTEST_CONVERSATION], &conversation, NULL) == ERR_NONE) {
         json_put(event, "conversation", conversation);
     }
     return event;
@@ -140,9 +141,8 @@ void backtest_store_free(struct backtest_stream *stream)
 
 err_t backtest_store_begin_run(struct pg *pg, const struct backtest_run *run, int64_t *ret_id, struct error *reterr)
 {
-    static const char sql[] =
-        "INSERT INTO backtest_run (id, since, until, before_rule_set, after_rule_set)"
-        " VALUES ($1::bigint, $2::timestamptz, $3::timestamptz, $4, $5)";
+    static const char sql[] = "INSERT INTO backtest_run (id, since, until, before_rule_set, after_rule_set)"
+                              " VALUES ($1::bigint, $2::timestamptz, $3::timestamptz, $4, $5)";
     int64_t id = 0;
     err_t err = store_reserve_ids(pg, 1, &id, reterr);
     if (err != ERR_NONE) {

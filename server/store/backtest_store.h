@@ -39,7 +39,8 @@ struct backtest_row {
 /* The event as rules see it; new reference. NULL when the document cannot be read. */
 json_t *backtest_row_event(const struct backtest_row *row);
 /* The next event; ERR_NOT_FOUND at the end. */
-err_t backtest_store_next(struct backtest_stream *stream, struct backtest_row *ret_row, struct error *reterr) MUST_CHECK;
+err_t backtest_store_next(struct backtest_stream *stream, struct backtest_row *ret_row,
+                          struct error *reterr) MUST_CHECK;
 /* Commits. */
 err_t backtest_store_close(struct backtest_stream *stream, struct error *reterr) MUST_CHECK;
 void backtest_store_free(struct backtest_stream *stream); /* rolls back what was not closed; NULL is fine */
@@ -52,9 +53,11 @@ struct backtest_run {
     const char *before_rule_set;
     const char *after_rule_set;
 };
-err_t backtest_store_begin_run(struct pg *pg, const struct backtest_run *run, int64_t *ret_id, struct error *reterr) MUST_CHECK;
+err_t backtest_store_begin_run(struct pg *pg, const struct backtest_run *run, int64_t *ret_id,
+                               struct error *reterr) MUST_CHECK;
 /* `rows`: array of objects with the columns of backtest_effect, numbers included. */
 err_t backtest_store_add(struct pg *pg, int64_t run_id, const json_t *rows, struct error *reterr) MUST_CHECK;
-err_t backtest_store_end_run(struct pg *pg, int64_t run_id, int64_t events, const json_t *report, struct error *reterr) MUST_CHECK;
+err_t backtest_store_end_run(struct pg *pg, int64_t run_id, int64_t events, const json_t *report,
+                             struct error *reterr) MUST_CHECK;
 
 #endif

@@ -11,8 +11,8 @@ const char ingest_statement[] =
     " $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::uuid[], $13::bigint[], $14::text[],"
     " $15::text[]))";
 
-/* The parallel arrays that ingest_batch() takes, in one piece of memory. Texts are borrowed from the rows. Each element is
- * written once, so that the memory is not cleared before: of this size, that is a call of the system. */
+/* The parallel arrays that ingest_batch() takes, in one piece of memory. Texts are borrowed from the rows. Each element
+ * is written once, so that the memory is not cleared before: of this size, that is a call of the system. */
 struct ingest_arrays {
     size_t webhook_count;
     int64_t *webhook_ids;

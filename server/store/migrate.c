@@ -281,8 +281,8 @@ static err_t apply_next(struct pg *pg, const char **ret_name, struct error *rete
     return ERR_NONE;
 }
 
-/* Beside running programs a migration may be the victim of a deadlock, for it takes locks in an order of its own: nothing
- * of it stays then, and it is tried again. */
+/* Beside running programs a migration may be the victim of a deadlock, for it takes locks in an order of its own:
+ * nothing of it stays then, and it is tried again. */
 static err_t apply_next_patiently(struct pg *pg, const char **ret_name, struct error *reterr)
 {
     err_t err = ERR_CONFLICT;

@@ -92,7 +92,8 @@ err_t replay_store_append(struct pg *pg, int64_t replay_id, int64_t first, int64
     return err;
 }
 
-err_t replay_store_try(struct pg *pg, const json_t *selection, int64_t first, int64_t last, struct claim *ret_claim, struct error *reterr)
+err_t replay_store_try(struct pg *pg, const json_t *selection, int64_t first, int64_t last, struct claim *ret_claim,
+                       struct error *reterr)
 {
     struct claim claim = { .work = NULL };
     int64_t added = 0;
@@ -117,8 +118,8 @@ err_t replay_store_try(struct pg *pg, const json_t *selection, int64_t first, in
 
 /* --- webhooks ---------------------------------------------------------------------------------------------------- */
 
-err_t replay_store_webhooks(struct pg *pg, msec_t since, const char *source, int64_t after_id, struct pg_result **ret_page,
-                            struct error *reterr)
+err_t replay_store_webhooks(struct pg *pg, msec_t since, const char *source, int64_t after_id,
+                            struct pg_result **ret_page, struct error *reterr)
 {
     static const char sql[] =
         "SELECT id, (extract(epoch FROM received_at) * 1000)::bigint, source, headers, encode(body, 'hex') FROM webhook"
@@ -129,7 +130,8 @@ err_t replay_store_webhooks(struct pg *pg, msec_t since, const char *source, int
     return pg_run(pg, sql, values, ARRAY_LEN(values), ret_page, reterr);
 }
 
-err_t replay_store_webhook(const struct pg_result *page, size_t row, struct stored_webhook *ret_webhook, struct error *reterr)
+err_t replay_store_webhook(const struct pg_result *page, size_t row, struct stored_webhook *ret_webhook,
+                           struct error *reterr)
 {
     json_t *headers = NULL;
     err_t err = query_json_cell(page, row, 3, &headers, reterr);
@@ -152,7 +154,10 @@ err_t replay_store_reparse(struct pg *pg, int64_t webhook_id, const json_t *even
     static const char sql[] = "SELECT reparse_append($1::bigint, $2::jsonb, $3, $4::bigint::integer)";
     char *text = json_dump(events);
     const struct pg_value values[] = {
-        PG_VALUE_INT8(webhook_id), PG_VALUE_TEXT(text), PG_VALUE_TEXT(problem), PG_VALUE_INT8(parser),
+        PG_VALUE_INT8(webhook_id),
+        PG_VALUE_TEXT(text),
+        PG_VALUE_TEXT(problem),
+        PG_VALUE_INT8(parser),
     };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
     err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);

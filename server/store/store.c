@@ -59,13 +59,14 @@ err_t store_make_partitions(struct pg *pg, struct error *reterr)
     return query_run(pg, sql, NULL, 0, reterr);
 }
 
-/* Each table in a transaction of its own. Together, what was dropped of one table would be held while another one is waited
- * for, and whoever writes into both waits the other way round: beside steady traffic not one try would succeed. */
+/* Each table in a transaction of its own. Together, what was dropped of one table would be held while another one is
+ * waited for, and whoever writes into both waits the other way round: beside steady traffic not one try would succeed.
+ */
 static err_t drop_old_months(struct pg *pg, unsigned months, struct error *reterr)
 {
     static const char *const tables[] = {
         "{event_key}", /* by its own age, also when the others are kept for ever */
-        "{webhook}", "{event}", "{handling}", "{trace}", "{attempt}", "{shadow_run}", "{shadow_trace}",
+        "{webhook}",   "{event}", "{handling}", "{trace}", "{attempt}", "{shadow_run}", "{shadow_trace}",
     };
     static const char sql[] = "SELECT count(*) FROM drop_partitions($1::integer, $2::text[])";
     err_t worst = ERR_NONE;

@@ -115,7 +115,7 @@ err_t store_add_rejects(struct pg *pg, const char *source, const char *reason, i
 struct claim {
     json_t *work;  /* array of {position, attempts (failed ones before), event: {...}} in the order to run */
     json_t *facts; /* of all their people, see desk_add_case; contacts are locked until the end of the transaction */
-    bool replays;             /* some of the events are replayed */
+    bool replays;  /* some of the events are replayed */
     int64_t rules_generation; /* of the rules that are in force now (struct rule_pointer); 0: none ever were */
 };
 /* Begins a transaction and claims up to `limit` events of free lanes. With nothing to do, `work` is empty and the
@@ -172,16 +172,17 @@ err_t deliver_store_record(struct pg *pg, const json_t *outcomes, struct error *
  * above: those of its own are never marked before their lease ends. */
 err_t deliver_store_settle(struct pg *pg, int64_t sender, msec_t settle_ms, int64_t *ret_settled,
                            struct error *reterr) MUST_CHECK;
-/* The same row by row, when it was refused: those to blame stay as they are, and are told: array of {delivery, sqlstate,
- * reason}; new reference. */
+/* The same row by row, when it was refused: those to blame stay as they are, and are told: array of {delivery,
+ * sqlstate, reason}; new reference. */
 err_t deliver_store_settle_each(struct pg *pg, int64_t sender, msec_t settle_ms, int64_t *ret_settled,
                                 json_t **ret_refused, struct error *reterr) MUST_CHECK;
 
 /* --- upkeep --- */
 err_t store_make_partitions(struct pg *pg,
                             struct error *reterr) MUST_CHECK; /* last month, this month and the next three */
-/* Drops what is older, table by table: one that is in use for long keeps its months, and the error says so; the others lose
- * theirs. 0 months: only keys of events and statuses of messages nobody knows, which are kept no longer than providers repeat. */
+/* Drops what is older, table by table: one that is in use for long keeps its months, and the error says so; the others
+ * lose theirs. 0 months: only keys of events and statuses of messages nobody knows, which are kept no longer than
+ * providers repeat. */
 err_t store_drop_old_partitions(struct pg *pg, unsigned months, struct error *reterr) MUST_CHECK;
 err_t store_record_rule_set(struct pg *pg, const char *version, const json_t *description,
                             struct error *reterr) MUST_CHECK;

@@ -92,7 +92,9 @@ err_t version_store_files(struct pg *pg, const char *version, struct stored_file
     }
     size_t count = pg_rows(result);
     if (count == 0) {
-        return fail(reterr, ERR_NOT_FOUND, "the files of rule version %s are not kept\nHINT: `answerd versions` lists those that are", version);
+        return fail(reterr, ERR_NOT_FOUND,
+                    "the files of rule version %s are not kept\nHINT: `answerd versions` lists those that are",
+                    version);
     }
     struct bytes directory = pg_text(result, 0, 0);
     struct stored_files files = {

@@ -20,8 +20,8 @@ err_t why_store_tell(struct pg *pg, int64_t event_id, json_t **ret_rows, struct 
 err_t why_store_find_contact(struct pg *pg, const char *id_or_handle, int64_t *ret_contact_id,
                              struct error *reterr) MUST_CHECK;
 
-/* The rows of the SQL function why_nothing(): an array of {step, at, what, subject, outcome, place, detail}; null members
- * are left out. New reference. */
+/* The rows of the SQL function why_nothing(): an array of {step, at, what, subject, outcome, place, detail}; null
+ * members are left out. New reference. */
 err_t why_store_tell_nothing(struct pg *pg, int64_t contact_id, msec_t for_the_last, json_t **ret_rows,
                              struct error *reterr) MUST_CHECK;
 

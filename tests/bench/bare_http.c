@@ -1,5 +1,5 @@
-/* What evhttp alone can do: reads each request with its body and answers 200, on as many threads as asked for. It ends with
- * its standard input.
+/* What evhttp alone can do: reads each request with its body and answers 200, on as many threads as asked for. It ends
+ * with its standard input.
  *
  *   bench_bare_http PORT THREADS
  */

@@ -52,9 +52,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     if (verdict == PATTERN_FOUND) {
         MUST_HOLD(match.start <= match.end && match.end <= subject.len);
         for (size_t i = 0; i < pattern.capture_count; i++)
-            MUST_HOLD(match.captures[i].start <= subject.len &&
-                      (match.captures[i].is_position ||
-                       match.captures[i].length <= subject.len - match.captures[i].start));
+            MUST_HOLD(
+                match.captures[i].start <= subject.len &&
+                (match.captures[i].is_position || match.captures[i].length <= subject.len - match.captures[i].start));
     }
     if (verdict != PATTERN_TOO_LONG && text.len <= COMPARED_PATTERN && subject.len <= COMPARED_SUBJECT)
         compare(text, subject, verdict, &match);

@@ -1,5 +1,5 @@
-/* Every parser of signature headers. The input: the kind, settings as JSON (an empty line: usual ones), headers, an empty
- * line, the body. Where the body is signed as a whole, one byte that differs must not pass. */
+/* Every parser of signature headers. The input: the kind, settings as JSON (an empty line: usual ones), headers, an
+ * empty line, the body. Where the body is signed as a whole, one byte that differs must not pass. */
 #include "channel/channel.h"
 
 #include "fuzz.h"
@@ -16,9 +16,9 @@ static const char adyen_settings[] =
 
 static bool signs_the_body(const char *kind)
 {
-    static const char *const kinds[] = { "stripe",   "standard_webhooks", "svix",      "polar",      "razorpay", "paddle",
-                                         "shopify",  "lemonsqueezy",      "gocardless", "square",     "whatsapp", "messenger",
-                                         "instagram", "meta" };
+    static const char *const kinds[] = { "stripe",   "standard_webhooks", "svix",         "polar",      "razorpay",
+                                         "paddle",   "shopify",           "lemonsqueezy", "gocardless", "square",
+                                         "whatsapp", "messenger",         "instagram",    "meta" };
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (strcmp(kind, kinds[i]) == 0)
             return true;

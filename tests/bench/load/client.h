@@ -25,7 +25,8 @@ void connection_free(struct connection *c);
 /* Sends the webhook at this place; the latency counts from `due_us`. */
 void connection_send(struct connection *c, const struct traffic *traffic, uint64_t place, int64_t due_us);
 
-/* Reads what is there. Returns the status when the answer is complete, 0 when it is not, -1 when the connection is gone. */
+/* Reads what is there. Returns the status when the answer is complete, 0 when it is not, -1 when the connection is
+ * gone. */
 int connection_read(struct connection *c);
 
 #endif

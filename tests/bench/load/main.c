@@ -210,8 +210,8 @@ static void print_latency(const char *name, const struct histogram *h)
 static void print(const struct load *l)
 {
     /* By number: until the last answer. By time: the time, or less when the signed webhooks did not reach. */
-    int64_t until = l->options.requests > 0 || l->last_answer_us < l->count_until_us ? l->last_answer_us
-                                                                                      : l->count_until_us;
+    int64_t until =
+        l->options.requests > 0 || l->last_answer_us < l->count_until_us ? l->last_answer_us : l->count_until_us;
     double seconds = (double)(until - l->count_from_us) / 1e6;
     double delivery_seconds = (double)(l->last_delivery_us - l->first_delivery_us) / 1e6;
     printf("{\"sent\": %llu, \"answered\": %llu, \"unexpected\": %llu, \"last_unexpected\": %d, \"lost\": %llu, "
@@ -251,14 +251,22 @@ static double number(const char *text)
 static struct options read_options(int argc, char **argv)
 {
     static const struct option names[] = {
-        { "port", required_argument, NULL, 'p' },       { "path", required_argument, NULL, 'a' },
-        { "secret", required_argument, NULL, 's' },     { "connections", required_argument, NULL, 'c' },
-        { "idle", required_argument, NULL, 'i' },       { "warmup", required_argument, NULL, 'w' },
-        { "seconds", required_argument, NULL, 't' },    { "requests", required_argument, NULL, 'n' },
-        { "rate", required_argument, NULL, 'r' },       { "first", required_argument, NULL, 'f' },
-        { "contacts", required_argument, NULL, 'k' },   { "first-contact", required_argument, NULL, 'K' },
-        { "provider", required_argument, NULL, 'P' },   { "deliveries", required_argument, NULL, 'd' },
-        { "patience", required_argument, NULL, 'W' },   { "expect", required_argument, NULL, 'e' },
+        { "port", required_argument, NULL, 'p' },
+        { "path", required_argument, NULL, 'a' },
+        { "secret", required_argument, NULL, 's' },
+        { "connections", required_argument, NULL, 'c' },
+        { "idle", required_argument, NULL, 'i' },
+        { "warmup", required_argument, NULL, 'w' },
+        { "seconds", required_argument, NULL, 't' },
+        { "requests", required_argument, NULL, 'n' },
+        { "rate", required_argument, NULL, 'r' },
+        { "first", required_argument, NULL, 'f' },
+        { "contacts", required_argument, NULL, 'k' },
+        { "first-contact", required_argument, NULL, 'K' },
+        { "provider", required_argument, NULL, 'P' },
+        { "deliveries", required_argument, NULL, 'd' },
+        { "patience", required_argument, NULL, 'W' },
+        { "expect", required_argument, NULL, 'e' },
         { NULL, 0, NULL, 0 },
     };
     struct options o = {
@@ -267,23 +275,56 @@ static struct options read_options(int argc, char **argv)
     int name;
     while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (name) {
-        case 'a': o.path = optarg; break;
-        case 's': o.secret = optarg; break;
-        case 'p': o.port = (int)number(optarg); break;
-        case 'c': o.connections = (uint64_t)number(optarg); break;
-        case 'i': o.idle = (uint64_t)number(optarg); break;
-        case 'w': o.warmup = number(optarg); break;
-        case 't': o.seconds = number(optarg); break;
-        case 'n': o.requests = (uint64_t)number(optarg); break;
-        case 'r': o.rate = number(optarg); break;
-        case 'f': o.first = (uint64_t)number(optarg); break;
-        case 'k': o.contacts = (uint64_t)number(optarg); break;
-        case 'K': o.first_contact = (uint64_t)number(optarg); break;
-        case 'P': o.provider = (int)number(optarg); break;
-        case 'd': o.deliveries = (uint64_t)number(optarg); break;
-        case 'W': o.patience = number(optarg); break;
-        case 'e': o.expected = (int)number(optarg); break;
-        default: usage();
+        case 'a':
+            o.path = optarg;
+            break;
+        case 's':
+            o.secret = optarg;
+            break;
+        case 'p':
+            o.port = (int)number(optarg);
+            break;
+        case 'c':
+            o.connections = (uint64_t)number(optarg);
+            break;
+        case 'i':
+            o.idle = (uint64_t)number(optarg);
+            break;
+        case 'w':
+            o.warmup = number(optarg);
+            break;
+        case 't':
+            o.seconds = number(optarg);
+            break;
+        case 'n':
+            o.requests = (uint64_t)number(optarg);
+            break;
+        case 'r':
+            o.rate = number(optarg);
+            break;
+        case 'f':
+            o.first = (uint64_t)number(optarg);
+            break;
+        case 'k':
+            o.contacts = (uint64_t)number(optarg);
+            break;
+        case 'K':
+            o.first_contact = (uint64_t)number(optarg);
+            break;
+        case 'P':
+            o.provider = (int)number(optarg);
+            break;
+        case 'd':
+            o.deliveries = (uint64_t)number(optarg);
+            break;
+        case 'W':
+            o.patience = number(optarg);
+            break;
+        case 'e':
+            o.expected = (int)number(optarg);
+            break;
+        default:
+            usage();
         }
     }
     if (optind != argc || (o.connections > 0 && (o.port == 0 || !o.secret)))

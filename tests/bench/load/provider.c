@@ -121,9 +121,9 @@ static void take(struct provider *p, struct peer *peer)
                                    "\"wa_id\":\"1555%08llu\"}],\"messages\":[{\"id\":\"wamid.BENCH%d.%llu\"}]}",
                                    (unsigned long long)contact, (unsigned long long)contact, (int)getpid(),
                                    (unsigned long long)++p->messages);
-        int answer_length = snprintf(answer, sizeof(answer),
-                                     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-                                     body_length, body);
+        int answer_length = snprintf(
+            answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+            body_length, body);
         if (send(peer->fd, answer, (size_t)answer_length, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
             perror("send to the server");
         memmove(peer->bytes, peer->bytes + length, peer->length - length + 1);

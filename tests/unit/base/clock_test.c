@@ -105,7 +105,8 @@ static void test_dates_are_those_of_the_c_library(void **state)
 {
     (void)state;
     for (msec_t day = -100 * 365; day < 400 * 366; day++) {
-        msec_t at = day * 86400000 + (day * 7919 % 86400 + 86400) % 86400 * 1000 + (day * 31 % 1000 + 1000) % 1000, back;
+        msec_t at = day * 86400000 + (day * 7919 % 86400 + 86400) % 86400 * 1000 + (day * 31 % 1000 + 1000) % 1000,
+               back;
         char text[CLOCK_ISO_BYTES], expected[80];
         time_t second = (time_t)((at - (at % 1000 + 1000) % 1000) / 1000);
         struct tm utc;

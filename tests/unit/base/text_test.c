@@ -244,16 +244,11 @@ static void test_lanes_never_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_hex),
-        cmocka_unit_test(test_base64),
-        cmocka_unit_test(test_percent),
-        cmocka_unit_test(test_small_helpers),
-        cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_counted),
-        cmocka_unit_test(test_nearest),
-        cmocka_unit_test(test_lanes_never_change),
+        cmocka_unit_test(test_integers),      cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_base64),        cmocka_unit_test(test_percent),
+        cmocka_unit_test(test_small_helpers), cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_durations),     cmocka_unit_test(test_counted),
+        cmocka_unit_test(test_nearest),       cmocka_unit_test(test_lanes_never_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,10 +74,10 @@ static void keeps_what_is_of_another_page(void **state)
         const char *ours, *theirs;
         bool is_kept;
     } rows[] = {
-        { "55", "\"id\":\"55\",", false }, { "55", "\"id\":55,", false },
-        { "55", "\"id\":\"0\",", false },  { "55", "", false },
-        { "me", "\"id\":\"66\",", false }, { "our.page", "\"id\":\"66\",", false },
-        { "55", "\"id\":\"66\",", true },  { "55", "\"id\":66,", true },
+        { "55", "\"id\":\"55\",", false },     { "55", "\"id\":55,", false },
+        { "55", "\"id\":\"0\",", false },      { "55", "", false },
+        { "me", "\"id\":\"66\",", false },     { "our.page", "\"id\":\"66\",", false },
+        { "55", "\"id\":\"66\",", true },      { "55", "\"id\":66,", true },
         { "55", "\"id\":\"a page\",", false },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -159,7 +159,7 @@ static void renders_messages(void **state)
     json_decref(body);
     body = body_of("messenger", SETTINGS, false,
                    "{" TO "\"free\":{\"text\":\"pay\",\"buttons\":[{\"text\":\"Pay\",\"url\":\"https://"
-                          "p\"},{\"id\":\"l\",\"text\":\"Later\"}]}}",
+                   "p\"},{\"id\":\"l\",\"text\":\"Later\"}]}}",
                    NULL);
     expect_at(body, "message.attachment.payload.buttons",
               "[{\"type\":\"web_url\",\"title\":\"Pay\",\"url\":\"https://"

@@ -1,5 +1,5 @@
-/* Every field of what a provider says, in its place: the whole of each event is compared, so that none can be taken from
- * another field, lost, or made up. */
+/* Every field of what a provider says, in its place: the whole of each event is compared, so that none can be taken
+ * from another field, lost, or made up. */
 #include "channel/channel_support.h"
 
 /* Quotes are single ones here. */
@@ -513,7 +513,9 @@ static void refunds_of_shopify_are_added_up(void **state)
         "{\"kind\":\"refund\",\"amount\":\"2.00\",\"currency\":\"USD\",\"status\":\"failure\"},"
         "{\"kind\":\"refund\",\"amount\":\"3.00\",\"currency\":\"USD\",\"status\":\"error\"}]}";
     const struct webhook_header header = { "X-Shopify-Topic", "refunds/create" };
-    struct webhook w = { .source = "s", .headers = &header, .header_count = 1, .body = bytes_of(body), .now = TEST_NOW };
+    struct webhook w = {
+        .source = "s", .headers = &header, .header_count = 1, .body = bytes_of(body), .now = TEST_NOW
+    };
     json_t *events = json_array();
     assert_int_equal(channel_find("shopify")->parse(&w, NULL, events, NULL), ERR_NONE);
     expect_at(events, "0.payment.amount", "655");

@@ -9,14 +9,28 @@ static void decimal_texts_become_minor_units(void **state)
         const char *text, *currency;
         int64_t amount;
     } right[] = {
-        { "10", "EUR", 1000 },       { "10.5", "eur", 1050 },        { "10.00", "usd", 1000 },
-        { "0.01", "usd", 1 },        { "-2.51", "usd", -251 },       { "1000", "JPY", 1000 },
-        { "1000.00", "jpy", 1000 },  { "1.234", "KWD", 1234 },       { "1", "bhd", 1000 },
-        { "8.20", "usd", 820 },      { "1.1", "usd", 110 },          { "2.51", NULL, 251 },
-        { "4503599627370497.27", "usd", 450359962737049727 },        { " 5.00 ", "usd", 500 },
-        { "500", "isk", 500 },       { "500.00", "UGX", 500 },      { "1.5", "iqd", 1500 },
-        { "1.5", "lyd", 1500 },      { "50", "xtr", 50 },
-        { "12.300000", "usd", 1230 }, { "007.10", "usd", 710 },      { ".50", "usd", 50 },
+        { "10", "EUR", 1000 },
+        { "10.5", "eur", 1050 },
+        { "10.00", "usd", 1000 },
+        { "0.01", "usd", 1 },
+        { "-2.51", "usd", -251 },
+        { "1000", "JPY", 1000 },
+        { "1000.00", "jpy", 1000 },
+        { "1.234", "KWD", 1234 },
+        { "1", "bhd", 1000 },
+        { "8.20", "usd", 820 },
+        { "1.1", "usd", 110 },
+        { "2.51", NULL, 251 },
+        { "4503599627370497.27", "usd", 450359962737049727 },
+        { " 5.00 ", "usd", 500 },
+        { "500", "isk", 500 },
+        { "500.00", "UGX", 500 },
+        { "1.5", "iqd", 1500 },
+        { "1.5", "lyd", 1500 },
+        { "50", "xtr", 50 },
+        { "12.300000", "usd", 1230 },
+        { "007.10", "usd", 710 },
+        { ".50", "usd", 50 },
     };
     for (size_t i = 0; i < ARRAY_LEN(right); i++) {
         int64_t amount = 0;
@@ -27,9 +41,13 @@ static void decimal_texts_become_minor_units(void **state)
     static const struct {
         const char *text, *currency;
     } wrong[] = {
-        { "", "usd" },      { "abc", "usd" },    { "1.005", "usd" },  { "1.5", "jpy" },   { "1,50", "usd" },
-        { "1e3", "usd" },   { "--1", "usd" },    { "1.2.3", "usd" },  { "10.", "usd" },   { "-", "usd" },
-        { ".", "usd" },     { "+1.00", "usd" },  { "NaN", "usd" },    { "92233720368547758.08", "usd" },
+        { "", "usd" },      { "abc", "usd" },
+        { "1.005", "usd" }, { "1.5", "jpy" },
+        { "1,50", "usd" },  { "1e3", "usd" },
+        { "--1", "usd" },   { "1.2.3", "usd" },
+        { "10.", "usd" },   { "-", "usd" },
+        { ".", "usd" },     { "+1.00", "usd" },
+        { "NaN", "usd" },   { "92233720368547758.08", "usd" },
         { NULL, "usd" },    { "1 000.00", "usd" },
     };
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
@@ -176,10 +194,12 @@ static void amounts_of_any_type(void **state)
     static const struct {
         const char *json, *minor, *decimal;
     } cases[] = {
-        { "1999", "1999", "199900" },   { "\"1999\"", "1999", "199900" }, { "19.99", "-", "1999" },
-        { "\"19.99\"", "-", "1999" },   { "0.1", "-", "10" },             { "8.2", "-", "820" },
-        { "null", "-", "-" },           { "{}", "-", "-" },               { "true", "-", "-" },
-        { "\"x\"", "-", "-" },          { "2000.0", "2000", "200000" },   { "1e300", "-", "-" },
+        { "1999", "1999", "199900" },   { "\"1999\"", "1999", "199900" },
+        { "19.99", "-", "1999" },       { "\"19.99\"", "-", "1999" },
+        { "0.1", "-", "10" },           { "8.2", "-", "820" },
+        { "null", "-", "-" },           { "{}", "-", "-" },
+        { "true", "-", "-" },           { "\"x\"", "-", "-" },
+        { "2000.0", "2000", "200000" }, { "1e300", "-", "-" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         json_t *amount = json_loads(cases[i].json, JSON_DECODE_ANY, NULL);
@@ -197,12 +217,9 @@ static void amounts_of_any_type(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decimal_texts_become_minor_units),
-        cmocka_unit_test(amounts_that_are_counted_otherwise),
-        cmocka_unit_test(addresses_are_normalised_or_dropped),
-        cmocka_unit_test(metadata_names_handles),
-        cmocka_unit_test(names_stay_as_first_given),
-        cmocka_unit_test(amounts_of_any_type),
+        cmocka_unit_test(decimal_texts_become_minor_units),    cmocka_unit_test(amounts_that_are_counted_otherwise),
+        cmocka_unit_test(addresses_are_normalised_or_dropped), cmocka_unit_test(metadata_names_handles),
+        cmocka_unit_test(names_stay_as_first_given),           cmocka_unit_test(amounts_of_any_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,15 +38,16 @@ static void one_word_of_several_is_the_payment(void **state)
           { "transaction.payment_failed", "payment.failed", false }, { "transaction.past_due", "payment.failed", true },
           { "transaction.completed", "payment.succeeded", false }, { "transaction.paid", "payment.succeeded", true },
           { "transaction.updated", "webhook.paddle", false });
-    CHECK("razorpay",
-          "{\"event\":\"@\",\"payload\":{\"payment\":{\"entity\":{\"id\":\"p\"}},\"invoice\":{\"entity\":{\"id\":\"i\"}},"
-          "\"refund\":{\"entity\":{\"id\":\"r\",\"payment_id\":\"p\"}},\"dispute\":{\"entity\":{\"id\":\"d\"}},"
-          "\"order\":{\"entity\":{\"id\":\"o\"}},\"subscription\":{\"entity\":{\"id\":\"s\"}}}}",
-          { "payment.failed", "payment.failed", false }, { "payment.captured", "payment.succeeded", false },
-          { "invoice.paid", "payment.succeeded", true }, { "subscription.charged", "payment.succeeded", true },
-          { "payment_link.paid", "payment.succeeded", true }, { "refund.processed", "payment.refunded", false },
-          { "payment.dispute.created", "payment.disputed", false }, { "order.paid", "order.completed", false },
-          { "payment.authorized", "webhook.razorpay", false });
+    CHECK(
+        "razorpay",
+        "{\"event\":\"@\",\"payload\":{\"payment\":{\"entity\":{\"id\":\"p\"}},\"invoice\":{\"entity\":{\"id\":\"i\"}},"
+        "\"refund\":{\"entity\":{\"id\":\"r\",\"payment_id\":\"p\"}},\"dispute\":{\"entity\":{\"id\":\"d\"}},"
+        "\"order\":{\"entity\":{\"id\":\"o\"}},\"subscription\":{\"entity\":{\"id\":\"s\"}}}}",
+        { "payment.failed", "payment.failed", false }, { "payment.captured", "payment.succeeded", false },
+        { "invoice.paid", "payment.succeeded", true }, { "subscription.charged", "payment.succeeded", true },
+        { "payment_link.paid", "payment.succeeded", true }, { "refund.processed", "payment.refunded", false },
+        { "payment.dispute.created", "payment.disputed", false }, { "order.paid", "order.completed", false },
+        { "payment.authorized", "webhook.razorpay", false });
     CHECK("gocardless", "{\"events\":[{\"id\":\"e\",\"resource_type\":\"@\",\"links\":{\"payment\":\"PM1\"}}]}",
           { "payments\",\"action\":\"failed", "payment.failed", false },
           { "payments\",\"action\":\"late_failure_settled", "payment.failed", true },
@@ -55,13 +56,14 @@ static void one_word_of_several_is_the_payment(void **state)
           { "payments\",\"action\":\"charged_back", "payment.disputed", false },
           { "refunds\",\"action\":\"paid", "payment.refunded", false },
           { "payments\",\"action\":\"submitted", "webhook.gocardless", false });
-    CHECK("lemonsqueezy",
-          "{\"meta\":{\"event_name\":\"@\"},\"data\":{\"type\":\"x\",\"id\":\"1\",\"attributes\":{\"total\":1,\"currency\":\"EUR\"}}}",
-          { "subscription_payment_failed", "payment.failed", false },
-          { "subscription_payment_success", "payment.succeeded", false },
-          { "subscription_payment_recovered", "payment.succeeded", true },
-          { "subscription_payment_refunded", "payment.refunded", false }, { "order_refunded", "payment.refunded", false },
-          { "order_created", "order.completed", false }, { "license_key_created", "webhook.lemonsqueezy", false });
+    CHECK(
+        "lemonsqueezy",
+        "{\"meta\":{\"event_name\":\"@\"},\"data\":{\"type\":\"x\",\"id\":\"1\",\"attributes\":{\"total\":1,\"currency\":\"EUR\"}}}",
+        { "subscription_payment_failed", "payment.failed", false },
+        { "subscription_payment_success", "payment.succeeded", false },
+        { "subscription_payment_recovered", "payment.succeeded", true },
+        { "subscription_payment_refunded", "payment.refunded", false }, { "order_refunded", "payment.refunded", false },
+        { "order_created", "order.completed", false }, { "license_key_created", "webhook.lemonsqueezy", false });
     CHECK("mollie", "{\"id\":\"event_1\",\"type\":\"@\",\"entityId\":\"tr_1\"}",
           { "payment.failed", "payment.failed", false }, { "payment.expired", "payment.failed", false },
           { "payment.paid", "payment.succeeded", false }, { "payment.refunded", "payment.refunded", false },
@@ -102,24 +104,30 @@ static void what_becomes_of_a_subscription_is_no_payment(void **state)
 {
     (void)state;
     CHECK("paddle", "{\"event_id\":\"e\",\"event_type\":\"@\",\"data\":{\"id\":\"sub_1\"}}",
-          { "subscription.created", "subscription.created", false }, { "subscription.past_due", "subscription.updated", false },
-          { "subscription.paused", "subscription.updated", false }, { "subscription.canceled", "subscription.canceled", false });
+          { "subscription.created", "subscription.created", false },
+          { "subscription.past_due", "subscription.updated", false },
+          { "subscription.paused", "subscription.updated", false },
+          { "subscription.canceled", "subscription.canceled", false });
     CHECK("razorpay", "{\"event\":\"@\",\"payload\":{\"subscription\":{\"entity\":{\"id\":\"s\"}}}}",
           { "subscription.authenticated", "subscription.created", false },
-          { "subscription.halted", "subscription.updated", false }, { "subscription.paused", "subscription.updated", false },
+          { "subscription.halted", "subscription.updated", false },
+          { "subscription.paused", "subscription.updated", false },
           { "subscription.activated", "subscription.updated", false },
           { "subscription.pending", "subscription.updated", false },
           { "subscription.resumed", "subscription.updated", false },
           { "subscription.updated", "subscription.updated", false },
           { "subscription.cancelled", "subscription.canceled", false },
           { "subscription.completed", "subscription.canceled", false });
-    CHECK("gocardless",
-          "{\"events\":[{\"id\":\"e\",\"resource_type\":\"subscriptions\",\"action\":\"@\",\"links\":{\"subscription\":\"SB1\"}}]}",
-          { "created", "subscription.created", false }, { "paused", "subscription.updated", false },
-          { "amended", "subscription.updated", false }, { "resumed", "subscription.updated", false },
-          { "cancelled", "subscription.canceled", false }, { "finished", "subscription.canceled", false });
-    CHECK("lemonsqueezy", "{\"meta\":{\"event_name\":\"@\"},\"data\":{\"type\":\"subscriptions\",\"id\":\"1\",\"attributes\":{}}}",
-          { "subscription_created", "subscription.created", false }, { "subscription_paused", "subscription.updated", false },
+    CHECK(
+        "gocardless",
+        "{\"events\":[{\"id\":\"e\",\"resource_type\":\"subscriptions\",\"action\":\"@\",\"links\":{\"subscription\":\"SB1\"}}]}",
+        { "created", "subscription.created", false }, { "paused", "subscription.updated", false },
+        { "amended", "subscription.updated", false }, { "resumed", "subscription.updated", false },
+        { "cancelled", "subscription.canceled", false }, { "finished", "subscription.canceled", false });
+    CHECK("lemonsqueezy",
+          "{\"meta\":{\"event_name\":\"@\"},\"data\":{\"type\":\"subscriptions\",\"id\":\"1\",\"attributes\":{}}}",
+          { "subscription_created", "subscription.created", false },
+          { "subscription_paused", "subscription.updated", false },
           { "subscription_unpaused", "subscription.updated", false },
           { "subscription_cancelled", "subscription.canceled", false },
           { "subscription_expired", "subscription.canceled", false });
@@ -129,7 +137,8 @@ static void what_becomes_of_a_subscription_is_no_payment(void **state)
           { "subscription.canceled", "subscription.canceled", false },
           { "subscription.completed", "subscription.canceled", false });
     CHECK("chargebee", "{\"id\":\"e\",\"event_type\":\"@\",\"content\":{\"subscription\":{\"id\":\"s\"}}}",
-          { "subscription_created", "subscription.created", false }, { "subscription_paused", "subscription.updated", false },
+          { "subscription_created", "subscription.created", false },
+          { "subscription_paused", "subscription.updated", false },
           { "subscription_cancellation_scheduled", "subscription.updated", false },
           { "subscription_cancelled", "subscription.canceled", false },
           { "subscription_deleted", "subscription.canceled", false });

@@ -80,11 +80,13 @@ static void every_code_of_meta(void **state)
     for (size_t i = 0; i < ARRAY_LEN(meta_codes); i++) {
         const struct code_case *c = &meta_codes[i];
         char body[128];
-        snprintf(body, sizeof(body), "{\"error\":{\"message\":\"m\",\"code\":%d,\"error_subcode\":%d}}", c->code, c->subcode);
+        snprintf(body, sizeof(body), "{\"error\":{\"message\":\"m\",\"code\":%d,\"error_subcode\":%d}}", c->code,
+                 c->subcode);
         struct send_result result = judged(c->kind, 400, body);
-        if (result.verdict != c->verdict || result.retry_after_ms != c->retry_after_ms || result.pause_ms != c->pause_ms) {
-            fail_msg("%s %d: verdict %d, again after %lld ms, a pause of %lld ms", c->kind, c->code, (int)result.verdict,
-                     (long long)result.retry_after_ms, (long long)result.pause_ms);
+        if (result.verdict != c->verdict || result.retry_after_ms != c->retry_after_ms ||
+            result.pause_ms != c->pause_ms) {
+            fail_msg("%s %d: verdict %d, again after %lld ms, a pause of %lld ms", c->kind, c->code,
+                     (int)result.verdict, (long long)result.retry_after_ms, (long long)result.pause_ms);
         }
         assert_string_equal(result.reason, "m");
         assert_int_equal(result.alarming, c->code == 131048);

@@ -3,7 +3,8 @@
 
 #include <inttypes.h>
 
-/* --- all kinds alike -------------------------------------------------------------------------------------------------- */
+/* --- all kinds alike
+ * -------------------------------------------------------------------------------------------------- */
 
 static char *settings_with(const char *name, const char *first, const char *second)
 {
@@ -44,8 +45,10 @@ static void what_is_signed_is_valid_and_nothing_else(void **state)
         VALID(.kind = kind, .settings = right, .url = url,
               .headers = { { signing_kinds[i].header, "nonsense" }, { signing_kinds[i].header, signature } });
         INVALID("", .kind = kind, .settings = wrong, .url = url, .headers = { { signing_kinds[i].header, signature } });
-        INVALID("no secret", .kind = kind, .settings = empty, .url = url, .headers = { { signing_kinds[i].header, signature } });
-        INVALID("no secret", .kind = kind, .settings = "{}", .url = url, .headers = { { signing_kinds[i].header, signature } });
+        INVALID("no secret", .kind = kind, .settings = empty, .url = url,
+                .headers = { { signing_kinds[i].header, signature } });
+        INVALID("no secret", .kind = kind, .settings = "{}", .url = url,
+                .headers = { { signing_kinds[i].header, signature } });
         INVALID("missing", .kind = kind, .settings = right, .url = url, .headers = { { "X-Other", signature } });
         INVALID("", .kind = kind, .settings = right, .url = url, .headers = { { signing_kinds[i].header, "" } });
         INVALID("", .kind = kind, .settings = right, .url = url, .body = BODY " ",
@@ -55,8 +58,9 @@ static void what_is_signed_is_valid_and_nothing_else(void **state)
         for (size_t at = 0; at + 2 < strlen(signature); at++) {
             char *changed = strdup(signature);
             changed[at] = changed[at] == '0' ? '1' : '0';
-            struct attempt a = { .kind = kind, .settings = right, .url = url,
-                                 .headers = { { signing_kinds[i].header, changed } } };
+            struct attempt a = {
+                .kind = kind, .settings = right, .url = url, .headers = { { signing_kinds[i].header, changed } }
+            };
             if (verdict(&a) == NULL) {
                 fail_msg("%s accepts %s for %s", kind, changed, signature);
             }
@@ -64,7 +68,9 @@ static void what_is_signed_is_valid_and_nothing_else(void **state)
         }
         for (size_t length = 0; length < strlen(signature); length++) {
             char *cut = strndup(signature, length);
-            struct attempt a = { .kind = kind, .settings = right, .url = url, .headers = { { signing_kinds[i].header, cut } } };
+            struct attempt a = {
+                .kind = kind, .settings = right, .url = url, .headers = { { signing_kinds[i].header, cut } }
+            };
             /* padding may go */
             assert_true(verdict(&a) != NULL || signature[length] == '=');
             free(cut);
@@ -94,7 +100,8 @@ static void nul_bytes_are_signed_as_well(void **state)
             .body_length = sizeof(body) - 1, .headers = { { "X-Razorpay-Signature", hex.ptr } });
 }
 
-/* --- times ------------------------------------------------------------------------------------------------------------ */
+/* --- times
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void old_signatures_are_refused(void **state)
 {
@@ -139,8 +146,16 @@ static void stripe_headers_are_read_strictly(void **state)
     INVALID("no v1", .kind = "stripe", .settings = settings, .headers = { { "Stripe-Signature", header } });
     snprintf(header, sizeof(header), "t=%" PRId64 ",v1=00,v0=%s", NOW_S, hex);
     INVALID("matches", .kind = "stripe", .settings = settings, .headers = { { "Stripe-Signature", header } });
-    static const char *const times[] = { "t=,", "", "t=abc,", "t=+1795420800,", "t=1795420800.0,", "t=-1,", "t= ,",
-                                         "t=99999999999999999999,", "t=0x6b04,", "T=1795420800," };
+    static const char *const times[] = { "t=,",
+                                         "",
+                                         "t=abc,",
+                                         "t=+1795420800,",
+                                         "t=1795420800.0,",
+                                         "t=-1,",
+                                         "t= ,",
+                                         "t=99999999999999999999,",
+                                         "t=0x6b04,",
+                                         "T=1795420800," };
     for (size_t i = 0; i < ARRAY_LEN(times); i++) {
         snprintf(header, sizeof(header), "%sv1=%s", times[i], hex);
         INVALID("timestamp", .kind = "stripe", .settings = settings, .headers = { { "Stripe-Signature", header } });
@@ -148,11 +163,12 @@ static void stripe_headers_are_read_strictly(void **state)
     free(signature);
 }
 
-/* --- Standard Webhooks ------------------------------------------------------------------------------------------------ */
+/* --- Standard Webhooks
+ * ------------------------------------------------------------------------------------------------ */
 
 /* The example of the documentation (docs.svix.com, npm standardwebhooks). */
 #define EXAMPLE                                                                                                        \
-    .settings = "{\"signing_secrets\":[\"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"]}",                                 \
+    .settings = "{\"signing_secrets\":[\"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"]}",                                  \
     .body = "{\"email\":\"test@example.com\",\"username\":\"test_user\"}", .now = 1649367553000
 #define EXAMPLE_SIGNATURE "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw="
 #define EXAMPLE_ID "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk"
@@ -177,19 +193,25 @@ static void standard_webhooks(void **state)
     INVALID("too old", .kind = kind, EXAMPLE, HEADERS(EXAMPLE_ID, "1649367252", EXAMPLE_SIGNATURE));
     INVALID("future", .kind = kind, EXAMPLE, HEADERS(EXAMPLE_ID, "1649367854", EXAMPLE_SIGNATURE));
     VALID(.kind = "svix", EXAMPLE,
-          .headers = { { "svix-id", EXAMPLE_ID }, { "svix-timestamp", "1649367553" },
-                       { "svix-signature", EXAMPLE_SIGNATURE }, { "webhook-id", "other" },
-                       { "webhook-timestamp", "1" }, { "webhook-signature", "v1,AAAA" } });
+          .headers = { { "svix-id", EXAMPLE_ID },
+                       { "svix-timestamp", "1649367553" },
+                       { "svix-signature", EXAMPLE_SIGNATURE },
+                       { "webhook-id", "other" },
+                       { "webhook-timestamp", "1" },
+                       { "webhook-signature", "v1,AAAA" } });
     INVALID("matches", .kind = "svix", EXAMPLE,
-            .headers = { { "svix-id", "other" }, { "svix-timestamp", "1649367553" },
-                         { "svix-signature", EXAMPLE_SIGNATURE }, { "webhook-id", EXAMPLE_ID },
-                         { "webhook-timestamp", "1649367553" }, { "webhook-signature", EXAMPLE_SIGNATURE } });
+            .headers = { { "svix-id", "other" },
+                         { "svix-timestamp", "1649367553" },
+                         { "svix-signature", EXAMPLE_SIGNATURE },
+                         { "webhook-id", EXAMPLE_ID },
+                         { "webhook-timestamp", "1649367553" },
+                         { "webhook-signature", EXAMPLE_SIGNATURE } });
     INVALID("usable", .kind = kind, .settings = "{\"signing_secrets\":\"whsec_\"}", .now = 1649367553000,
             HEADERS(EXAMPLE_ID, "1649367553", EXAMPLE_SIGNATURE));
     INVALID("usable", .kind = kind, .settings = "{\"signing_secrets\":\"whpk_AAAA\"}", .now = 1649367553000,
             HEADERS(EXAMPLE_ID, "1649367553", EXAMPLE_SIGNATURE));
-    INVALID("usable", .kind = kind, .settings = "{\"signing_secrets\":\"polar_whs_not base64\"}",
-            .now = 1649367553000, HEADERS(EXAMPLE_ID, "1649367553", EXAMPLE_SIGNATURE));
+    INVALID("usable", .kind = kind, .settings = "{\"signing_secrets\":\"polar_whs_not base64\"}", .now = 1649367553000,
+            HEADERS(EXAMPLE_ID, "1649367553", EXAMPLE_SIGNATURE));
 }
 
 /* The key pair of RFC 8032, test 2; the signature of the example's content was made by Node's crypto. */
@@ -210,13 +232,15 @@ static void standard_webhooks_with_public_keys(void **state)
           HEADERS(EXAMPLE_ID, "1649367553", "v1,AAAA v1a,AAAA, v1a," ED25519 ","));
     /* another content, another key, another kind of signature, another length */
     INVALID("matches", .kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS("msg_other", "1649367553", "v1a," ED25519));
-    INVALID("matches", .kind = kind, KEYS("\"" OTHER_PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", "v1a," ED25519));
+    INVALID("matches", .kind = kind, KEYS("\"" OTHER_PUBLIC_KEY "\""),
+            HEADERS(EXAMPLE_ID, "1649367553", "v1a," ED25519));
     INVALID("matches", .kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", "v1," ED25519));
     INVALID("matches", .kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", "v1b," ED25519));
     INVALID("matches", .kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", "v1a," ED25519_CUT));
     INVALID("matches", .kind = kind, KEYS("\"" PUBLIC_KEY "\""), HEADERS(EXAMPLE_ID, "1649367553", "v1a,"));
     /* Whoever knows the public key can make MACs with it: it is none of a secret's bytes. */
-    struct bytes content = bytes_of(EXAMPLE_ID ".1649367553.{\"email\":\"test@example.com\",\"username\":\"test_user\"}");
+    struct bytes content =
+        bytes_of(EXAMPLE_ID ".1649367553.{\"email\":\"test@example.com\",\"username\":\"test_user\"}");
     struct buf key CLEANUP(buf_done), forged CLEANUP(buf_done);
     buf_init(&key, 64);
     buf_init(&forged, 64);
@@ -236,14 +260,16 @@ static void standard_webhooks_with_public_keys(void **state)
             HEADERS(EXAMPLE_ID, "1649367553", "v1,rCYK+I5SaCMo+n4Q71xp6HdpStObAHBTCcWy9lNa6+Y="));
 }
 
-/* --- others ----------------------------------------------------------------------------------------------------------- */
+/* --- others
+ * ----------------------------------------------------------------------------------------------------------- */
 
 #define ADYEN_ITEM(psp, reference, signature)                                                                          \
     "{\"NotificationRequestItem\":{\"pspReference\":\"" psp "\",\"originalReference\":\"\","                           \
     "\"merchantAccountCode\":\"TestMerchant\",\"merchantReference\":\"" reference "\","                                \
     "\"amount\":{\"value\":1130,\"currency\":\"EUR\"},\"eventCode\":\"AUTHORISATION\",\"success\":\"true\","           \
     "\"additionalData\":{\"hmacSignature\":\"" signature "\"}}}"
-#define ADYEN_GOOD ADYEN_ITEM("7914073381342284", "TestPayment-1407325143704", "coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0=")
+#define ADYEN_GOOD                                                                                                     \
+    ADYEN_ITEM("7914073381342284", "TestPayment-1407325143704", "coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0=")
 #define ADYEN_BODY(items) "{\"live\":\"false\",\"notificationItems\":[" items "]}"
 #define ADYEN_KEY "{\"signing_secrets\":\"44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056\"}"
 
@@ -273,11 +299,11 @@ static void adyen_checks_each_item(void **state)
     INVALID("hex", .kind = "adyen", .settings = "{\"signing_secrets\":\"no hex\"}", .body = ADYEN_BODY(ADYEN_GOOD));
     /* values joined as they are, and escaped */
     VALID(.kind = "adyen", .settings = ADYEN_KEY,
-          .body = ADYEN_BODY(ADYEN_ITEM("7914073381342284", "inv:2026\\\\11:007",
-                                        "vl8KEDbAxzuLyHiclvlVOs3gqUzHn2i2LEAnis0WDGQ=")));
+          .body = ADYEN_BODY(
+              ADYEN_ITEM("7914073381342284", "inv:2026\\\\11:007", "vl8KEDbAxzuLyHiclvlVOs3gqUzHn2i2LEAnis0WDGQ=")));
     VALID(.kind = "adyen", .settings = ADYEN_KEY,
-          .body = ADYEN_BODY(ADYEN_ITEM("7914073381342284", "inv:2026\\\\11:007",
-                                        "Auoqd5dPcYs9XxVYbAJ7lmoOXFV+dfqDZxRcgnxBoDc=")));
+          .body = ADYEN_BODY(
+              ADYEN_ITEM("7914073381342284", "inv:2026\\\\11:007", "Auoqd5dPcYs9XxVYbAJ7lmoOXFV+dfqDZxRcgnxBoDc=")));
     /* the header form is not satisfied by signed items */
     INVALID("matches", .kind = "adyen", .settings = ADYEN_KEY, .body = ADYEN_BODY(ADYEN_GOOD),
             .headers = { { "HmacSignature", "AAAA" } });
@@ -305,26 +331,41 @@ static void paypal_trusts_no_other_host(void **state)
 {
     (void)state;
     static const char *const evil[] = {
-        "http://api.paypal.com/cert",          "https://paypal.com.evil.example/", "https://evilpaypal.com/c",
-        "https://api.paypal.com:8443/c",       "https://a@api.paypal.com/c",       "https://evil.example/api.paypal.com",
-        "https://api.paypal.com\\@evil.example", "https://evil.example#.paypal.com", "https://evil.example?.paypal.com/",
-        "https://.paypal.com",                 "https://",                         "api.paypal.com/c",
-        "https://evil.example%2f.paypal.com/", "//api.paypal.com/c",
+        "http://api.paypal.com/cert",
+        "https://paypal.com.evil.example/",
+        "https://evilpaypal.com/c",
+        "https://api.paypal.com:8443/c",
+        "https://a@api.paypal.com/c",
+        "https://evil.example/api.paypal.com",
+        "https://api.paypal.com\\@evil.example",
+        "https://evil.example#.paypal.com",
+        "https://evil.example?.paypal.com/",
+        "https://.paypal.com",
+        "https://",
+        "api.paypal.com/c",
+        "https://evil.example%2f.paypal.com/",
+        "//api.paypal.com/c",
     };
     for (size_t i = 0; i < ARRAY_LEN(evil); i++) {
         INVALID("not at paypal.com", .kind = "paypal", .settings = "{\"webhook_id\":\"W\",\"certificate\":\"x\"}",
-                .headers = { { "PAYPAL-TRANSMISSION-ID", "1" }, { "PAYPAL-TRANSMISSION-TIME", "2" },
-                             { "PAYPAL-TRANSMISSION-SIG", "AAAA" }, { "PAYPAL-CERT-URL", evil[i] } });
+                .headers = { { "PAYPAL-TRANSMISSION-ID", "1" },
+                             { "PAYPAL-TRANSMISSION-TIME", "2" },
+                             { "PAYPAL-TRANSMISSION-SIG", "AAAA" },
+                             { "PAYPAL-CERT-URL", evil[i] } });
     }
     static const char *const good[] = { "https://api.paypal.com/c", "HTTPS://API.PayPal.com/c", "https://paypal.com" };
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         INVALID("does not match", .kind = "paypal", .settings = "{\"webhook_id\":\"W\",\"certificate\":\"x\"}",
-                .headers = { { "PAYPAL-TRANSMISSION-ID", "1" }, { "PAYPAL-TRANSMISSION-TIME", "2" },
-                             { "PAYPAL-TRANSMISSION-SIG", "AAAA" }, { "PAYPAL-CERT-URL", good[i] } });
+                .headers = { { "PAYPAL-TRANSMISSION-ID", "1" },
+                             { "PAYPAL-TRANSMISSION-TIME", "2" },
+                             { "PAYPAL-TRANSMISSION-SIG", "AAAA" },
+                             { "PAYPAL-CERT-URL", good[i] } });
     }
     INVALID("certificate", .kind = "paypal", .settings = "{\"webhook_id\":\"W\"}",
-            .headers = { { "PAYPAL-TRANSMISSION-ID", "1" }, { "PAYPAL-TRANSMISSION-TIME", "2" },
-                         { "PAYPAL-TRANSMISSION-SIG", "AAAA" }, { "PAYPAL-CERT-URL", good[0] } });
+            .headers = { { "PAYPAL-TRANSMISSION-ID", "1" },
+                         { "PAYPAL-TRANSMISSION-TIME", "2" },
+                         { "PAYPAL-TRANSMISSION-SIG", "AAAA" },
+                         { "PAYPAL-CERT-URL", good[0] } });
 }
 
 /* Behind a proxy only the configuration knows it. */
@@ -362,7 +403,8 @@ static void classic_mollie_is_refused(void **state)
     INVALID("classic", .kind = "mollie", .settings = "{\"signing_secrets\":\"s\"}", .body = "id=tr_1");
 }
 
-/* --- hmac ------------------------------------------------------------------------------------------------------------- */
+/* --- hmac
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void hmac_follows_its_settings(void **state)
 {
@@ -386,8 +428,9 @@ static void hmac_follows_its_settings(void **state)
         struct webhook w = { .source = "s", .url = "https://u", .body = bytes_of(BODY), .now = TEST_NOW };
         struct buf lines CLEANUP(buf_done);
         buf_init(&lines, 4096);
-        assert_int_equal(kind->sign_as_configured(&w, settings, bytes_of(json_str(settings, "signing_secrets")), &lines,
-                                                  NULL), ERR_NONE);
+        assert_int_equal(
+            kind->sign_as_configured(&w, settings, bytes_of(json_str(settings, "signing_secrets")), &lines, NULL),
+            ERR_NONE);
         struct webhook_header headers[3];
         size_t count = 0;
         for (char *rest = lines.ptr, *line; (line = strsep(&rest, "\n")) && *line;) {
@@ -419,7 +462,8 @@ static void secrets_that_are_no_keys_are_found(void **state)
         const char *kind, *settings, *words;
     } cases[] = {
         { "standard_webhooks", "{\"signing_secrets\":\"whsec_not!base64\"}", "secret 1" },
-        { "standard_webhooks", "{\"signing_secrets\":[\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\",\"whsec_\"]}", "secret 2" },
+        { "standard_webhooks", "{\"signing_secrets\":[\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\",\"whsec_\"]}",
+          "secret 2" },
         { "standard_webhooks", "{\"signing_secrets\":\"whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"}", "secret 1" },
         { "svix", "{\"signing_secrets\":\"***\"}", "secret 1" },
         { "svix", "{\"signing_secrets\":[\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]}", NULL },

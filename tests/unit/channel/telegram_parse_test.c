@@ -118,20 +118,23 @@ static void keeps_groups_and_people_apart(void **state)
 static void keeps_the_business_connection(void **state)
 {
     (void)state;
-#define BY(who) "{\"message_id\":5,\"date\":1795420700,\"business_connection_id\":\"bC\",\"from\":" who ",\"chat\":" PRIVATE
+#define BY(who)                                                                                                        \
+    "{\"message_id\":5,\"date\":1795420700,\"business_connection_id\":\"bC\",\"from\":" who ",\"chat\":" PRIVATE
     CHECK(UPDATE("business_message", BY(ADA) ",\"text\":\"hi\"}"), { "type", "message.received" },
           { "contact.recipient", "4711@bC" }, { "message.business_connection", "bC" });
     CHECK(UPDATE("business_message", BY("{\"id\":1,\"is_bot\":false}") ",\"text\":\"by the owner\"}"),
           { "type", "message.sent_elsewhere" }, { "contact.recipient", "4711@bC" });
     CHECK(UPDATE("edited_business_message", BY(ADA) ",\"text\":\"new\"}"), { "type", "message.edited" },
           { "contact.recipient", "4711@bC" });
-    CHECK(UPDATE("deleted_business_messages", "{\"business_connection_id\":\"bC\",\"chat\":" PRIVATE ",\"message_ids\":[1]}"),
+    CHECK(UPDATE("deleted_business_messages",
+                 "{\"business_connection_id\":\"bC\",\"chat\":" PRIVATE ",\"message_ids\":[1]}"),
           { "type", "message.deleted" }, { "contact.recipient", "4711@bC" }, { "message.business_connection", "bC" });
-    CHECK(UPDATE("callback_query", "{\"id\":\"cb1\",\"from\":" ADA ",\"data\":\"y\",\"message\":" BY(
-                                       "{\"id\":1,\"is_bot\":false}") "}}"),
+    CHECK(UPDATE("callback_query",
+                 "{\"id\":\"cb1\",\"from\":" ADA ",\"data\":\"y\",\"message\":" BY("{\"id\":1,\"is_bot\":false}") "}}"),
           { "type", "message.button" }, { "contact.recipient", "4711@bC" });
     /* What we sent in the owner's name comes back; it is no colleague's. */
-    CHECK(UPDATE("business_message", BY("{\"id\":1,\"is_bot\":false}") ",\"sender_business_bot\":{\"id\":42},\"text\":\"x\"}"),
+    CHECK(UPDATE("business_message",
+                 BY("{\"id\":1,\"is_bot\":false}") ",\"sender_business_bot\":{\"id\":42},\"text\":\"x\"}"),
           { "type", "webhook.telegram" });
 }
 

@@ -140,8 +140,9 @@ static void follows_people_who_change_their_ids(void **state)
                    "\"type\":\"system\",\"system\":{\"type\":\"user_changed_user_id\",\"user_id\":\"US.2\"}}]"),
           { "contact.identities", "[\"whatsapp:US.2\",\"whatsapp:15550100\",\"phone:15550100\"]" },
           { "contact.former_identities", "[\"whatsapp:US.1\"]" });
-    CHECK(ENVELOPE("\"messages\":[{\"id\":\"wamid.S\",\"timestamp\":\"1795420700\",\"type\":\"system\",\"system\":{\"type\":"
-                   "\"user_changed_user_id\",\"user_id\":\"MX.2\",\"previous_user_id\":\"CO.1\"}}]"),
+    CHECK(ENVELOPE(
+              "\"messages\":[{\"id\":\"wamid.S\",\"timestamp\":\"1795420700\",\"type\":\"system\",\"system\":{\"type\":"
+              "\"user_changed_user_id\",\"user_id\":\"MX.2\",\"previous_user_id\":\"CO.1\"}}]"),
           { "contact.identities", "[\"whatsapp:MX.2\"]" }, { "contact.former_identities", "[\"whatsapp:CO.1\"]" });
     CHECK("{\"object\":\"whatsapp_business_account\",\"entry\":[{\"changes\":[{\"field\":\"user_id_update\",\"value\":{"
           "\"user_id_update\":"

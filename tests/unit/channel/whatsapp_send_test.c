@@ -45,7 +45,7 @@ static void renders_media(void **state)
 {
     (void)state;
     json_t *body = rendered(false, "{" TO "\"free\":{\"media\":{\"kind\":\"document\",\"url\":\"https://x/"
-                                          "a.pdf\",\"caption\":\"c\",\"file_name\":\"a.pdf\"}}}");
+                                   "a.pdf\",\"caption\":\"c\",\"file_name\":\"a.pdf\"}}}");
     expect_at(body, "document", "{\"link\":\"https://x/a.pdf\",\"filename\":\"a.pdf\",\"caption\":\"c\"}");
     json_decref(body);
     body = rendered(false, "{" TO "\"free\":{\"text\":\"look\",\"media\":{\"kind\":\"image\",\"id\":\"9\"}}}");
@@ -97,7 +97,7 @@ static void renders_buttons_lists_and_links(void **state)
     json_decref(body);
 
     body = rendered(false, "{" TO "\"free\":{\"text\":\"go\",\"buttons\":[{\"text\":\"A\",\"url\":\"https://"
-                                  "a\"},{\"text\":\"B\",\"url\":\"https://b\"}]}}");
+                           "a\"},{\"text\":\"B\",\"url\":\"https://b\"}]}}");
     expect_at(body, "type", "text");
     expect_at(body, "text.body", "go\nA: https://a\nB: https://b");
     json_decref(body);
@@ -194,7 +194,7 @@ static void renders_templates(void **state)
     json_decref(body);
     expect_not_rendered("whatsapp", SETTINGS, true,
                         "{" TO "\"approved\":{\"name\":\"t\",\"language\":\"de\",\"body\":[{\"name\":\"a\",\"text\":"
-                               "\"x\"},{\"text\":\"y\"}]}}",
+                        "\"x\"},{\"text\":\"y\"}]}}",
                         "positional");
     expect_not_rendered("whatsapp", SETTINGS, true,
                         "{" TO "\"approved\":{\"name\":\"t\",\"language\":\"de\",\"body\":[{\"text\":\"\"}]}}",

@@ -56,7 +56,8 @@ static void right_sources(void **state)
            NULL);
     expect("source 's' { kind = 'stripe', signing_secrets = { 'a', 'b' } }", false, NULL);
     expect("source 't' { kind = 'telegram', secret_token = 's', bot_token = '' }", false, NULL);
-    expect("source 't' { kind = 'telegram', secret_token = string.rep('aZ-_', 64), api_url = 'HTTP://127.0.0.1:8090' }", false, NULL);
+    expect("source 't' { kind = 'telegram', secret_token = string.rep('aZ-_', 64), api_url = 'HTTP://127.0.0.1:8090' }",
+           false, NULL);
     expect("source 't' { kind = 'telegram', secret_token = '0', api_url = '' }", false, NULL);
 }
 
@@ -77,13 +78,16 @@ static void wrong_sources(void **state)
            "per_second must be a number");
     expect("source 't' { kind = 'telegram', secret_token = 'not this one' }", false,
            "Telegram does not take this secret_token\nHINT: a secret token has 1 to 256 letters");
-    expect("source 't' { kind = 'telegram', secret_tokens = { 'good', 'b\\195\\164d' } }", false, "does not take this secret_token");
-    expect("source 't' { kind = 'telegram', secret_token = string.rep('a', 257) }", false, "does not take this secret_token");
+    expect("source 't' { kind = 'telegram', secret_tokens = { 'good', 'b\\195\\164d' } }", false,
+           "does not take this secret_token");
+    expect("source 't' { kind = 'telegram', secret_token = string.rep('a', 257) }", false,
+           "does not take this secret_token");
     expect("source 't' { kind = 'telegram', secret_token = 's', api_url = 'ftp://127.0.0.1' }", false,
            "source \"t\": api_url must be a URL that begins with https:// or http://");
-    expect("source 't' { kind = 'telegram', secret_token = 's', api_url = 'https://' }", false, "api_url must be a URL");
-    expect("source 'w' { kind = 'whatsapp', app_secret = 's', verify_token = 'v', api_url = 'graph.facebook.com' }", false,
+    expect("source 't' { kind = 'telegram', secret_token = 's', api_url = 'https://' }", false,
            "api_url must be a URL");
+    expect("source 'w' { kind = 'whatsapp', app_secret = 's', verify_token = 'v', api_url = 'graph.facebook.com' }",
+           false, "api_url must be a URL");
     expect("\n\nsource 's' {\n  kind = 'stripe',\n  signing_secret = 'a' }", false, ":5: error: ");
 }
 

@@ -176,11 +176,15 @@ static void all_kinds_of_values(void **state)
 static void addresses_of_the_database(void **state)
 {
     (void)state;
-    static const char *const readable[] = { "", "answerd", "postgres:///x", "postgresql://u:p%40w@h1:5432,h2:5433/name?sslmode=require",
+    static const char *const readable[] = { "", "answerd", "postgres:///x",
+                                            "postgresql://u:p%40w@h1:5432,h2:5433/name?sslmode=require",
                                             "host=/run/postgresql dbname=a password=\\'x y\\'" };
-    static const char *const unreadable[] = { "postgress://user:sesame@host/name", "postgresql://user:ses@me@host/name",
-                                              "postgresql://user:ses/ame@host/name", "postgresql://host/name?sslmod=require",
-                                              "host=x pasword=sesame", "host=x password=ses ame" };
+    static const char *const unreadable[] = { "postgress://user:sesame@host/name",
+                                              "postgresql://user:ses@me@host/name",
+                                              "postgresql://user:ses/ame@host/name",
+                                              "postgresql://host/name?sslmod=require",
+                                              "host=x pasword=sesame",
+                                              "host=x password=ses ame" };
     char text[256];
     for (size_t i = 0; i < sizeof(readable) / sizeof(readable[0]); i++) {
         snprintf(text, sizeof(text), "database { url = '%s' }", readable[i]);
@@ -188,7 +192,9 @@ static void addresses_of_the_database(void **state)
     }
     for (size_t i = 0; i < sizeof(unreadable) / sizeof(unreadable[0]); i++) {
         snprintf(text, sizeof(text), "http { public_url = '' }\ndatabase {\n  url = '%s' }", unreadable[i]);
-        expect_problem(text, 3, "the address of the database cannot be read; it is not shown, for it may hold a password\nHINT: write");
+        expect_problem(
+            text, 3,
+            "the address of the database cannot be read; it is not shown, for it may hold a password\nHINT: write");
     }
 }
 
@@ -228,9 +234,12 @@ static void problems_have_places(void **state)
     expect_problem("http { tls = 'x' }", 1, "http.tls must be a table");
     expect_problem("http { tls = { key = 'x' } }", 1, "both a certificate and a key");
     expect_problem("htpp {}", 1, "'htpp' is not defined\nHINT: did you mean 'http'?");
-    expect_problem("htpp { listen = 5 }\nsorce \"a\" { kind = \"stripe\" }\nengine { threads = 0 }", 3, "engine.threads is out of range");
-    expect_problem("engine { threads = 0 }\nsorce \"a\" { kind = \"stripe\" }", 2, "'sorce' is not defined\nHINT: did you mean 'source'?");
-    expect_problem("database { url = env \"CONFIG_TEST_BLANK\" }", 1, "the environment variable CONFIG_TEST_BLANK is empty");
+    expect_problem("htpp { listen = 5 }\nsorce \"a\" { kind = \"stripe\" }\nengine { threads = 0 }", 3,
+                   "engine.threads is out of range");
+    expect_problem("engine { threads = 0 }\nsorce \"a\" { kind = \"stripe\" }", 2,
+                   "'sorce' is not defined\nHINT: did you mean 'source'?");
+    expect_problem("database { url = env \"CONFIG_TEST_BLANK\" }", 1,
+                   "the environment variable CONFIG_TEST_BLANK is empty");
     expect_problem("http {}\nhttp {}", 2, "http was set before, in line 1");
     expect_problem("http 'x'", 1, "http takes a table");
     expect_problem("http { 'x' }", 1, "names and values");
@@ -288,7 +297,8 @@ static void values_and_their_bounds(void **state)
     assert_true(config->rules.watch);
     config_free(config);
 
-    expect_problem("http { max_receiving = '65GiB' }", 1, "http.max_receiving is out of range\nHINT: it may be from 1MiB to 64GiB");
+    expect_problem("http { max_receiving = '65GiB' }", 1,
+                   "http.max_receiving is out of range\nHINT: it may be from 1MiB to 64GiB");
     expect_problem("http { max_header = '1023' }", 1, "it may be from 1KiB to 1MiB");
     expect_problem("ingest { batch_rows = 4097 }", 1, "it may be from 1 to 4096");
     expect_problem("engine { poll = '9ms' }", 1, "it may be from 10ms to 1m");
@@ -317,7 +327,8 @@ static void names_that_nearly_fit_are_suggested(void **state)
 {
     (void)state;
     expect_problem("http { tsl = {} }", 1, "unknown setting http.tsl\nHINT: did you mean 'tls'?");
-    expect_problem("http { tls = { certificat = 'x' } }", 1, "unknown setting http.tls.certificat\nHINT: did you mean 'certificate'?");
+    expect_problem("http { tls = { certificat = 'x' } }", 1,
+                   "unknown setting http.tls.certificat\nHINT: did you mean 'certificate'?");
     expect_problem("http { tls = { idel = '1s' } }", 1, "unknown setting http.tls.idel");
     expect_problem("engine { pol = '1s' }", 1, "unknown setting engine.pol\nHINT: did you mean 'poll'?");
     expect_problem("process { staled_after = '1s' }", 1, "did you mean 'stalled_after'?");
@@ -388,7 +399,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(standard_values),
-cmocka_unit_test(a_loop_makes_a_mistake_once),
+        cmocka_unit_test(a_loop_makes_a_mistake_once),
         cmocka_unit_test(all_kinds_of_values),
         cmocka_unit_test(line_ends_of_the_environment),
         cmocka_unit_test(addresses_of_the_database),

@@ -1,5 +1,5 @@
-/* Alerts on their way to the rules, against a real PostgreSQL: once an hour for each target and problem, and none is lost
- * because the database was busy. */
+/* Alerts on their way to the rules, against a real PostgreSQL: once an hour for each target and problem, and none is
+ * lost because the database was busy. */
 #include "deliver/alerts.h"
 
 #include "store/database.h"
@@ -21,7 +21,8 @@ static const char refusing[] =
 
 static void say(struct alerts *alerts, const char *problem, const char *source)
 {
-    json_t *said = json_pack("[{s:s,s:s,s:s,s:s}]", "problem", problem, "source", source, "code", "190", "reason", "why");
+    json_t *said =
+        json_pack("[{s:s,s:s,s:s,s:s}]", "problem", problem, "source", source, "code", "190", "reason", "why");
     alerts_take(alerts, said);
     assert_int_equal(json_array_size(said), 0);
     json_decref(said);
@@ -159,7 +160,8 @@ static void test_of_many_the_oldest_go(void **state)
     assert_int_equal(alerts_waiting(alerts), 100);
     SUCCEEDS(alerts_store(alerts, pg, e));
     assert_int_equal(stored(pg), 100);
-    assert_int_equal(database_number(pg, "SELECT count(*) FROM event WHERE doc #>> '{body,source}' IN ('s0', 's1')"), 0);
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM event WHERE doc #>> '{body,source}' IN ('s0', 's1')"),
+                     0);
     clock_set(0);
     alerts_free(alerts);
     database_drop(pg, SCHEMA);

@@ -146,27 +146,28 @@ static void what_cannot_leave_says_why(void **state)
     struct attempt_context context = { .config = &config };
     expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"gone\"}", &context, attempt_start), "parked",
                   "no_source");
-    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"stripe\"}", &context, attempt_start), "parked",
-                  "no_source");
-    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"webhook\",\"endpoint\":\"gone\"}", &context, attempt_start), "parked",
-                  "no_endpoint");
-    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"whatsapp\",\"request\":{\"free\":{\"text\":\"a\"}}}",
-                         &context, attempt_start), "blocked", "window_closed");
-    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"whatsapp\",\"request\":{\"approved\":{}}}", &context,
-                         attempt_start), "failed", "render");
-    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"whatsapp\"}", &context, attempt_hand_back), "postponed", "");
+    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"stripe\"}", &context, attempt_start),
+                  "parked", "no_source");
+    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"webhook\",\"endpoint\":\"gone\"}", &context, attempt_start),
+                  "parked", "no_endpoint");
+    expect_unsent(unsent("{" DELIVERY
+                         ",\"kind\":\"message\",\"source\":\"whatsapp\",\"request\":{\"free\":{\"text\":\"a\"}}}",
+                         &context, attempt_start),
+                  "blocked", "window_closed");
+    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"whatsapp\",\"request\":{\"approved\":{}}}",
+                         &context, attempt_start),
+                  "failed", "render");
+    expect_unsent(unsent("{" DELIVERY ",\"kind\":\"message\",\"source\":\"whatsapp\"}", &context, attempt_hand_back),
+                  "postponed", "");
     json_decref(settings);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_verdict_has_its_outcome),
-        cmocka_unit_test(tells_what_the_address_is_worth),
-        cmocka_unit_test(a_limit_of_the_source_holds_up_all),
-        cmocka_unit_test(an_accepted_send_has_an_id_and_no_error),
-        cmocka_unit_test(every_other_ending_says_why),
-        cmocka_unit_test(what_cannot_leave_says_why),
+        cmocka_unit_test(every_verdict_has_its_outcome),      cmocka_unit_test(tells_what_the_address_is_worth),
+        cmocka_unit_test(a_limit_of_the_source_holds_up_all), cmocka_unit_test(an_accepted_send_has_an_id_and_no_error),
+        cmocka_unit_test(every_other_ending_says_why),        cmocka_unit_test(what_cannot_leave_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

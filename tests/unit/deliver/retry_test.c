@@ -34,8 +34,9 @@ static void expect_schedule(enum retry_schedule schedule, const msec_t *delays, 
 static void follows_the_schedule_of_messages(void **state)
 {
     (void)state;
-    static const msec_t delays[] = { 5 * SECOND_MS, 30 * SECOND_MS, 2 * MINUTE_MS, 10 * MINUTE_MS, 30 * MINUTE_MS, HOUR_MS,
-                                     2 * HOUR_MS,   4 * HOUR_MS,    4 * HOUR_MS,   6 * HOUR_MS,    6 * HOUR_MS };
+    static const msec_t delays[] = { 5 * SECOND_MS,  30 * SECOND_MS, 2 * MINUTE_MS, 10 * MINUTE_MS,
+                                     30 * MINUTE_MS, HOUR_MS,        2 * HOUR_MS,   4 * HOUR_MS,
+                                     4 * HOUR_MS,    6 * HOUR_MS,    6 * HOUR_MS };
     expect_schedule(RETRY_MESSAGE, delays, ARRAY_LEN(delays));
     assert_in_range(total(RETRY_MESSAGE, 0), 20 * HOUR_MS, 28 * HOUR_MS);
 }

@@ -100,7 +100,10 @@ static void expect(struct http_exchange exchange, enum send_verdict verdict, boo
     assert_int_equal(result.pause_ms, pause_ms);
 }
 #define ANSWER(code, asked_ms)                                                                                         \
-    (struct http_exchange){ .outcome = HTTP_ANSWERED, .status = (code), .retry_after_ms = (asked_ms) }
+    (struct http_exchange)                                                                                             \
+    {                                                                                                                  \
+        .outcome = HTTP_ANSWERED, .status = (code), .retry_after_ms = (asked_ms)                                       \
+    }
 
 static void classifies_answers(void **state)
 {

@@ -1,4 +1,5 @@
-/* Two rule sets over the same events: what is the same, what was added, removed and changed, and at what cost of memory. */
+/* Two rule sets over the same events: what is the same, what was added, removed and changed, and at what cost of
+ * memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,8 +42,8 @@ static struct backtest *begin(struct sets *sets, const char *before, const char 
     assert_non_null(mkdtemp(sets->directory));
     load(sets, 0, before);
     load(sets, 1, after);
-    sets->world = json_pack("{s:{s:s, s:s, s:b, s:I}}", "whatsapp", "kind", "whatsapp", "provider", "whatsapp", "sends", 1,
-                            "window_ms", (json_int_t)24 * 3600 * 1000);
+    sets->world = json_pack("{s:{s:s, s:s, s:b, s:I}}", "whatsapp", "kind", "whatsapp", "provider", "whatsapp", "sends",
+                            1, "window_ms", (json_int_t)24 * 3600 * 1000);
     const struct backtest_settings settings = {
         .before = sets->set[0],
         .after = sets->set[1],
@@ -79,8 +80,7 @@ static const json_t *line_of(const json_t *report, const char *rule, const char 
 {
     size_t index;
     json_t *line;
-    json_array_foreach(json_array_at(report, "rules"), index, line)
-    {
+    json_array_foreach (json_array_at(report, "rules"), index, line) {
         if (strcmp(json_str_or(line, "rule", ""), rule) == 0 && strcmp(json_str_or(line, "kind", ""), kind) == 0)
             return line;
     }
@@ -107,9 +107,9 @@ static void test_differences_are_told_apart(void **state)
 {
     (void)state;
     struct sets sets;
-    struct backtest *backtest =
-        begin(&sets, RULE("c:send { text = 'hello' } c:tag('old') c:note('same')"),
-              RULE("c:send { text = 'good day' } c:note('same') if e.message.text == 'b' then c:send { text = 'more' } end"));
+    struct backtest *backtest = begin(
+        &sets, RULE("c:send { text = 'hello' } c:tag('old') c:note('same')"),
+        RULE("c:send { text = 'good day' } c:note('same') if e.message.text == 'b' then c:send { text = 'more' } end"));
     backtest_begin(backtest, 7, 1, NULL);
     message(backtest, 1, "whatsapp:1", "a", BEGINNING);
     message(backtest, 2, "whatsapp:1", "b", BEGINNING + HOUR);
@@ -157,7 +157,8 @@ static void test_worlds_are_apart(void **state)
     struct backtest *backtest = begin(&sets, RULE("c:send { text = 'x' }"), RULE("c:send { text = 'x' }"));
     for (int contact = 1; contact <= 50; contact++) {
         char from[64];
-        snprintf(from, sizeof(from), "whatsapp:%d", contact % 2); /* the same handle again is somebody new all the same */
+        snprintf(from, sizeof(from), "whatsapp:%d",
+                 contact % 2); /* the same handle again is somebody new all the same */
         backtest_begin(backtest, contact, 1, NULL);
         for (int n = 0; n < 40; n++) {
             char text[64];
@@ -201,10 +202,10 @@ static void test_nobody_acts_on_what_is_not_there(void **state)
     struct backtest *backtest = begin(&sets, RULE(""), "");
     backtest_begin(backtest, 7, 1, NULL);
     message(backtest, 1, "whatsapp:1", "hi", BEGINNING);
-    json_t *event = json_pack("{s:I, s:s, s:s, s:s, s:I, s:I, s:s, s:[{s:s, s:s}, {s:s, s:s, s:s}]}", "id", (json_int_t)2, "type",
-                              "agent.action", "source", "answerd", "provider", "answerd", "contact_id", (json_int_t)7,
-                              "conversation_id", (json_int_t)70, "agent", "ann", "effects", "conversation", "@", "do", "resolve",
-                              "conversation", "@", "do", "tag", "tag", "done");
+    json_t *event = json_pack("{s:I, s:s, s:s, s:s, s:I, s:I, s:s, s:[{s:s, s:s}, {s:s, s:s, s:s}]}", "id",
+                              (json_int_t)2, "type", "agent.action", "source", "answerd", "provider", "answerd",
+                              "contact_id", (json_int_t)7, "conversation_id", (json_int_t)70, "agent", "ann", "effects",
+                              "conversation", "@", "do", "resolve", "conversation", "@", "do", "tag", "tag", "done");
     json_put_time(event, "received_at", BEGINNING + HOUR);
     backtest_event(backtest, event);
     json_decref(event);
@@ -244,7 +245,8 @@ static void expect_fired(const json_t *report, int before, int after)
 static void test_each_side_fires_its_own_crons(void **state)
 {
     (void)state;
-    static const char rule_alone[] = "rule { name = 'daily', on = 'cron.*', run = function(e, fx) fx:emit('due', {}) end }";
+    static const char rule_alone[] =
+        "rule { name = 'daily', on = 'cron.*', run = function(e, fx) fx:emit('due', {}) end }";
     static const char tells[] = ON_CRON("fx:emit('due', { at = e.body.due_at, nth = random(1000) })");
     char at_nine[256], at_eight[256];
     snprintf(at_nine, sizeof(at_nine), "%s%s", CRON("schedule = '0 9 * * *'"), tells);
@@ -279,12 +281,10 @@ static void test_each_side_fires_its_own_crons(void **state)
 static void test_what_a_cron_begins(void **state)
 {
     (void)state;
-    static const char after[] =
-        CRON("every = '24h'")
-        ON_CRON("fx:emit('page', {}, { contact = 'whatsapp:1' })")
-        "rule { name = 'page', on = 'custom.page', run = function(e, fx)"
-        "  local c = fx:open_conversation { topic = 'alerts' } c:note('paged') c:after('3h', 'later') end }"
-        "rule { name = 'later', on = 'timer.later', run = function(e, fx) e.conversation:tag('late') end }";
+    static const char after[] = CRON("every = '24h'") ON_CRON(
+        "fx:emit('page', {}, { contact = 'whatsapp:1' })") "rule { name = 'page', on = 'custom.page', run = function(e, fx)"
+                                                           "  local c = fx:open_conversation { topic = 'alerts' } c:note('paged') c:after('3h', 'later') end }"
+                                                           "rule { name = 'later', on = 'timer.later', run = function(e, fx) e.conversation:tag('late') end }";
     struct sets sets;
     struct backtest *backtest = begin(&sets, "", after);
     msec_t midnight = BEGINNING - 10 * HOUR;
@@ -297,7 +297,8 @@ static void test_what_a_cron_begins(void **state)
     end(&sets, backtest);
 }
 
-/* More than what is compared at once: the memory of a cron that fires often stays small, and nothing is lost at the seams. */
+/* More than what is compared at once: the memory of a cron that fires often stays small, and nothing is lost at the
+ * seams. */
 static void test_a_cron_that_fires_often(void **state)
 {
     (void)state;
@@ -339,10 +340,14 @@ static void test_what_is_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_differences_are_told_apart), cmocka_unit_test(test_time_and_window),
-        cmocka_unit_test(test_worlds_are_apart),           cmocka_unit_test(test_a_long_history),
-        cmocka_unit_test(test_what_is_taken), cmocka_unit_test(test_nobody_acts_on_what_is_not_there),
-        cmocka_unit_test(test_each_side_fires_its_own_crons), cmocka_unit_test(test_what_a_cron_begins),
+        cmocka_unit_test(test_differences_are_told_apart),
+        cmocka_unit_test(test_time_and_window),
+        cmocka_unit_test(test_worlds_are_apart),
+        cmocka_unit_test(test_a_long_history),
+        cmocka_unit_test(test_what_is_taken),
+        cmocka_unit_test(test_nobody_acts_on_what_is_not_there),
+        cmocka_unit_test(test_each_side_fires_its_own_crons),
+        cmocka_unit_test(test_what_a_cron_begins),
         cmocka_unit_test(test_a_cron_that_fires_often),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

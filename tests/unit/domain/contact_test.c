@@ -158,7 +158,8 @@ static void who_writes_after_the_order_proves_the_handle_that_it_named(void **st
 static void what_is_proven_stays_as_it_was_proven(void **state)
 {
     struct stage *s = *state;
-    json_put(s->sources, "telegram_two", json_of("{'kind':'telegram','provider':'telegram','sends':true,'window_ms':0}"));
+    json_put(s->sources, "telegram_two",
+             json_of("{'kind':'telegram','provider':'telegram','sends':true,'window_ms':0}"));
     stage_message(s, "telegram:7", "hello");
     stage_event(s, "{'type':'message.received','source':'telegram_two','provider':'telegram','contact':{'identities':"
                    "['telegram:7']},'message':{'id':'t2','kind':'text','text':'hi'}}");

@@ -50,8 +50,7 @@ static void free_text_stays_within_the_window(void **state)
     /* The last seconds belong to the way. */
     expect("{" FREE ",\"address\":{\"last_inbound_at\":\"2026-11-22T08:00:03.000Z\"}}", WITH_WINDOW, NULL,
            "window_closed");
-    expect("{" FREE ",\"address\":{\"last_inbound_at\":\"2026-11-22T08:00:10.000Z\"}}", WITH_WINDOW, "free",
-           "");
+    expect("{" FREE ",\"address\":{\"last_inbound_at\":\"2026-11-22T08:00:10.000Z\"}}", WITH_WINDOW, "free", "");
 }
 
 static void channels_without_window_take_free_text(void **state)
@@ -67,10 +66,10 @@ static void an_opt_out_stops_what_it_names(void **state)
     (void)state;
     expect("{" FREE "," RECENT ",\"contact\":{\"opted_out\":[\"all\"]},\"topic\":null}", WITH_WINDOW, NULL,
            "opted_out");
-    expect("{" FREE "," RECENT ",\"contact\":{\"opted_out\":[\"billing\"]},\"topic\":\"billing\"}", WITH_WINDOW,
-           NULL, "opted_out");
-    expect("{" FREE "," RECENT ",\"contact\":{\"opted_out\":[\"billing\"]},\"topic\":\"support\"}", WITH_WINDOW,
-           "free", "");
+    expect("{" FREE "," RECENT ",\"contact\":{\"opted_out\":[\"billing\"]},\"topic\":\"billing\"}", WITH_WINDOW, NULL,
+           "opted_out");
+    expect("{" FREE "," RECENT ",\"contact\":{\"opted_out\":[\"billing\"]},\"topic\":\"support\"}", WITH_WINDOW, "free",
+           "");
     expect("{\"request\":{\"free\":{\"text\":\"ok\"},\"confirms_opt_out\":true}," RECENT
            ",\"contact\":{\"opted_out\":[\"all\"]}}",
            WITH_WINDOW, "free", "");
@@ -112,8 +111,8 @@ static void an_opt_out_comes_before_the_window(void **state)
 static void an_erased_contact_gets_nothing(void **state)
 {
     (void)state;
-    expect("{" BOTH "," RECENT ",\"contact\":{\"erased_at\":\"2026-11-23T07:00:00Z\"}}", WITHOUT_WINDOW,
-           NULL, "erased");
+    expect("{" BOTH "," RECENT ",\"contact\":{\"erased_at\":\"2026-11-23T07:00:00Z\"}}", WITHOUT_WINDOW, NULL,
+           "erased");
 }
 
 int main(void)

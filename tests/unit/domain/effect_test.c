@@ -152,11 +152,12 @@ static void webhooks_name_their_endpoint_and_no_secret(void **state)
     stage_event(s, "{'type':'payment.failed','source':'stripe','occurred_at':'2026-01-04T08:00:00.000Z',"
                    "'contact':{'identities':['stripe:1']}}");
     /* `at` is when it happened: the body is the same at each attempt. */
-    expect_changes(s, "deliveries",
-                   "{'kind':'webhook','endpoint':'crm','rule':'tell',"
-                   "'request':{'url':'https://crm.example/hook','type':'payment.failed','at':'2026-01-04T08:00:00.000Z',"
-                   "'body':{'a':1}}}",
-                   1);
+    expect_changes(
+        s, "deliveries",
+        "{'kind':'webhook','endpoint':'crm','rule':'tell',"
+        "'request':{'url':'https://crm.example/hook','type':'payment.failed','at':'2026-01-04T08:00:00.000Z',"
+        "'body':{'a':1}}}",
+        1);
     assert_null(json_object_get(json_object_at(json_array_get(s->sent, 0), "request"), "secrets"));
 }
 

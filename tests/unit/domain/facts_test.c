@@ -35,9 +35,9 @@ static void changes_of_the_contact_are_seen(void **state)
     stage_rule(s, "stop", "custom.stop", "[{'do':'opt_out','topic':'all'}]");
     stage_message(s, "whatsapp:1", "hello");
     static const char *const batch[] = {
-        "{'type':'custom.1','source':'desk'," ABOUT,    "{'type':'custom.set','source':'desk'," ABOUT,
-        "{'type':'custom.2','source':'desk'," ABOUT,    "{'type':'custom.half','source':'desk'," ABOUT,
-        "{'type':'custom.3','source':'desk'," ABOUT,    "{'type':'custom.stop','source':'desk'," ABOUT,
+        "{'type':'custom.1','source':'desk'," ABOUT, "{'type':'custom.set','source':'desk'," ABOUT,
+        "{'type':'custom.2','source':'desk'," ABOUT, "{'type':'custom.half','source':'desk'," ABOUT,
+        "{'type':'custom.3','source':'desk'," ABOUT, "{'type':'custom.stop','source':'desk'," ABOUT,
         "{'type':'custom.4','source':'desk'," ABOUT,
     };
     stage_batch(s, batch, sizeof(batch) / sizeof(batch[0]));
@@ -64,7 +64,8 @@ static void identities_and_channels_are_seen(void **state)
     };
     stage_batch(s, batch, sizeof(batch) / sizeof(batch[0]));
     expect_seen(s, "look1", "{'contact':{'identities':['whatsapp:1','phone:1'],'channels':['whatsapp']}}");
-    expect_seen(s, "look2", "{'contact':{'identities':['whatsapp:1','phone:1','email:a@b.c'],'channels':['whatsapp']}}");
+    expect_seen(s, "look2",
+                "{'contact':{'identities':['whatsapp:1','phone:1','email:a@b.c'],'channels':['whatsapp']}}");
     expect_seen(s, "look3", "{'contact':{'channels':[]}}");
     expect_seen(s, "look4", "{'contact':{'channels':['whatsapp']}}");
 }

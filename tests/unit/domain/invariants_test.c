@@ -117,8 +117,7 @@ static void expect_unique(const struct stage *s, enum rows_table table, const ch
     json_t *seen = json_object();
     const char *row_key;
     json_t *row;
-    json_object_foreach(rows_all(memory_store_rows(s->store), table), row_key, row)
-    {
+    json_object_foreach (rows_all(memory_store_rows(s->store), table), row_key, row) {
         if (state && (strcmp(json_str_or(row, "state", ""), state) == 0) != state_is)
             continue;
         json_t *parts = json_array();
@@ -143,8 +142,7 @@ static void expect_known_contact(const struct stage *s, enum rows_table table)
 {
     const char *key;
     json_t *row;
-    json_object_foreach(rows_all(memory_store_rows(s->store), table), key, row)
-    {
+    json_object_foreach (rows_all(memory_store_rows(s->store), table), key, row) {
         const json_t *contact = rows_by_id(memory_store_rows(s->store), ROWS_CONTACT, json_int(row, "contact_id", 0));
         if (!contact)
             fail_msg("%s %s: its contact is not known", rows_table_name(table), key);

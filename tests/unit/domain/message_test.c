@@ -441,8 +441,8 @@ static void nobody_to_write_to_is_a_refusal(void **state)
     expect_changes(s, "deliveries", "{}", 0);
 }
 
-/* Who never wrote to us: which identities are an address, and of which source, for a template with or without a form that
- * WhatsApp approved. */
+/* Who never wrote to us: which identities are an address, and of which source, for a template with or without a form
+ * that WhatsApp approved. */
 static void people_known_from_elsewhere_are_reached_by_template(void **state)
 {
     static const struct {
@@ -500,8 +500,9 @@ static void a_guessed_number_is_used_until_it_proves_wrong(void **state)
     stage_event(s, "{'type':'custom.reach','source':'desk','contact':{'identities':['phone:4411']}}");
     expect_changes(s, "deliveries", "{'identity':'whatsapp:4422'}", 1);
     /* Whoever answers has a proven number. */
-    stage_event(s, "{'type':'message.received','contact':{'identities':['whatsapp:4422','phone:4422'],'recipient':'4422'"
-                   "},'message':{'id':'m1','kind':'text','text':'hi'}}");
+    stage_event(s,
+                "{'type':'message.received','contact':{'identities':['whatsapp:4422','phone:4422'],'recipient':'4422'"
+                "},'message':{'id':'m1','kind':'text','text':'hi'}}");
     stage_event(s, "{'type':'custom.talk','source':'desk','contact':{'identities':['phone:4422']}}");
     expect_changes(s, "deliveries", "{'identity':'whatsapp:4422','request':{'free':{'text':'free'}}}", 1);
     expect_rows(s, ROWS_CONTACT, "{}", 1);

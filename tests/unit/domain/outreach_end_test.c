@@ -30,10 +30,11 @@ static long long outreach_id(const struct stage *s)
 static void step(struct stage *s, long long outreach, int number)
 {
     char event[256];
-    snprintf(event, sizeof(event),
-             "{'type':'outreach.step','source':'answerd','contact_id':%lld,'outreach_id':%lld,'timer':{'data':{'step':%d,"
-             "'grace_ms':3600000}}}",
-             (long long)json_int(find_row(s, ROWS_CONTACT, "{}"), "id", 0), outreach, number);
+    snprintf(
+        event, sizeof(event),
+        "{'type':'outreach.step','source':'answerd','contact_id':%lld,'outreach_id':%lld,'timer':{'data':{'step':%d,"
+        "'grace_ms':3600000}}}",
+        (long long)json_int(find_row(s, ROWS_CONTACT, "{}"), "id", 0), outreach, number);
     stage_event(s, event);
 }
 
@@ -213,10 +214,12 @@ static void another_name_is_kept_once(void **state)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char text[400];
         snprintf(text, sizeof(text),
-                 "[{'do':'outreach','topic':'billing','reference':'%s','goal':'payment.succeeded'," STEPS "}]", names[i]);
+                 "[{'do':'outreach','topic':'billing','reference':'%s','goal':'payment.succeeded'," STEPS "}]",
+                 names[i]);
         stage_rule(s, types[i], types[i], text);
-        snprintf(text, sizeof(text), "{'type':'%s','source':'stripe'," WHO ",'payment':{'%s':'%s','amount':5,'currency':'usd'}}",
-                 types[i], i == 0 ? "invoice" : "id", i == 0 ? "in_1" : "pi_1");
+        snprintf(text, sizeof(text),
+                 "{'type':'%s','source':'stripe'," WHO ",'payment':{'%s':'%s','amount':5,'currency':'usd'}}", types[i],
+                 i == 0 ? "invoice" : "id", i == 0 ? "in_1" : "pi_1");
         stage_event(s, text);
     }
     expect_rows(s, ROWS_OUTREACH, "{'reference':'in_1','other_references':['pi_1']}", 1);
@@ -268,10 +271,12 @@ static void a_failure_of_what_was_read_is_none(void **state)
 static void a_step_that_cannot_be_said_is_told_and_passed_over(void **state)
 {
     struct stage *s = *state;
-    stage_declare(s, "template", "of_two", "{'languages':{'en':{'text':'{{name}} {{what}}'}},'variables':['name','what']}");
-    start(s, "'topic':'billing','goal':'payment.succeeded','vars':{'name':'Ada'},'steps':[{'after_ms':0,'text':'first'},"
-             "{'after_ms':60000,'template':'of_two'},{'after_ms':60000,'text':'third','lacks':'there is no link'},"
-             "{'after_ms':120000,'text':'last'}]");
+    stage_declare(s, "template", "of_two",
+                  "{'languages':{'en':{'text':'{{name}} {{what}}'}},'variables':['name','what']}");
+    start(s,
+          "'topic':'billing','goal':'payment.succeeded','vars':{'name':'Ada'},'steps':[{'after_ms':0,'text':'first'},"
+          "{'after_ms':60000,'template':'of_two'},{'after_ms':60000,'text':'third','lacks':'there is no link'},"
+          "{'after_ms':120000,'text':'last'}]");
     expect_changes(
         s, "traces",
         "{'rule':'recover','effects':[{'made':{'steps':[{'step':1},{'step':3,'refused':'there is no link'}]}}]}", 1);
@@ -307,8 +312,8 @@ static void a_ladder_is_checked_when_it_begins(void **state)
         stage_declare(s, "template", "of_two",
                       "{'languages':{'en':{'text':'{{name}} {{what}}'}},'variables':['name','what']}");
         char effect[400];
-        snprintf(effect, sizeof(effect), "'topic':'billing','goal':'payment.succeeded','vars':{'name':'Ada'},'steps':%s",
-                 cases[i].steps);
+        snprintf(effect, sizeof(effect),
+                 "'topic':'billing','goal':'payment.succeeded','vars':{'name':'Ada'},'steps':%s", cases[i].steps);
         start(s, effect);
         expect_rows(s, ROWS_OUTREACH, "{}", cases[i].outreaches);
         expect_changes(s, "traces", "{'rule':'recover','verdict':'failed'}", !cases[i].outreaches);

@@ -182,8 +182,8 @@ static void one_payment_under_two_names_is_one_outreach(void **state)
                      n);
             stage_rule(s, n ? "second" : "first", types[n], effect);
             snprintf(event, sizeof(event),
-                     "{'type':'%s','source':'stripe','contact':{'identities':['whatsapp:1']},'payment':{%s}}",
-                     types[n], payments[n]);
+                     "{'type':'%s','source':'stripe','contact':{'identities':['whatsapp:1']},'payment':{%s}}", types[n],
+                     payments[n]);
             stage_event(s, event);
             s->now += n == 0 ? cases[i].minutes * MINUTE : 0;
         }

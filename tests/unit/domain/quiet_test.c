@@ -78,7 +78,7 @@ static void both_calendars_hold(void **state)
     } both[] = {
         { NIGHT, "2026-01-05T06:00:00.000Z", "2026-01-05T13:00:00.000Z" },
         { NIGHT, "2026-01-05T14:00:00.000Z", "2026-01-05T14:00:00.000Z" },
-        { NIGHT, "2026-01-05T18:00:00.000Z", "2026-01-06T13:00:00.000Z" }, /* at 9:00 it is 4:00 there */
+        { NIGHT, "2026-01-05T18:00:00.000Z", "2026-01-06T13:00:00.000Z" },        /* at 9:00 it is 4:00 there */
         { "[[1,1439]]", "2026-01-05T18:00:00.000Z", "2026-01-05T18:00:00.000Z" }, /* never: at once */
     };
     for (size_t i = 0; i < sizeof(both) / sizeof(both[0]); i++) {
@@ -90,8 +90,9 @@ static void both_calendars_hold(void **state)
                  both[i].night, both[i].night, both[i].night, both[i].night, both[i].night, both[i].night);
         stage_declare(s, "calendar", "quiet", quiet);
         stage_declare(s, "calendar", "sending", QUIET("UTC", "[[540,1020]]"));
-        stage_rule(s, "write", "custom.write",
-                   "[{'do':'open_conversation','handle':'#1'},{'do':'send','conversation':'#1','text':'x','quiet':'respect'}]");
+        stage_rule(
+            s, "write", "custom.write",
+            "[{'do':'open_conversation','handle':'#1'},{'do':'send','conversation':'#1','text':'x','quiet':'respect'}]");
         assert_true(clock_parse_iso(bytes_of(both[i].now), &s->now));
         stage_event(s, "{'type':'custom.write','source':'desk','contact':{'identities':['telegram:1'],'timezone':"
                        "'America/New_York'}}");

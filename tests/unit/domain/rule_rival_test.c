@@ -8,8 +8,8 @@
 
 #include "support.h"
 
-#define SAY(NAME, MORE, TEXT)                                                                                         \
-    "rule { name = \"" NAME "\", on = \"message.received\"" MORE ", run = function(e, fx) e.conversation:note(\"" TEXT   \
+#define SAY(NAME, MORE, TEXT)                                                                                          \
+    "rule { name = \"" NAME "\", on = \"message.received\"" MORE ", run = function(e, fx) e.conversation:note(\"" TEXT \
     "\") end }\n"
 
 struct pair_of_sets {
@@ -65,19 +65,18 @@ static void rules_are_paired_in_their_order(void **state)
         const char *other;
         bool is_same;
     } expected[] = {
-        { "first", "first", true },     /* by priority before all names */
-        { NULL, "added", false },
-        { "changed", "changed", false },
-        { "gone", NULL, false },
-        { "moved", NULL, false },       /* another priority is another place */
-        { "same", "same", true },
-        { NULL, "moved", false },
+        { "first", "first", true }, /* by priority before all names */
+        { NULL, "added", false },   { "changed", "changed", false },
+        { "gone", NULL, false },    { "moved", NULL, false }, /* another priority is another place */
+        { "same", "same", true },   { NULL, "moved", false },
     };
     struct pair_of_sets p;
-    struct rule_rival *rival =
-        begin(&p, SAY("same", "", "x") SAY("moved", "", "x") SAY("gone", "", "x") SAY("changed", "", "x") SAY("first", ", priority = 9", "x"),
-              "a_",
-              SAY("added", "", "x") SAY("changed", "", "y") SAY("first", ", priority = 9", "x") SAY("moved", ", priority = -1", "x") SAY("same", "", "x"));
+    struct rule_rival *rival = begin(&p,
+                                     SAY("same", "", "x") SAY("moved", "", "x") SAY("gone", "", "x")
+                                         SAY("changed", "", "x") SAY("first", ", priority = 9", "x"),
+                                     "a_",
+                                     SAY("added", "", "x") SAY("changed", "", "y") SAY("first", ", priority = 9", "x")
+                                         SAY("moved", ", priority = -1", "x") SAY("same", "", "x"));
     assert_non_null(rival);
     assert_ptr_equal(rule_rival_rules(rival), p.sets[1]);
     const struct rule_pair *pairs;
@@ -146,11 +145,15 @@ static void outcomes_that_part_the_worlds(void **state)
     } cases[] = {
         { RULE_SKIPPED, NULL, false, RULE_SKIPPED, NULL, false, false },
         { RULE_SKIPPED, NULL, false, RULE_RAN, "[]", false, false }, /* asking for nothing is nothing */
-        { RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"a\",\"line\":3}]", false, RULE_RAN, "[{\"line\":7,\"tag\":\"a\",\"do\":\"tag\"}]", false, false },
-        { RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"a\"}]", false, RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"b\"}]", false, true },
-        { RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"a\"}]", false, RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"a\",\"more\":1}]", false, true },
+        { RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"a\",\"line\":3}]", false, RULE_RAN,
+          "[{\"line\":7,\"tag\":\"a\",\"do\":\"tag\"}]", false, false },
+        { RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"a\"}]", false, RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"b\"}]", false,
+          true },
+        { RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"a\"}]", false, RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"a\",\"more\":1}]",
+          false, true },
         { RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"a\"}]", false, RULE_RAN, "[]", false, true },
-        { RULE_RAN, "[{\"do\":\"a\"},{\"do\":\"b\"}]", false, RULE_RAN, "[{\"do\":\"b\"},{\"do\":\"a\"}]", false, true },
+        { RULE_RAN, "[{\"do\":\"a\"},{\"do\":\"b\"}]", false, RULE_RAN, "[{\"do\":\"b\"},{\"do\":\"a\"}]", false,
+          true },
         { RULE_SKIPPED, NULL, false, RULE_RAN, "[{\"do\":\"tag\",\"tag\":\"a\"}]", false, true },
         { RULE_RAN, "[]", true, RULE_RAN, "[]", false, true },
         { RULE_RAN, "[]", false, RULE_SKIPPED, NULL, true, true },

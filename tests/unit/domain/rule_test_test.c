@@ -193,16 +193,17 @@ static void statuses_come_from_the_provider(void **state)
 static void an_identity_of_somebody_else_is_refused(void **state)
 {
     (void)state;
-    expect_pass("local ada = t:contact { name = 'Ada', stripe = 'cus_1', email = 'ada@example.com' }\n"
-                "local eve = t:contact { name = 'Eve', whatsapp = '1' }\n"
-                "t:event('custom.claim', { body = { identity = 'email:ada@example.com' }, contact = eve })\n"
-                "t:expect_effect('identify', { refused = 'another contact has this identity' })\n"
-                "t:event('payment.failed', { payment = { invoice = 'in_1' }, contact = { email = 'ada@example.com' } })\n"
-                "t:expect_outreach { of = ada, count = 1 } t:expect_outreach { of = eve, count = 0 }\n"
-                "t:event('custom.claim', { body = { identity = 'email:eve@example.com' }, contact = eve })\n"
-                "t:expect_effect('identify', { refused = false })\n"
-                "t:event('payment.failed', { payment = { invoice = 'in_2' }, contact = { email = 'eve@example.com' } })\n"
-                "t:expect_outreach { of = eve, count = 1 }");
+    expect_pass(
+        "local ada = t:contact { name = 'Ada', stripe = 'cus_1', email = 'ada@example.com' }\n"
+        "local eve = t:contact { name = 'Eve', whatsapp = '1' }\n"
+        "t:event('custom.claim', { body = { identity = 'email:ada@example.com' }, contact = eve })\n"
+        "t:expect_effect('identify', { refused = 'another contact has this identity' })\n"
+        "t:event('payment.failed', { payment = { invoice = 'in_1' }, contact = { email = 'ada@example.com' } })\n"
+        "t:expect_outreach { of = ada, count = 1 } t:expect_outreach { of = eve, count = 0 }\n"
+        "t:event('custom.claim', { body = { identity = 'email:eve@example.com' }, contact = eve })\n"
+        "t:expect_effect('identify', { refused = false })\n"
+        "t:event('payment.failed', { payment = { invoice = 'in_2' }, contact = { email = 'eve@example.com' } })\n"
+        "t:expect_outreach { of = eve, count = 1 }");
 }
 
 static void failures_say_what_was_expected_and_what_came(void **state)
@@ -210,8 +211,8 @@ static void failures_say_what_was_expected_and_what_came(void **state)
     (void)state;
     expect_fail("t:message 'hi'\nt:expect_sent { text = 'Bye' }",
                 "all_test.lua:3: t:expect_sent: another message was sent", "text: expected \"Bye\", got \"Hello\"",
-                "expected: { text = \"Bye\" }", "on message.received at 2026-01-05T10:00:00.000Z:", "inbox",
-                "ran  (", "all.lua:5)", "line 7: send {", "text = \"Hello\" } -> { message = ");
+                "expected: { text = \"Bye\" }", "on message.received at 2026-01-05T10:00:00.000Z:", "inbox", "ran  (",
+                "all.lua:5)", "line 7: send {", "text = \"Hello\" } -> { message = ");
     expect_fail("t:message 'hi'\nt:expect_nothing()", "all_test.lua:3:", "a message was sent", "Hello");
     expect_fail("t:contact { telegram = '1' }\nt:expect_sent { text = 'x' }", "no message was sent",
                 "nothing was sent");

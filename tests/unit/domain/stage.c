@@ -218,8 +218,7 @@ static void keep_changes(struct stage *stage, const json_t *changes)
 {
     const char *key;
     json_t *list;
-    json_object_foreach((json_t *)(uintptr_t)changes, key, list)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)changes, key, list) {
         json_t *kept = json_object_get(stage->changes, key);
         if (!kept) {
             kept = json_array();
@@ -247,7 +246,8 @@ static void handle(struct stage *stage, const json_t *const *events, size_t coun
         json_t *cases = memory_store_cases(stage->store, events[i], NULL);
         size_t index;
         json_t *one;
-        json_array_foreach(cases, index, one) desk_add_case(desk, json_incref(one));
+        json_array_foreach (cases, index, one)
+            desk_add_case(desk, json_incref(one));
         json_decref(cases);
     }
     for (size_t i = 0; i < count; i++)
@@ -377,8 +377,7 @@ bool json_covers(const json_t *wanted, const json_t *got)
     if (json_is_object(wanted)) {
         const char *key;
         json_t *value;
-        json_object_foreach((json_t *)(uintptr_t)wanted, key, value)
-        {
+        json_object_foreach ((json_t *)(uintptr_t)wanted, key, value) {
             const json_t *actual = json_object_get(got, key);
             if (json_is_null(value) ? actual && !json_is_null(actual) : !json_covers(value, actual))
                 return false;
@@ -402,7 +401,8 @@ static void expect_count(const json_t *list, const char *what, const char *wante
     int found = 0;
     size_t index;
     json_t *entry;
-    json_array_foreach(list, index, entry) found += json_covers(subset, entry);
+    json_array_foreach (list, index, entry)
+        found += json_covers(subset, entry);
     json_decref(subset);
     if (found == count)
         return;
@@ -417,7 +417,8 @@ void expect_rows(const struct stage *stage, enum rows_table table, const char *w
     json_t *list = json_array();
     const char *key;
     json_t *row;
-    json_object_foreach(rows_all(memory_store_rows(stage->store), table), key, row) json_array_append(list, row);
+    json_object_foreach (rows_all(memory_store_rows(stage->store), table), key, row)
+        json_array_append(list, row);
     expect_count(list, rows_table_name(table), wanted, count);
     json_decref(list);
 }
@@ -432,8 +433,7 @@ json_t *find_row(const struct stage *stage, enum rows_table table, const char *w
     json_t *subset = json_of(wanted), *found = NULL;
     const char *key;
     json_t *row;
-    json_object_foreach(rows_all(memory_store_rows(stage->store), table), key, row)
-    {
+    json_object_foreach (rows_all(memory_store_rows(stage->store), table), key, row) {
         if (json_covers(subset, row))
             found = row;
     }

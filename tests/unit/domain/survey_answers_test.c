@@ -159,9 +159,9 @@ static void nobody_answers_for_somebody_else(void **state)
              "{'type':'message.button','source':'whatsapp','contact':{'identities':['whatsapp:2'],'recipient':'2'},"
              "'message':{'id':'b2','kind':'button','button':{'id':'survey:%lld:1','text':'1'}}}",
              survey);
-    const char *const together[] = {
-        "{'type':'message.received'," WHO ",'message':{'id':'b1','kind':'text','text':'hold on'}}", theirs
-    };
+    const char *const together[] = { "{'type':'message.received'," WHO
+                                     ",'message':{'id':'b1','kind':'text','text':'hold on'}}",
+                                     theirs };
     stage_batch(s, together, 2);
     expect_survey(s, survey, "'state':'asked','score':null");
     expect_changes(s, "events", "{'type':'survey.answered'}", 0);
@@ -248,13 +248,13 @@ static void what_follows_the_score_is_a_comment_only_for_a_while(void **state)
           "'state':'answered','score':3" },
         { "write", "{'type':'message.received'," WHO ",'message':{'id':'c','kind':'text','text':'yes'}}", MINUTE,
           "'state':'answered','score':3" },
-        { NULL, "{'type':'message.button'," WHO ",'message':{'id':'c','kind':'button','button':{'text':'Menu'}}}", MINUTE,
-          "'state':'answered','score':3" },
+        { NULL, "{'type':'message.button'," WHO ",'message':{'id':'c','kind':'button','button':{'text':'Menu'}}}",
+          MINUTE, "'state':'answered','score':3" },
         /* Another number is a change of mind, with words it is what they have to say. */
         { NULL, "{'type':'message.received'," WHO ",'message':{'id':'c','kind':'text','text':'5'}}", MINUTE,
           "'state':'answered','score':5" },
-        { NULL, "{'type':'message.received'," WHO ",'message':{'id':'c','kind':'text','text':'1, I waited long'}}", MINUTE,
-          "'state':'commented','score':3,'comment':'1, I waited long'" },
+        { NULL, "{'type':'message.received'," WHO ",'message':{'id':'c','kind':'text','text':'1, I waited long'}}",
+          MINUTE, "'state':'commented','score':3,'comment':'1, I waited long'" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         stage_tear_down(state);

@@ -152,16 +152,16 @@ static void what_happens_between_firing_and_handling_counts(void **state)
         long long conversation = 0;
         const char *key;
         json_t *row;
-        json_object_foreach(rows_all(memory_store_rows(s->store), ROWS_CONVERSATION), key, row)
-        {
+        json_object_foreach (rows_all(memory_store_rows(s->store), ROWS_CONVERSATION), key, row) {
             if (strcmp(json_str_or(row, "identity", ""), "whatsapp:1") == 0)
                 conversation = json_int(row, "id", 0);
         }
         char timer[500];
-        snprintf(timer, sizeof(timer),
-                 "{'type':'timer.nudge','source':'answerd','conversation_id':%lld,'happened':%s,'timer':{'name':'nudge',"
-                 "'unless':%s,'armed_at':'2026-01-05T12:00:00.000Z'}}",
-                 conversation, rows[i].happened, rows[i].unless);
+        snprintf(
+            timer, sizeof(timer),
+            "{'type':'timer.nudge','source':'answerd','conversation_id':%lld,'happened':%s,'timer':{'name':'nudge',"
+            "'unless':%s,'armed_at':'2026-01-05T12:00:00.000Z'}}",
+            conversation, rows[i].happened, rows[i].unless);
         const char *const batch[] = { rows[i].before, timer };
         stage_batch(s, batch, 2);
         if (stage_runs(s, "fire") != rows[i].fires)

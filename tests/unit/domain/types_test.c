@@ -1,4 +1,5 @@
-/* rules/types/answerd.lua says what editors complete and check. It must say what there is, all of it and nothing else. */
+/* rules/types/answerd.lua says what editors complete and check. It must say what there is, all of it and nothing else.
+ */
 #include "rules/rule_files.h"
 
 #include "base/macros.h"
@@ -102,11 +103,20 @@ static void fields_are_those_of_events(void **state)
 {
     (void)state;
     static const char *const classes[][2] = {
-        { "Event", "event" },     { "Message", "message" },           { "Status", "status" },
-        { "Payment", "payment" }, { "Subscription", "subscription" }, { "Order", "order" },
-        { "Survey", "survey" },   { "TemplateStatus", "template" },   { "Outreach", "outreach" },
-        { "Timer", "timer" },     { "Cause", "cause" },               { "Contact", "contact" },
-        { "Conversation", "conversation" }, { "Settled", "settled" },
+        { "Event", "event" },
+        { "Message", "message" },
+        { "Status", "status" },
+        { "Payment", "payment" },
+        { "Subscription", "subscription" },
+        { "Order", "order" },
+        { "Survey", "survey" },
+        { "TemplateStatus", "template" },
+        { "Outreach", "outreach" },
+        { "Timer", "timer" },
+        { "Cause", "cause" },
+        { "Contact", "contact" },
+        { "Conversation", "conversation" },
+        { "Settled", "settled" },
     };
     const json_t *fields = json_object_at(api, "fields");
     assert_int_equal(json_object_size(fields), ARRAY_LEN(classes));
@@ -123,9 +133,9 @@ static void options_are_those_of_effects(void **state)
 {
     (void)state;
     static const char *const classes[][2] = {
-        { "SendOptions", "send" },         { "Media", "media" },       { "OutreachOptions", "outreach" },
-        { "OutreachStep", "step" },        { "AfterOptions", "after" }, { "OpenOptions", "open_conversation" },
-        { "WebhookOptions", "webhook" },   { "EmitOptions", "emit" },
+        { "SendOptions", "send" },       { "Media", "media" },        { "OutreachOptions", "outreach" },
+        { "OutreachStep", "step" },      { "AfterOptions", "after" }, { "OpenOptions", "open_conversation" },
+        { "WebhookOptions", "webhook" }, { "EmitOptions", "emit" },
     };
     const json_t *options = json_object_at(api, "options");
     assert_int_equal(json_object_size(options), ARRAY_LEN(classes));
@@ -201,8 +211,8 @@ static void functions_are_those_there_are(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fields_are_those_of_events),     cmocka_unit_test(options_are_those_of_effects),
-        cmocka_unit_test(methods_are_those_there_are),    cmocka_unit_test(verbs_of_tests_are_those_there_are),
+        cmocka_unit_test(fields_are_those_of_events),    cmocka_unit_test(options_are_those_of_effects),
+        cmocka_unit_test(methods_are_those_there_are),   cmocka_unit_test(verbs_of_tests_are_those_there_are),
         cmocka_unit_test(functions_are_those_there_are),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -52,10 +52,12 @@ struct stage {
 static bool may_run(void *arg, const char *rule)
 {
     (void)rule;
-    static const char words_sql[] = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'batch under test' AND query "
-                                    "= 'SELECT 1'";
-    static const char end_sql[] = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE application_name = "
-                                  "'batch under test'";
+    static const char words_sql[] =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'batch under test' AND query "
+        "= 'SELECT 1'";
+    static const char end_sql[] =
+        "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE application_name = "
+        "'batch under test'";
     struct stage *stage = arg;
     stage->rules_begun++;
     stage->words += (unsigned)database_number(stage->watcher, words_sql);
@@ -115,11 +117,12 @@ static void tear_down(struct stage *stage)
 static void add_events(struct stage *stage, unsigned count, const char *type)
 {
     char sql[400];
-    snprintf(sql, sizeof(sql),
-             "SELECT append_internal_events(jsonb_build_array(jsonb_build_object('id', i, 'key', 'k' || i, 'type', '%s', "
-             "'source', 'support', 'lane', i %% 5, 'contact', jsonb_build_object('identities', ARRAY['email:' || i %% 5])))) "
-             "FROM generate_series(1, %u) AS i ORDER BY i",
-             type, count);
+    snprintf(
+        sql, sizeof(sql),
+        "SELECT append_internal_events(jsonb_build_array(jsonb_build_object('id', i, 'key', 'k' || i, 'type', '%s', "
+        "'source', 'support', 'lane', i %% 5, 'contact', jsonb_build_object('identities', ARRAY['email:' || i %% 5])))) "
+        "FROM generate_series(1, %u) AS i ORDER BY i",
+        type, count);
     SUCCEEDS(pg_script(stage->watcher, sql, e));
 }
 
@@ -161,7 +164,8 @@ static void test_rules_that_take_long_end_their_batch(void **state)
     unsigned handled = 0, batches = 0;
     for (; outcome.count > 0; batches++) {
         SUCCEEDS(batch_run(&stage.context, 100, &outcome, e));
-        assert_in_range(outcome.count, 0, 6 + 5); /* each takes 20 ms; besides there is contact.created of five people */
+        assert_in_range(outcome.count, 0,
+                        6 + 5); /* each takes 20 ms; besides there is contact.created of five people */
         handled += (unsigned)outcome.count;
         assert_int_equal(database_number(stage.watcher, "SELECT count(*) FROM handling"), handled);
     }
@@ -169,7 +173,8 @@ static void test_rules_that_take_long_end_their_batch(void **state)
     assert_int_equal(handled, 30 + 5);
     assert_int_equal(database_number(stage.watcher, "SELECT count(*) FROM work"), 0);
     assert_int_equal(
-        database_number(stage.watcher, "SELECT count(*) FROM trace WHERE rule = 'slow' AND verdict = 'over_budget'"), 30);
+        database_number(stage.watcher, "SELECT count(*) FROM trace WHERE rule = 'slow' AND verdict = 'over_budget'"),
+        30);
     /* As if they had come one by one. */
     static const char overtaken[] =
         "SELECT count(*) FROM (SELECT event_id, handled_at, max(handled_at) OVER (PARTITION BY event_id % 5 ORDER BY event_id) "

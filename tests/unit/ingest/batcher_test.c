@@ -1,5 +1,5 @@
-/* What the batcher tells each webhook's sender, against a real PostgreSQL that refuses some of them: exactly once, and 200 only
- * for what is stored. */
+/* What the batcher tells each webhook's sender, against a real PostgreSQL that refuses some of them: exactly once, and
+ * 200 only for what is stored. */
 #include "ingest/batcher.h"
 
 #include "store/database.h"
@@ -103,8 +103,10 @@ static void lost_patience(void *arg)
 static void set_up(struct stage *stage)
 {
     static bool is_made;
-    *stage = (struct stage){ .pg = is_made ? database_open(SCHEMA) : database_open_migrated(SCHEMA),
-                             .settings = { .batch_rows = 64, .queue_rows = 100, .queue_bytes = 1000000, .commit_deadline_ms = PATIENCE_MS } };
+    *stage = (struct stage){
+        .pg = is_made ? database_open(SCHEMA) : database_open_migrated(SCHEMA),
+        .settings = { .batch_rows = 64, .queue_rows = 100, .queue_bytes = 1000000, .commit_deadline_ms = PATIENCE_MS }
+    };
     SUCCEEDS(pg_script(stage->pg, is_made ? "TRUNCATE webhook; ALTER SEQUENCE tries RESTART" : behaviour, e));
     is_made = true;
 }
@@ -139,7 +141,8 @@ static void tear_down(struct stage *stage)
 
 static int64_t stored(const struct stage *stage)
 {
-    return database_number(stage->pg, "SELECT count(*) FROM webhook WHERE problem = 'not parsed' AND headers->>'a' = 'b'");
+    return database_number(stage->pg,
+                           "SELECT count(*) FROM webhook WHERE problem = 'not parsed' AND headers->>'a' = 'b'");
 }
 
 static void expect_told(const struct stage *stage, unsigned number, err_t code)
@@ -163,8 +166,9 @@ static void test_one_that_is_refused_costs_only_itself(void **state)
     }
     assert_int_equal(stored(&stage), 6);
     assert_int_equal(database_number(stage.pg, "SELECT last_value FROM tries"), 2); /* with the others, and alone */
-    static const char overtaken[] = "SELECT count(*) FROM (SELECT convert_from(body, 'UTF8')::integer AS n, "
-                                    "row_number() OVER (ORDER BY received_at, id) AS place FROM webhook) AS w WHERE n <> place + (n > 2)::integer";
+    static const char overtaken[] =
+        "SELECT count(*) FROM (SELECT convert_from(body, 'UTF8')::integer AS n, "
+        "row_number() OVER (ORDER BY received_at, id) AS place FROM webhook) AS w WHERE n <> place + (n > 2)::integer";
     assert_int_equal(database_number(stage.pg, overtaken), 0);
     tear_down(&stage);
 }
@@ -228,12 +232,14 @@ static void test_without_ids_they_may_come_again(void **state)
     static const char *const bodies[] = { "1", "2", NULL };
     struct stage stage;
     set_up(&stage);
-    SUCCEEDS(pg_script(stage.pg,
-                       "ALTER FUNCTION reserve_ids(bigint) RENAME TO kept; CREATE FUNCTION reserve_ids(bigint) RETURNS bigint "
-                       "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'none left' USING ERRCODE = '2200H'; END $$",
-                       e));
+    SUCCEEDS(pg_script(
+        stage.pg,
+        "ALTER FUNCTION reserve_ids(bigint) RENAME TO kept; CREATE FUNCTION reserve_ids(bigint) RETURNS bigint "
+        "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'none left' USING ERRCODE = '2200H'; END $$",
+        e));
     run(&stage, bodies);
-    SUCCEEDS(pg_script(stage.pg, "DROP FUNCTION reserve_ids(bigint); ALTER FUNCTION kept(bigint) RENAME TO reserve_ids", e));
+    SUCCEEDS(
+        pg_script(stage.pg, "DROP FUNCTION reserve_ids(bigint); ALTER FUNCTION kept(bigint) RENAME TO reserve_ids", e));
     expect_told(&stage, 0, ERR_BUSY);
     expect_told(&stage, 1, ERR_BUSY);
     tear_down(&stage);

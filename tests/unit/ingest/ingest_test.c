@@ -309,8 +309,10 @@ static void test_handshake(void **state)
     assert_int_equal(ask(request, answer, sizeof(answer)), 403);
 
     /* What cannot be read is said, and nothing is taken for what was meant. */
-    static const char *const unreadable[] = { "vt&utm=100%", "vt&utm=%zz", "vt&utm=%00", "vt%00",
-                                              "vt&1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17&18&19&20&21&22&23&24&25&26&27&28&29&30" };
+    static const char *const unreadable[] = {
+        "vt&utm=100%", "vt&utm=%zz", "vt&utm=%00", "vt%00",
+        "vt&1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17&18&19&20&21&22&23&24&25&26&27&28&29&30"
+    };
     for (size_t i = 0; i < ARRAY_LEN(unreadable); i++) {
         snprintf(request, sizeof(request), form, whatsapp_name, unreadable[i]);
         assert_int_equal(ask(request, answer, sizeof(answer)), 400);

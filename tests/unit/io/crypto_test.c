@@ -63,8 +63,8 @@ static void test_macs_of_long_keys(void **state)
               "95e64f73f63f0aec8b915a985d786598");
 }
 
-/* Copies of one context, keyed one after the other, against a context of its own for each key: keys shorter than a block, as
- * long as one, and longer. */
+/* Copies of one context, keyed one after the other, against a context of its own for each key: keys shorter than a
+ * block, as long as one, and longer. */
 static void test_macs_of_all_keys(void **state)
 {
     (void)state;

@@ -390,12 +390,9 @@ static void refused_sources(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(attacks_are_stopped),
-        cmocka_unit_test(wall_time_is_enough),
-        cmocka_unit_test(time_aside_does_not_count),
-        cmocka_unit_test(a_script_within_its_budget_is_no_stall),
-        cmocka_unit_test(little_memory_is_survived),
-        cmocka_unit_test(refused_sources),
+        cmocka_unit_test(attacks_are_stopped),       cmocka_unit_test(wall_time_is_enough),
+        cmocka_unit_test(time_aside_does_not_count), cmocka_unit_test(a_script_within_its_budget_is_no_stall),
+        cmocka_unit_test(little_memory_is_survived), cmocka_unit_test(refused_sources),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -160,8 +160,10 @@ static void what_a_document_lacks_comes_from_its_layers(void **state)
         { "return row.name .. row.seen", "name=Ada!seen=at noon!" },
         { "return row.none .. row.town .. row.more[2]", "filledParis5" },
         { "return row.more == row.more and row.elsewhere", "missed" },
-        { "local o = '' for k, v in pairs(row) do o = o .. k .. ' ' end return o", "empty id last more name none seen tags town " },
-        { "local o = '' for k, v in pairs(row) do o = o .. k .. ' ' end return o .. row.town .. row.none", "town Parisfilled" },
+        { "local o = '' for k, v in pairs(row) do o = o .. k .. ' ' end return o",
+          "empty id last more name none seen tags town " },
+        { "local o = '' for k, v in pairs(row) do o = o .. k .. ' ' end return o .. row.town .. row.none",
+          "town Parisfilled" },
     };
     layers[0] = json_pack("{s:s, s:s, s:n, s:[i,i]}", "name", "Grace", "town", "Paris", "last", "more", 4, 5);
     layers[1] = json_pack("{s:s, s:s, s:s}", "none", "filled", "town", "Rome", "last", "one");

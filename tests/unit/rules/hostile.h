@@ -22,7 +22,7 @@
     "  keep = function(x) seen[#seen + 1] = x end }"
 #define OK "A33pro00019"
 
-#define EITHER ((enum rule_verdict)-1) /* it may run, fail or be over budget, as long as it ends and harms nobody */
+#define EITHER ((enum rule_verdict) - 1) /* it may run, fail or be over budget, as long as it ends and harms nobody */
 
 struct attack {
     const char *code;
@@ -62,9 +62,9 @@ static void run_each(const struct attack *attacks, size_t count)
             double took = (double)(clock() - began) / CLOCKS_PER_SEC;
             if (took > MAX_SECONDS)
                 fail_msg("%s: took %.1f s of the processor", attacks[i].code, took);
-            bool is_wanted = attacks[i].verdict == EITHER ? outcome.verdict != RULE_SKIPPED : outcome.verdict == attacks[i].verdict;
-            if (!is_wanted ||
-                (attacks[i].text && (!strstr(outcome.error, attacks[i].text) || outcome.line == 0)))
+            bool is_wanted =
+                attacks[i].verdict == EITHER ? outcome.verdict != RULE_SKIPPED : outcome.verdict == attacks[i].verdict;
+            if (!is_wanted || (attacks[i].text && (!strstr(outcome.error, attacks[i].text) || outcome.line == 0)))
                 fail_msg("%s: verdict %d line %d: %s", attacks[i].code, outcome.verdict, outcome.line, outcome.error);
             if (outcome.verdict != RULE_RAN && outcome.effects)
                 fail_msg("%s: some effects were kept", attacks[i].code);

@@ -1,5 +1,5 @@
-/* More of what the language offers to who wants to do harm: memory between events, searches and names without end, control
- * flow, comparisons that lie, numbers at their limits, and ways out of the sandbox. */
+/* More of what the language offers to who wants to do harm: memory between events, searches and names without end,
+ * control flow, comparisons that lie, numbers at their limits, and ways out of the sandbox. */
 #include "hostile.h"
 
 static void nothing_is_remembered(void **state)
@@ -25,19 +25,20 @@ static void nothing_is_remembered(void **state)
 static void each_rule_answers_for_itself(void **state)
 {
     (void)state;
-    struct rule_set *set =
-        load_text("local b, d, list = 0, (function() local n = 0 return function() n = n + 1 return n end end)(), {}\n"
-                  "rule { name = 'a', on = 'custom.x', run = function(e, fx) fx:emit('n', { 0 }) end }\n"
-                  "rule { name = 'b', on = 'custom.x', when = function() b = b + 1 return true end, run = function() end }\n"
-                  "rule { name = 'c', on = 'custom.x', run = function(e, fx) fx:emit('n', { b }) end }\n"
-                  "rule { name = 'd', on = 'custom.x', run = function() d() end }\n"
-                  "rule { name = 'e', on = 'custom.x', run = function() list[1] = 1 end }\n"
-                  "rule { name = 'f', on = 'custom.x', run = function(e, fx) fx:emit('n', { 0 }) end }",
-                  NULL);
+    struct rule_set *set = load_text(
+        "local b, d, list = 0, (function() local n = 0 return function() n = n + 1 return n end end)(), {}\n"
+        "rule { name = 'a', on = 'custom.x', run = function(e, fx) fx:emit('n', { 0 }) end }\n"
+        "rule { name = 'b', on = 'custom.x', when = function() b = b + 1 return true end, run = function() end }\n"
+        "rule { name = 'c', on = 'custom.x', run = function(e, fx) fx:emit('n', { b }) end }\n"
+        "rule { name = 'd', on = 'custom.x', run = function() d() end }\n"
+        "rule { name = 'e', on = 'custom.x', run = function() list[1] = 1 end }\n"
+        "rule { name = 'f', on = 'custom.x', run = function(e, fx) fx:emit('n', { 0 }) end }",
+        NULL);
     static const struct {
         enum rule_verdict verdict;
         const char *text;
-    } wanted[] = { { RULE_RAN, NULL }, { RULE_FAILED, "changed 'b'" }, { RULE_RAN, NULL }, { RULE_FAILED, "changed 'n'" },
+    } wanted[] = { { RULE_RAN, NULL },           { RULE_FAILED, "changed 'b'" },
+                   { RULE_RAN, NULL },           { RULE_FAILED, "changed 'n'" },
                    { RULE_FAILED, "read-only" }, { RULE_RAN, NULL } };
     json_t *event = document(EVENT), *facts = document(FACTS);
     for (size_t i = 0; i < 2 * rule_set_count(set); i++) {
@@ -62,8 +63,8 @@ static void nothing_is_found_out(void **state)
     static const struct attack attacks[] = {
         { "local x = env 'PATH'", RULE_FAILED, "env" },
         { "local x = file '/etc/passwd'", RULE_FAILED, "file" },
-        { "assert(not tostring({}):find('0x') and not tostring(print):find('0x') and not tostring(e):find('0x'))", RULE_RAN,
-          NULL },
+        { "assert(not tostring({}):find('0x') and not tostring(print):find('0x') and not tostring(e):find('0x'))",
+          RULE_RAN, NULL },
         { "assert(tostring({}) == tostring({ 1 }))", RULE_RAN, NULL },
         { "error(tostring(fx) .. tostring(c))", RULE_FAILED, "rules/a.lua:2: " },
         { "c:set { plan = 'pro' }", RULE_FAILED,
@@ -82,10 +83,11 @@ static void nothing_is_found_out(void **state)
 static void what_is_not_offered_is_not_there(void **state)
 {
     (void)state;
-    static const char *const names[] = { "io",      "os",      "debug",  "load",           "loadstring",  "dofile",
-                                         "loadfile", "package", "rawget", "rawset",         "rawequal",    "rawlen",
-                                         "_G",      "coroutine", "warn",  "collectgarbage", "setmetatable", "getmetatable",
-                                         "host",    "use",     "newproxy" };
+    static const char *const names[] = {
+        "io",           "os",           "debug",    "load",   "loadstring", "dofile",    "loadfile", "package",
+        "rawget",       "rawset",       "rawequal", "rawlen", "_G",         "coroutine", "warn",     "collectgarbage",
+        "setmetatable", "getmetatable", "host",     "use",    "newproxy"
+    };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char code[64];
         snprintf(code, sizeof(code), "local x = %s", names[i]);
@@ -103,8 +105,8 @@ static void what_never_ends_is_ended(void **state)
           RULE_OVER_BUDGET, NULL },
         { "while true do is(('a'):rep(1000000), ('a'):rep(1000000)) end", RULE_OVER_BUDGET, NULL },
         { "for i = 1, 1e9 do pcall(local_time, now(), 'Zone/N' .. i) end", RULE_OVER_BUDGET, NULL },
-        { "for i = 1, 1e9 do pcall(date, '%F', now(), 'Europe/' .. ('/'):rep(i % 50) .. 'Zurich') end", RULE_OVER_BUDGET,
-          NULL },
+        { "for i = 1, 1e9 do pcall(date, '%F', now(), 'Europe/' .. ('/'):rep(i % 50) .. 'Zurich') end",
+          RULE_OVER_BUDGET, NULL },
         { "for i = 1, 1e9 do e.contact:set('timezone', 'Etc/GMT-' .. i % 15) end", RULE_OVER_BUDGET, NULL },
         { "while true do calendar('rare'):add(now(), '1h') end", RULE_OVER_BUDGET, NULL },
         { "calendar('rare'):between(0, 253402300799)", RULE_OVER_BUDGET, NULL },
@@ -122,8 +124,8 @@ static void what_never_ends_is_ended(void **state)
         { "local function again() local ok = pcall(again) return again() end again()", EITHER, NULL },
         { "local function deep(n) return pcall(function() return deep(n + 1) + 1 end) end deep(1)", EITHER, NULL },
         { "local function f(s) return (s:gsub('.', function(x) return f(x) .. f(x) end)) end f('x')", EITHER, NULL },
-        { "do local i = 0 ::a:: i = i + 1 local function f() return i end if i > 0 then goto a end end", RULE_OVER_BUDGET,
-          NULL },
+        { "do local i = 0 ::a:: i = i + 1 local function f() return i end if i > 0 then goto a end end",
+          RULE_OVER_BUDGET, NULL },
         { "repeat local x = {} for j = 1, 100 do x[j] = function() return x, j end end until false", RULE_OVER_BUDGET,
           NULL },
         { "for i = math.maxinteger - 1, math.maxinteger do end for i = math.mininteger, math.mininteger + 1 do end "
@@ -140,7 +142,8 @@ static void lies_do_no_harm(void **state)
     (void)state;
     static const struct attack attacks[] = {
         { "local t = { 3, 1, 2 } table.sort(t, function(a, b) return a ~= b end) assert(#t == 3)", RULE_RAN, NULL },
-        { "local t = {} for i = 1, 500 do t[i] = i end table.sort(t, function() error({ t }) end)", RULE_FAILED, "error with" },
+        { "local t = {} for i = 1, 500 do t[i] = i end table.sort(t, function() error({ t }) end)", RULE_FAILED,
+          "error with" },
         { "table.sort(e.body.list, function() return true end)", RULE_FAILED, "read-only" },
         { "local t = { [0/1] = 1 } t[1/0] = 2 t[-1/0] = 3 c:set('t', t)", RULE_FAILED, "holes" },
         { "local t = {} t[0/0] = 1", RULE_FAILED, "NaN" },
@@ -181,7 +184,8 @@ static void storms_are_held_down(void **state)
         { "for i = 1, 101 do c:after(i, 'tick' .. i) end", RULE_OVER_BUDGET, "more than 100 effects" },
         { "for i = 1, 101 do pcall(c.cancel, c, 'tick') end", RULE_OVER_BUDGET, "more than 100 effects" },
         { "for i = 1, 101 do fx:emit('x', {}) end", RULE_OVER_BUDGET, "more than 100 effects" },
-        { "for i = 1, 101 do fx:open_conversation { reference = 'r' .. i } end", RULE_OVER_BUDGET, "more than 100 effects" },
+        { "for i = 1, 101 do fx:open_conversation { reference = 'r' .. i } end", RULE_OVER_BUDGET,
+          "more than 100 effects" },
         { "for i = 1, 101 do fx:outreach { topic = 'x', reference = 'r' .. i, goal = 'payment.succeeded', steps = { { after "
           "= 0, text = 'x' } } } end",
           RULE_OVER_BUDGET, "more than 100 effects" },
@@ -189,9 +193,10 @@ static void storms_are_held_down(void **state)
           "'payment.succeeded', steps = s }",
           EITHER, NULL },
         { "c:after(0, 'now')", RULE_RAN, NULL },
-        { "local d = {} for i = 1, 20000 do d[i] = ('x'):rep(100) end c:after('1h', 'big', { data = d })", RULE_OVER_BUDGET,
-          NULL },
-        { "local b = {} for i = 1, 1000 do b[i] = 'b' .. i end c:send { text = 'x', buttons = b }", RULE_FAILED, "buttons" },
+        { "local d = {} for i = 1, 20000 do d[i] = ('x'):rep(100) end c:after('1h', 'big', { data = d })",
+          RULE_OVER_BUDGET, NULL },
+        { "local b = {} for i = 1, 1000 do b[i] = 'b' .. i end c:send { text = 'x', buttons = b }", RULE_FAILED,
+          "buttons" },
         { "local v = {} for i = 1, 50000 do v['v' .. i] = 'x' end c:send { text = 'x', vars = v }", EITHER, NULL },
     };
     RUN_EACH(attacks);
@@ -200,9 +205,8 @@ static void storms_are_held_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_is_remembered),
-        cmocka_unit_test(each_rule_answers_for_itself), cmocka_unit_test(nothing_is_found_out),
-        cmocka_unit_test(what_is_not_offered_is_not_there),
+        cmocka_unit_test(nothing_is_remembered),    cmocka_unit_test(each_rule_answers_for_itself),
+        cmocka_unit_test(nothing_is_found_out),     cmocka_unit_test(what_is_not_offered_is_not_there),
         cmocka_unit_test(what_never_ends_is_ended), cmocka_unit_test(lies_do_no_harm),
         cmocka_unit_test(storms_are_held_down),
     };

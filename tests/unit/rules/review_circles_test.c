@@ -59,9 +59,10 @@ static void what_called_functions_do_is_followed(void **state)
 {
     (void)state;
     static const struct wanted cases[] = {
-        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "again(fx)"), "rules/a.lua:1", "warning",
-          "rule 'a' makes the event that it listens to ('custom.x')", NULL },
-        { HELPED("local again = function(e, out) local n = 1 out:emit('x', { n = n }) end", "'custom.x'", "again(e, fx)"),
+        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "again(fx)"), "rules/a.lua:1",
+          "warning", "rule 'a' makes the event that it listens to ('custom.x')", NULL },
+        { HELPED("local again = function(e, out) local n = 1 out:emit('x', { n = n }) end", "'custom.x'",
+                 "again(e, fx)"),
           "rules/a.lua:1", "warning", "('custom.x')", NULL },
         { HELPED("local function say(c, name) c:tag(name) end", "'conversation.tagged'", "say(e.conversation, 'x')"),
           "rules/a.lua:1", "warning", "tags the conversation that was just tagged", NULL },
@@ -70,11 +71,12 @@ static void what_called_functions_do_is_followed(void **state)
         { HELPED("local function two(fx) fx:emit('x', {}) end\nlocal function one(fx) two(fx) end", "'custom.x'",
                  "local x = one(fx)"),
           "rules/a.lua:1", "warning", "('custom.x')", NULL },
-        { HELPED("local M = {}\nfunction M.again(fx) fx:emit('x', {}) end", "'custom.x'", "M.again(fx)"), "rules/a.lua:2",
-          "warning", "('custom.x')", NULL },
+        { HELPED("local M = {}\nfunction M.again(fx) fx:emit('x', {}) end", "'custom.x'", "M.again(fx)"),
+          "rules/a.lua:2", "warning", "('custom.x')", NULL },
         { FILE_A(RULE("a", "'custom.x'", "local function again() fx:emit('x', {}) end again()")), "rules/a.lua:1",
           "warning", "('custom.x')", NULL },
-        { FILE_A(RULE("a", "'custom.x'", "return fx:emit('x', {})")), "rules/a.lua:1", "warning", "('custom.x')", NULL },
+        { FILE_A(RULE("a", "'custom.x'", "return fx:emit('x', {})")), "rules/a.lua:1", "warning", "('custom.x')",
+          NULL },
         { HELPED("local function again(c) c:after('1m', 'tick') end", "{ 'custom.x', 'timer.tick' }",
                  "again(e.conversation)"),
           "rules/a.lua:1", "warning", "sets the timer that it listens to ('timer.tick')", NULL },
@@ -96,45 +98,47 @@ static void functions_that_may_do_nothing_are_no_alarm(void **state)
 {
     (void)state;
     static const struct wanted cases[] = {
-        { HELPED("local function again(fx, n) if n > 0 then fx:emit('x', {}) end end", "'custom.x'", "again(fx, e.body.n)"),
+        { HELPED("local function again(fx, n) if n > 0 then fx:emit('x', {}) end end", "'custom.x'",
+                 "again(fx, e.body.n)"),
           NULL, NULL, NULL, NULL },
         { HELPED("local function again(fx, n) if n == 0 then return end fx:emit('x', {}) end", "'custom.x'",
                  "again(fx, e.body.n)"),
           NULL, NULL, NULL, NULL },
         { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "if e.body.n then again(fx) end"), NULL,
           NULL, NULL, NULL },
-        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "local _ = e.body.n and again(fx)"), NULL,
-          NULL, NULL, NULL },
+        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "local _ = e.body.n and again(fx)"),
+          NULL, NULL, NULL, NULL },
         { HELPED("local function again(fx) fx:emit('x', {}) return 1 end", "'custom.x'",
                  "local _ = e.body.n and 1 + again(fx)"),
           NULL, NULL, NULL, NULL },
         { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'",
                  "if e.body.n then return end again(fx)"),
           NULL, NULL, NULL, NULL },
-        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "for _ in pairs(e.body) do again(fx) end"),
+        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'",
+                 "for _ in pairs(e.body) do again(fx) end"),
           NULL, NULL, NULL, NULL },
-        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "local f = again log(f ~= nil)"), NULL, NULL,
-          NULL, NULL },
+        { HELPED("local function again(fx) fx:emit('x', {}) end", "'custom.x'", "local f = again log(f ~= nil)"), NULL,
+          NULL, NULL, NULL },
         { HELPED("local function need(n) if not n then error('enough') end end", "'custom.x'",
                  "need(e.body.n) fx:emit('x', {})"),
           NULL, NULL, NULL, NULL },
         { HELPED("local function need(n) return n end", "'custom.x'", "assert(need(e.body.n)) fx:emit('x', {})"), NULL,
           NULL, NULL, NULL },
-        { HELPED("local function make(fx, name) fx:emit(name, {}) end", "'custom.x'", "make(fx, e.body.next)"), NULL, NULL,
+        { HELPED("local function make(fx, name) fx:emit(name, {}) end", "'custom.x'", "make(fx, e.body.next)"), NULL,
+          NULL, NULL, NULL },
+        { HELPED("local function make(fx, name) fx:emit(name, {}) end", "'custom.x'", "make(fx, 'y')"), NULL, NULL,
           NULL, NULL },
-        { HELPED("local function make(fx, name) fx:emit(name, {}) end", "'custom.x'", "make(fx, 'y')"), NULL, NULL, NULL,
-          NULL },
         /* Which of the two runs, or whether it is the function at all, is not for reading to say. */
         { HELPED("local again = function(fx) fx:emit('x', {}) end\nif now() > 0 then again = function() end end",
                  "'custom.x'", "again(fx)"),
           NULL, NULL, NULL, NULL },
-        { HELPED("local function again(fx) fx:emit('x', {}) end\nlocal function call(again, fx) again(fx) end", "'custom.x'",
-                 "call(log, fx)"),
+        { HELPED("local function again(fx) fx:emit('x', {}) end\nlocal function call(again, fx) again(fx) end",
+                 "'custom.x'", "call(log, fx)"),
           NULL, NULL, NULL, NULL },
-        { HELPED("local function again(other) other:emit('x', {}) end", "'custom.x'", "again({ emit = log })"), NULL, NULL,
-          NULL, NULL },
-        { HELPED("local function once(fx) log(fx ~= nil) end\nlocal function loop(fx) return loop(fx) end", "'custom.x'",
-                 "log(once) loop(fx)"),
+        { HELPED("local function again(other) other:emit('x', {}) end", "'custom.x'", "again({ emit = log })"), NULL,
+          NULL, NULL, NULL },
+        { HELPED("local function once(fx) log(fx ~= nil) end\nlocal function loop(fx) return loop(fx) end",
+                 "'custom.x'", "log(once) loop(fx)"),
           NULL, NULL, NULL, NULL },
     };
     CHECK_EACH(cases);
@@ -142,7 +146,12 @@ static void functions_that_may_do_nothing_are_no_alarm(void **state)
 
 #define LIBRARY "local mail = {}\nfunction mail.again(fx)\nfx:emit('x', {}) end\nreturn mail"
 #define WITH_LIBRARY(library, head, code)                                                                              \
-    { { "a.lua", head "\n" RULE("a", "'custom.x'", code) }, { "lib/mail.lua", library } }
+    {                                                                                                                  \
+        { "a.lua", head "\n" RULE("a", "'custom.x'", code) },                                                          \
+        {                                                                                                              \
+            "lib/mail.lua", library                                                                                    \
+        }                                                                                                              \
+    }
 
 static void functions_of_libraries_are_followed(void **state)
 {
@@ -166,8 +175,9 @@ static void functions_of_libraries_are_followed(void **state)
         { WITH_LIBRARY("return function(fx) fx:emit('x', {}) end", "local again = require 'mail'", "again(fx)"),
           "rules/lib/mail.lua:1", "warning", "rule 'a' makes the event", NULL },
         /* Through a function of the rule's file, and on into another function of the library. */
-        { WITH_LIBRARY("local mail = {}\nlocal function tell(f)\nf:emit('x', {}) end\nfunction mail.again(f) tell(f) end\nreturn mail",
-                       "local mail = require 'mail'\nlocal function go(fx) mail.again(fx) end", "go(fx)"),
+        { WITH_LIBRARY(
+              "local mail = {}\nlocal function tell(f)\nf:emit('x', {}) end\nfunction mail.again(f) tell(f) end\nreturn mail",
+              "local mail = require 'mail'\nlocal function go(fx) mail.again(fx) end", "go(fx)"),
           "rules/lib/mail.lua:3", "warning", "rule 'a' makes the event", NULL },
         { WITH_LIBRARY("local mail = {}\nfunction mail.done(fx) fx:stop() end\nreturn mail",
                        "local mail = require 'mail'\n" RULE("b", "'custom.x'", ""), "mail.done(fx)"),
@@ -177,8 +187,8 @@ static void functions_of_libraries_are_followed(void **state)
           "rule 'a' makes the event that it listens to", "'when'" },
         { WITH_LIBRARY(LIBRARY, "", "require 'mail'.again(fx)"), "rules/lib/mail.lua:3", "warning",
           "rule 'a' makes the event", NULL },
-        { WITH_LIBRARY(LIBRARY, "", "local done = require('mail').again(fx) return done"), "rules/lib/mail.lua:3", "warning",
-          "rule 'a' makes the event", NULL },
+        { WITH_LIBRARY(LIBRARY, "", "local done = require('mail').again(fx) return done"), "rules/lib/mail.lua:3",
+          "warning", "rule 'a' makes the event", NULL },
         { WITH_LIBRARY("return function(fx) fx:emit('x', {}) end", "", "require('mail')(fx)"), "rules/lib/mail.lua:1",
           "warning", "rule 'a' makes the event", NULL },
         { WITH_LIBRARY("return function(fx) fx:emit('x', {}) end", "", "require 'mail' (fx)"), "rules/lib/mail.lua:1",
@@ -189,8 +199,9 @@ static void functions_of_libraries_are_followed(void **state)
         { WITH_LIBRARY(LIBRARY, "local again = require('mail').again", "again(fx)"), "rules/lib/mail.lua:3", "warning",
           "rule 'a' makes the event", NULL },
         /* Certain is only what happens each time, in the library as elsewhere. */
-        { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) if now() > 0 then fx:emit('x', {}) end end\nreturn mail",
-                       "local mail = require 'mail'", "mail.again(fx)"),
+        { WITH_LIBRARY(
+              "local mail = {}\nfunction mail.again(fx) if now() > 0 then fx:emit('x', {}) end end\nreturn mail",
+              "local mail = require 'mail'", "mail.again(fx)"),
           NULL, NULL, NULL, NULL },
         { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) fx:emit('x', {}) end\nreturn mail",
                        "local mail = require 'mail'", "if e.body.n then mail.again(fx) end"),
@@ -202,12 +213,14 @@ static void functions_of_libraries_are_followed(void **state)
                        "local mail = require 'mail'", "mail.need(e.body.n) fx:emit('x', {})"),
           NULL, NULL, NULL, NULL },
         /* A function that is made twice, one that is not given back, and a name that is not always the library. */
-        { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) fx:emit('x', {}) end\nif now() > 0 then function mail.again() end "
-                       "end\nreturn mail",
-                       "local mail = require 'mail'", "mail.again(fx)"),
+        { WITH_LIBRARY(
+              "local mail = {}\nfunction mail.again(fx) fx:emit('x', {}) end\nif now() > 0 then function mail.again() end "
+              "end\nreturn mail",
+              "local mail = require 'mail'", "mail.again(fx)"),
           NULL, NULL, NULL, NULL },
-        { WITH_LIBRARY("local other, mail = {}, { again = function() end }\nfunction other.again(fx) fx:emit('x', {}) end\nreturn mail",
-                       "local mail = require 'mail'", "mail.again(fx)"),
+        { WITH_LIBRARY(
+              "local other, mail = {}, { again = function() end }\nfunction other.again(fx) fx:emit('x', {}) end\nreturn mail",
+              "local mail = require 'mail'", "mail.again(fx)"),
           NULL, NULL, NULL, NULL },
         { WITH_LIBRARY("local mail = {}\nfunction mail.again(fx) fx:emit('x', {}) end\nreturn mail",
                        "local mail = require 'mail'\nif now() > 0 then mail = { again = log } end", "mail.again(fx)"),
@@ -219,23 +232,27 @@ static void functions_of_libraries_are_followed(void **state)
         { WITH_LIBRARY(LIBRARY, "", "if e.body.n then require('mail').again(fx) end"), NULL, NULL, NULL, NULL },
         { WITH_LIBRARY(LIBRARY, "", "local _ = e.body.n and require('mail').again(fx)"), NULL, NULL, NULL, NULL },
         { WITH_LIBRARY(LIBRARY, "", "local again = require('mail').again log(again ~= nil)"), NULL, NULL, NULL, NULL },
-        { WITH_LIBRARY(LIBRARY, "", "log(require('mail') ~= nil) require(e.body.name).again(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "", "log(require('mail') ~= nil) require(e.body.name).again(fx)"), NULL, NULL, NULL,
+          NULL },
         { WITH_LIBRARY(LIBRARY, "", "require('mail' .. e.body.n).again(fx)"), NULL, NULL, NULL, NULL },
         { WITH_LIBRARY(LIBRARY, "", "require('mail').other.again(fx)"), NULL, NULL, NULL, NULL },
         { WITH_LIBRARY(LIBRARY, "", "require('mail').other(fx)"), NULL, NULL, NULL, NULL },
-        { WITH_LIBRARY(LIBRARY, "local mail = require 'mail'", "log(mail ~= nil) e.body.require('mail').again(fx)"), NULL, NULL,
-          NULL, NULL },
-        { WITH_LIBRARY(LIBRARY, "local again = now() > 0 and require('mail').again", "again(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "local mail = require 'mail'", "log(mail ~= nil) e.body.require('mail').again(fx)"),
+          NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "local again = now() > 0 and require('mail').again", "again(fx)"), NULL, NULL, NULL,
+          NULL },
         { WITH_LIBRARY(LIBRARY, "local again = require('mail').again or log", "again(fx)"), NULL, NULL, NULL, NULL },
-        { WITH_LIBRARY(LIBRARY, "local again = require('mail').again\nagain = log", "again(fx)"), NULL, NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "local again = require('mail').again\nagain = log", "again(fx)"), NULL, NULL, NULL,
+          NULL },
         { WITH_LIBRARY(LIBRARY, "local again = require('mail').again", "again.again(fx)"), NULL, NULL, NULL, NULL },
-        { WITH_LIBRARY(LIBRARY, "local other, mail = require 'mail', { again = log }", "log(other ~= nil) mail.again(fx)"), NULL,
-          NULL, NULL, NULL },
+        { WITH_LIBRARY(LIBRARY, "local other, mail = require 'mail', { again = log }",
+                       "log(other ~= nil) mail.again(fx)"),
+          NULL, NULL, NULL, NULL },
         { WITH_LIBRARY("return { need = function(n) if not n then error('enough') end end }", "",
                        "require('mail').need(e.body.n) fx:emit('x', {})"),
           NULL, NULL, NULL, NULL },
-        { WITH_LIBRARY("local mail = {}\nfunction mail.loop(fx) mail.loop(fx) end\nreturn mail", "local mail = require 'mail'",
-                       "mail.loop(fx)"),
+        { WITH_LIBRARY("local mail = {}\nfunction mail.loop(fx) mail.loop(fx) end\nreturn mail",
+                       "local mail = require 'mail'", "mail.loop(fx)"),
           NULL, NULL, NULL, NULL },
     };
     CHECK_EACH(cases);

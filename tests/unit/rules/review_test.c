@@ -132,7 +132,8 @@ static void methods_are_called_with_a_colon(void **state)
         { ON("'message.received'", "local c = e.conversation\nc.send { text = 'x' }"), "rules/a.lua:3", "error",
           "c.send: call it with a colon", NULL },
         { ON("'message.received'", "fx.stop()"), "rules/a.lua:2", "error", "fx.stop: call it with a colon", NULL },
-        { WHEN("'message.received'", "e.conversation.has_tag('x')"), "rules/a.lua:2", "error", "has_tag: call it", NULL },
+        { WHEN("'message.received'", "e.conversation.has_tag('x')"), "rules/a.lua:2", "error", "has_tag: call it",
+          NULL },
         { FILE_A("calendar 'desk' { timezone = 'UTC', hours = { mon = '09:00-17:00' } }\n"
                  "rule { name = 'x', on = 'message.received', when = function(e)\n"
                  "return calendar('desk').open(now()) end, run = function() end }"),
@@ -145,8 +146,8 @@ static void methods_are_called_with_a_colon(void **state)
         /* What decides does nothing, and gets the event first. */
         { WHEN("'message.received'", "e.conversation:tag('x')"), "rules/a.lua:2", "error",
           "e.conversation:tag(…) is an effect: 'when' only decides", NULL },
-        { WHEN("'message.received'", "e.conversation:has_tag('x') and #e.conversation:history(3) > 1"), NULL, NULL, NULL,
-          NULL },
+        { WHEN("'message.received'", "e.conversation:has_tag('x') and #e.conversation:history(3) > 1"), NULL, NULL,
+          NULL, NULL },
         { FILE_A("rule { name = 'x', on = 'message.received', when = function(e, fx) return e.contact end,\n"
                  "run = function() end }"),
           "rules/a.lua:1", "error", "'when' gets the event alone", NULL },
@@ -160,12 +161,12 @@ static void names_that_nobody_declared_are_found(void **state)
 {
     (void)state;
     static const struct wanted cases[] = {
-        { ON("'message.received'", "e.conversation:set('at', os.time())"), "rules/a.lua:2", "error", "'os' is not defined",
-          "now()" },
+        { ON("'message.received'", "e.conversation:set('at', os.time())"), "rules/a.lua:2", "error",
+          "'os' is not defined", "now()" },
         { ON("'message.received'", "log(hsa(e.message.text, 'x'))"), "rules/a.lua:2", "error", "'hsa' is not defined",
           "did you mean 'has'?" },
-        { ON("'message.received'", "total = 5"), "rules/a.lua:2", "error", "assignment to the undeclared variable 'total'",
-          "write `local total`" },
+        { ON("'message.received'", "total = 5"), "rules/a.lua:2", "error",
+          "assignment to the undeclared variable 'total'", "write `local total`" },
         { FILE_A("local count = 0\nrule { name = 'x', on = 'message.received', run = function(e, fx)\n"
                  "  if e.message then count = 1 end\nend }"),
           "rules/a.lua:3", "error", "the rule changes 'count', a variable outside", "c:set" },
@@ -184,8 +185,9 @@ static void names_that_nobody_declared_are_found(void **state)
              "log(tonumber, tostring, type, utf8, now(), duration, minutes, hours, days, date, local_time, money, has, is)\n"
              "log(data, calendar, env, file)"),
           NULL, NULL, NULL, NULL },
-        { FILE_A("local made = {}\nlocal function add(name) made = name end\nadd('x')\n"
-                 "rule { name = 'x', on = 'message.received', run = function(e, fx) local made = 1 made = 2 log(made) end }"),
+        { FILE_A(
+              "local made = {}\nlocal function add(name) made = name end\nadd('x')\n"
+              "rule { name = 'x', on = 'message.received', run = function(e, fx) local made = 1 made = 2 log(made) end }"),
           NULL, NULL, NULL, NULL },
     };
     CHECK_EACH(cases);
@@ -198,20 +200,21 @@ static void literals_are_checked(void **state)
     static const struct wanted cases[] = {
         { ON("'message.received'", "e.conversation:after('4 hours', 'wait')" TIMER), "rules/a.lua:2", "error",
           "after: '4 hours' is not a duration", NULL },
-        { ON("'message.received'", "e.conversation:after('4h', 'wait', { unless = { 'reply', 'conversation.closed' } })" TIMER),
+        { ON("'message.received'",
+             "e.conversation:after('4h', 'wait', { unless = { 'reply', 'conversation.closed' } })" TIMER),
           "rules/a.lua:2", "error", "unless: unknown event type 'conversation.closed'", NULL },
-        { ON("'message.received'", "e.conversation:after('1h30m', 'wait', { unless = 'reply' })" TIMER), NULL, NULL, NULL,
-          NULL },
-        { ON("'message.received'", "e.conversation:snooze('tomorrow')"), "rules/a.lua:2", "error", "snooze: 'tomorrow' is",
-          NULL },
+        { ON("'message.received'", "e.conversation:after('1h30m', 'wait', { unless = 'reply' })" TIMER), NULL, NULL,
+          NULL, NULL },
+        { ON("'message.received'", "e.conversation:snooze('tomorrow')"), "rules/a.lua:2", "error",
+          "snooze: 'tomorrow' is", NULL },
         { ON("'message.received'", "fx:open_conversation { topic = 'a', reopen = '1 day' }"), "rules/a.lua:2", "error",
           "reopen: '1 day' is not a duration", NULL },
         { ON("'message.received'", "e.contact:identify('ada@example.com')"), "rules/a.lua:2", "error",
           "identify: 'ada@example.com' is not an identity", NULL },
-        { ON("'message.received'", "e.conversation:send { text = 'Hi {{name}}', vars = { nam = 'x' } }"), "rules/a.lua:2",
-          "error", "the text has {{name}}, and 'vars' has no 'name'", NULL },
-        { ON("'message.received'", "e.conversation:send { text = 'Hi {{name}}', vars = { name = e.contact.name } }"), NULL,
-          NULL, NULL, NULL },
+        { ON("'message.received'", "e.conversation:send { text = 'Hi {{name}}', vars = { nam = 'x' } }"),
+          "rules/a.lua:2", "error", "the text has {{name}}, and 'vars' has no 'name'", NULL },
+        { ON("'message.received'", "e.conversation:send { text = 'Hi {{name}}', vars = { name = e.contact.name } }"),
+          NULL, NULL, NULL, NULL },
         { ON("'payment.failed'", "fx:outreach { topic = 'a', steps = { { text = 'x' } } }"), "rules/a.lua:2", "error",
           "outreach needs one of 'goal', 'goals'", "payment.succeeded" },
         { ON("'payment.failed'", "fx:outreach { topic = 'a', goal = 'payment.succeeded',\n"

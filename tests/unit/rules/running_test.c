@@ -113,8 +113,9 @@ static void what_is_not_there_is_named(void **state)
 static void effects_are_appended(void **state)
 {
     (void)state;
-    const char *declarations = "template 't' { text = 'Hi {{name}} {{n}}' } survey 'csat' { question = 'How?' } "
-                               "endpoint 'crm' { url = 'https://x', secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' } ";
+    const char *declarations =
+        "template 't' { text = 'Hi {{name}} {{n}}' } survey 'csat' { question = 'How?' } "
+        "endpoint 'crm' { url = 'https://x', secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' } ";
     static const struct example examples[] = {
         { "local c = fx:open_conversation{} c:send('Hi') fx:emit('x', { c.is_new, c.id })",
           "[{\"do\":\"open_conversation\",\"handle\":\"#1\",\"topic\":\"support\"},{\"conversation\":\"#1\",\"do\":"

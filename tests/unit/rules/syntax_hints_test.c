@@ -1,4 +1,5 @@
-/* What is said of the syntax errors that people make: a remedy where there is one for certain, and none where there is not. */
+/* What is said of the syntax errors that people make: a remedy where there is one for certain, and none where there is
+ * not. */
 #include "rule_files.h"
 
 struct mistake {
@@ -51,7 +52,8 @@ static void signs_of_other_languages(void **state)
         { "local t = { name: 'x', on: 'y' }", 1, "a field of a table is written name = value" },
         { "local t = { \"name\": 'x' }", 1, "a field of a table is written name = value" },
         { "local t = { on = ['a', 'b'] }", 1, "a list in braces" },
-        { "for i = 1, 2 do\n  if i then\n    continue\n  end\nend\nlocal x = x x", 4, "Lua has no `continue` (line 3)" },
+        { "for i = 1, 2 do\n  if i then\n    continue\n  end\nend\nlocal x = x x", 4,
+          "Lua has no `continue` (line 3)" },
     };
     CHECK_EACH(cases);
 }
@@ -78,8 +80,8 @@ static void blocks(void **state)
         { "while a b() end", 1, "`do` is missing before 'b'" },
         { "if a then\nelif b then\nend", 2, "`elseif` for elif" },
         { "if a then\n  b()\nelse if c then\n  d()\nend\n", 6, "`else if` in line 3 begins an `if`" },
-        { "rule {\n  run = function(e, fx)\n    if a then\n      b()\n    else if c then\n      d()\n    end\n  end,\n}", 8,
-          "`else if` in line 5 begins an `if`" },
+        { "rule {\n  run = function(e, fx)\n    if a then\n      b()\n    else if c then\n      d()\n    end\n  end,\n}",
+          8, "`else if` in line 5 begins an `if`" },
         { "rule {\n  run = function(e, fx)\n    if a then\n      b()\n  end,\n}", 5,
           "the `if` of line 3 lacks its `end` before line 5" },
         { "local t = { run = function() f() }", 1, "an `end` is missing before '}'" },

@@ -163,12 +163,9 @@ static void chance(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(money),
-        cmocka_unit_test(times),
-        cmocka_unit_test(words),
-        cmocka_unit_test(what_was_not_kept),
-        cmocka_unit_test(calendars),
-        cmocka_unit_test(calendars_over_a_change_of_clocks),
+        cmocka_unit_test(money),     cmocka_unit_test(times),
+        cmocka_unit_test(words),     cmocka_unit_test(what_was_not_kept),
+        cmocka_unit_test(calendars), cmocka_unit_test(calendars_over_a_change_of_clocks),
         cmocka_unit_test(chance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

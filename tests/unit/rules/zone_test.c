@@ -90,9 +90,15 @@ static void agrees_with_the_c_library(void **state)
 static void refuses_what_is_no_zone(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-        "Europe/Zurch", "", "/etc/passwd", "../../../etc/passwd", "Europe", "tzdata.zi", "Europe//Zurich", "posix/Europe/Zurich", "right/Europe/Zurich"
-    };
+    static const char *const names[] = { "Europe/Zurch",
+                                         "",
+                                         "/etc/passwd",
+                                         "../../../etc/passwd",
+                                         "Europe",
+                                         "tzdata.zi",
+                                         "Europe//Zurich",
+                                         "posix/Europe/Zurich",
+                                         "right/Europe/Zurich" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct zone *zone = NULL;
         struct error e;

@@ -103,15 +103,16 @@ static void test_one_that_cannot_be_settled(void **state)
     (void)state;
     struct pg *pg = database_open_migrated(SCHEMA);
     add_delivery(pg, "give_up");
-    SUCCEEDS(pg_script(pg,
-                       "SELECT engine_commit(jsonb_build_object('deliveries', jsonb_build_array(jsonb_build_object('id', 13, "
-                       "'created_at', now(), 'kind', 'webhook', 'endpoint', 'e', 'contact_id', 100, 'recipient', 'endpoint e', "
-                       "'request', '{}'::jsonb))), '{}');"
-                       "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-                       "RAISE EXCEPTION 'not this one' USING ERRCODE = '22023'; END $$;"
-                       "CREATE TRIGGER refuse BEFORE UPDATE ON delivery FOR EACH ROW WHEN (new.id = 12 AND new.state = 'unknown') "
-                       "EXECUTE FUNCTION refuse()",
-                       e));
+    SUCCEEDS(pg_script(
+        pg,
+        "SELECT engine_commit(jsonb_build_object('deliveries', jsonb_build_array(jsonb_build_object('id', 13, "
+        "'created_at', now(), 'kind', 'webhook', 'endpoint', 'e', 'contact_id', 100, 'recipient', 'endpoint e', "
+        "'request', '{}'::jsonb))), '{}');"
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'not this one' USING ERRCODE = '22023'; END $$;"
+        "CREATE TRIGGER refuse BEFORE UPDATE ON delivery FOR EACH ROW WHEN (new.id = 12 AND new.state = 'unknown') "
+        "EXECUTE FUNCTION refuse()",
+        e));
     json_t *deliveries = NULL;
     json_t *refused CLEANUP(json_free) = NULL;
     msec_t next_due = -1;
@@ -128,7 +129,8 @@ static void test_one_that_cannot_be_settled(void **state)
     assert_string_equal(json_str(json_array_get(refused, 0), "sqlstate"), "22023");
     assert_string_equal(json_str(json_array_get(refused, 0), "reason"), "not this one");
     assert_int_equal(database_number(pg, "SELECT count(*) FROM delivery WHERE id = 13 AND state = 'unknown'"), 1);
-    assert_int_equal(database_number(pg, "SELECT count(*) FROM outbox WHERE delivery_id = 12 AND state = 'sending'"), 1);
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM outbox WHERE delivery_id = 12 AND state = 'sending'"),
+                     1);
     /* Trouble of the server's is no row's. */
     SUCCEEDS(pg_script(pg,
                        "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
@@ -207,10 +209,8 @@ static void test_a_retry_says_when(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_claim_and_record),
-        cmocka_unit_test(test_settle),
-        cmocka_unit_test(test_one_that_cannot_be_settled),
-        cmocka_unit_test(test_a_lost_connection_is_a_dead_sender),
+        cmocka_unit_test(test_claim_and_record),           cmocka_unit_test(test_settle),
+        cmocka_unit_test(test_one_that_cannot_be_settled), cmocka_unit_test(test_a_lost_connection_is_a_dead_sender),
         cmocka_unit_test(test_a_retry_says_when),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

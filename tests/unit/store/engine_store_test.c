@@ -159,14 +159,16 @@ static void test_facts_come_by_every_way_to_a_contact(void **state)
     assert_leads_to(pg, received, "{'contact': {'former_identities': ['telegram:2']}}", "2000 /0");
     assert_leads_to(pg, "timer.x", "{'contact_id': 2000}", "2000 /0");
     assert_leads_to(pg, "timer.x", "{'contact_id': '2000'}", "2000 /0");
-    assert_leads_to(pg, "custom.x", "{'contact_id': 'x', 'conversation_id': [1], 'contact': {'identities': 'no'}}", "/0");
+    assert_leads_to(pg, "custom.x", "{'contact_id': 'x', 'conversation_id': [1], 'contact': {'identities': 'no'}}",
+                    "/0");
     assert_leads_to(pg, "custom.x", "{'conversation_id': 1001}", "1000 /0");
     assert_leads_to(pg, "message.status", "{'status': {'message_id': 'unknown', 'echo': '1010'}}", "1000 /1");
     assert_leads_to(pg, "message.status", "{'status': {'message_id': 'wamid.1'}}", "1000 /1");
     assert_leads_to(pg, "message.status", "{'status': {'message_id': 'wamid.1', 'echo': 1010}}", "1000 /1");
     assert_leads_to(pg, received, "{'contact': {'identities': ['whatsapp:1']}, 'message': {'reply_to': 'wamid.1'}}",
                     "1000 /1");
-    assert_leads_to(pg, received, "{'contact': {'identities': ['whatsapp:1']}, 'message': {'id': 'wamid.1'}}", "1000 /0");
+    assert_leads_to(pg, received, "{'contact': {'identities': ['whatsapp:1']}, 'message': {'id': 'wamid.1'}}",
+                    "1000 /0");
     assert_leads_to(pg, "message.edited", "{'contact': {'identities': ['whatsapp:1']}, 'message': {'id': 'wamid.1'}}",
                     "1000 /1");
     assert_leads_to(pg, "payment.succeeded", "{'payment': {'id': 'pi_2', 'invoice': 'in_1'}}", "1000 /0");

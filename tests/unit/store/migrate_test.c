@@ -100,12 +100,14 @@ static const char old_months[] =
     " month_of(now()) - make_interval(months => n), month_of(now()) - make_interval(months => n - 1)), ';')"
     " FROM unnest(ARRAY['event', 'event_key', 'webhook']) AS t, generate_series(2, 7) AS n); END $$";
 
-/* Whoever writes has keys first, then events, and webhooks last: what is dropped of one may not be held while another is awaited. */
+/* Whoever writes has keys first, then events, and webhooks last: what is dropped of one may not be held while another
+ * is awaited. */
 static void months_of_a_table_in_use_stay_and_the_others_go(void **state)
 {
     (void)state;
-    static const char left_sql[] = "SELECT count(*) FROM generate_series(4, 7) AS n, unnest(ARRAY['event', 'webhook']) AS t"
-                                   " WHERE to_regclass(partition_name(t, -n)) IS NOT NULL";
+    static const char left_sql[] =
+        "SELECT count(*) FROM generate_series(4, 7) AS n, unnest(ARRAY['event', 'webhook']) AS t"
+        " WHERE to_regclass(partition_name(t, -n)) IS NOT NULL";
     static const char keys_sql[] = "SELECT count(*) FROM generate_series(2, 7) AS n"
                                    " WHERE to_regclass(partition_name('event_key', -n)) IS NOT NULL";
     struct pg *pg = database_open_migrated(SCHEMA);
