@@ -74,11 +74,11 @@ describe('64 descriptors', () => {
   beforeEach(() => startWith(64))
   afterEach(stop)
 
-  for (const [who, count, words] of [
-    ['a thousand clients that say nothing', 1000, ''],
-    ['clients on every place that begin to speak and go no further', 60, 'POST /webhooks/whatsapp HT'],
+  for (const [trouble, count, words] of [
+    ['with a thousand clients that say nothing', 1000, ''],
+    ['with clients on every place that begin to speak and go no further', 60, 'POST /webhooks/whatsapp HT'],
   ]) {
-    test(`with ${who}, a webhook is taken, answered by the rules, and the log says what is the matter`, async () => {
+    test(`${trouble}, a webhook is taken, answered by the rules, and the log says what is the matter`, async () => {
       await Promise.all(Array.from({ length: count }, async () => {
         const socket = open()
         await once(socket, 'connect')

@@ -59,7 +59,6 @@ test('a status that carries our number of a message to somebody else is of a mes
   const lost = 'wamid.' + randomUUID()
   await post('whatsapp', status({ id: lost, recipient_id: stranger, biz_opaque_callback_data: message.delivery }))
   await post('whatsapp', status({ recipient_user_id: 'US.900', biz_opaque_callback_data: message.delivery }))
-  await post('whatsapp', status({ biz_opaque_callback_data: message.delivery }))
   await done()
   assert.equal(await stateOf(message), 'sent')
   assert.equal(await isReachable(ada), true)
@@ -74,9 +73,9 @@ test('a status that carries our number of a message to somebody else is of a mes
   assert.notEqual(await contactOf('whatsapp:' + stranger), message.contact_id)
 })
 
-test('a status by our number is believed of whom it went to, however Meta writes them', async () => {
+test('a status by our number is believed of whom it went to, however Meta writes them, and where it names nobody', async () => {
   const brazilian = '5511987650001'
-  for (const recipient of [brazilian, '551187650001']) {
+  for (const recipient of [brazilian, '551187650001', undefined]) {
     await system.faults({ source: 'whatsapp', kind: 'drop_answer' })
     await post('whatsapp', whatsapp.message(brazilian, 'hello'))
     const unknown = `FROM message AS m JOIN delivery AS d ON d.message_id = m.id WHERE m.identity = 'whatsapp:${brazilian}' AND m.state = 'unknown'`
