@@ -15,39 +15,28 @@ SET LOCAL lock_timeout = '2s';
 DO $$
 DECLARE
     parent text;
-    clock text;
+    ending text;
+    definition text;
     part regclass;
-    small regclass[];
     name text;
 BEGIN
-    FOR parent, clock IN VALUES ('event', 'received_at'), ('webhook', 'received_at'), ('message', 'created_at'), ('delivery', 'created_at') LOOP
-        small := ARRAY(SELECT i.inhrelid::regclass FROM pg_inherits AS i
-                        WHERE i.inhparent = parent::regclass AND pg_table_size(i.inhrelid) < 64 * 1024 * 1024);
-        EXECUTE format('CREATE INDEX %I ON ONLY %I (%I)', parent || '_latest', parent, clock);
-        FOREACH part IN ARRAY small LOOP
-            name := part::text || '_latest';
-            EXECUTE format('CREATE INDEX %I ON %s (%I)', name, part, clock);
-            EXECUTE format('ALTER INDEX %I ATTACH PARTITION %I', parent || '_latest', name);
+    -- Payments are few among the events, and people ask for them by the provider's time.
+    FOR parent, ending, definition IN VALUES ('event', '_latest', '(received_at)'),
+                                             ('event', '_payment_latest', $x$(occurred_at) WHERE doc ? 'payment'$x$),
+                                             ('webhook', '_latest', '(received_at)'),
+                                             ('message', '_latest', '(created_at)'),
+                                             ('delivery', '_latest', '(created_at)') LOOP
+        EXECUTE format('CREATE INDEX %I ON ONLY %I %s', parent || ending, parent, definition);
+        FOR part IN SELECT i.inhrelid::regclass FROM pg_inherits AS i
+                     WHERE i.inhparent = parent::regclass AND pg_table_size(i.inhrelid) < 64 * 1024 * 1024 LOOP
+            name := part::text || ending;
+            EXECUTE format('CREATE INDEX %I ON %s %s', name, part, definition);
+            EXECUTE format('ALTER INDEX %I ATTACH PARTITION %I', parent || ending, name);
         END LOOP;
-        IF NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = parent::regclass AND i.inhrelid <> ALL (small)) THEN
+        -- An index that every partition has takes the place of the ranges.
+        IF ending = '_latest' AND (SELECT i.indisvalid FROM pg_index AS i WHERE i.indexrelid = (parent || ending)::regclass) THEN
             EXECUTE format('DROP INDEX %I', parent || '_by_time');
         END IF;
-    END LOOP;
-END
-$$;
-
--- Payments are few among the events, and people ask for them by the provider's time.
-DO $$
-DECLARE
-    part regclass;
-    name text;
-BEGIN
-    CREATE INDEX event_payment_latest ON ONLY event (occurred_at) WHERE doc ? 'payment';
-    FOR part IN SELECT i.inhrelid::regclass FROM pg_inherits AS i
-                 WHERE i.inhparent = 'event'::regclass AND pg_table_size(i.inhrelid) < 64 * 1024 * 1024 LOOP
-        name := part::text || '_payment_latest';
-        EXECUTE format('CREATE INDEX %I ON %s (occurred_at) WHERE doc ? ''payment''', name, part);
-        EXECUTE format('ALTER INDEX event_payment_latest ATTACH PARTITION %I', name);
     END LOOP;
 END
 $$;
