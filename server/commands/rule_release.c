@@ -173,16 +173,6 @@ err_t rule_release_read_stored(const struct config *config, struct pg *pg, const
 /* --- putting in force ----------------------------------------------------------------------------------------------
  */
 
-static bool some_rule_takes(const struct rule_set *set, const char *type)
-{
-    for (size_t i = 0; i < rule_set_count(set); i++) {
-        if (rule_matches(rule_set_rule(set, i), type)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Timers and outreaches follow the rules in force: what was armed under other rules may find nothing there. */
 static err_t add_warnings(struct pg *pg, struct rule_release *release, struct error *reterr)
 {
@@ -199,7 +189,7 @@ static err_t add_warnings(struct pg *pg, struct rule_release *release, struct er
         const char *name = json_str_or(item, "name", "");
         char type[200];
         snprintf(type, sizeof(type), "timer.%.180s", name);
-        if (!some_rule_takes(release->set, type)) {
+        if (!rule_set_takes(release->set, type)) {
             int64_t count = json_int(item, "count", 0);
             snprintf(text, sizeof(text), "%s '%.150s' %s, and no rule of this version takes timer.%.150s",
                      text_counted(count, "timer").text, name, count == 1 ? "waits" : "wait", name);

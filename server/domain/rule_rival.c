@@ -41,18 +41,11 @@ static void pair_up(struct rule_rival *rival, struct rule_set *own)
     }
 }
 
-/* The desk sets this timer only when somebody listens. */
-static bool wants_window_closing(const struct rule_set *rules)
-{
-    for (size_t i = 0; i < rule_set_count(rules); i++)
-        if (rule_matches(rule_set_rule(rules, i), "window.closing"))
-            return true;
-    return false;
-}
-
 struct rule_rival *rule_rival_new(struct rule_set *own, struct rule_set *other)
 {
-    if (!rule_sets_agree(own, other) || wants_window_closing(own) != wants_window_closing(other))
+    /* The desk sets this timer only when somebody listens. */
+    if (!rule_sets_agree(own, other) ||
+        rule_set_takes(own, "window.closing") != rule_set_takes(other, "window.closing"))
         return NULL;
     struct rule_rival *rival = memory_new(sizeof(*rival));
     rival->other = other;

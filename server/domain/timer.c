@@ -64,21 +64,12 @@ json_t *timer_arm_survey(struct scene *scene, const json_t *survey, msec_t due)
     return rows_upsert(scene->desk->rows, ROWS_TIMER, row);
 }
 
-static bool some_rule_wants(const struct desk *desk, const char *type)
-{
-    size_t count = desk->rules ? rule_set_count(desk->rules) : 0;
-    for (size_t i = 0; i < count; i++)
-        if (rule_matches(rule_set_rule(desk->rules, i), type))
-            return true;
-    return false;
-}
-
 void timer_arm_window_closing(struct scene *scene, const json_t *conversation)
 {
     const json_t *settings = desk_source(scene->desk, json_str(conversation, "source"));
     msec_t window = settings ? json_int(settings, "window_ms", 0) : 0;
     msec_t due = json_time(conversation, "last_inbound_at", 0) + window - WINDOW_CLOSING_AHEAD_MS;
-    if (window <= WINDOW_CLOSING_AHEAD_MS || due <= scene->now || !some_rule_wants(scene->desk, "window.closing"))
+    if (window <= WINDOW_CLOSING_AHEAD_MS || due <= scene->now || !rule_set_takes(scene->desk->rules, "window.closing"))
         return;
     struct timer_wish wish = { .name = "window.closing", .due = due };
     timer_arm(scene, conversation, &wish);

@@ -548,6 +548,17 @@ bool rule_matches(const struct rule_info *rule, const char *event_type)
     return false;
 }
 
+bool rule_set_takes(const struct rule_set *set, const char *event_type)
+{
+    size_t count = set != NULL ? rule_set_count(set) : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (rule_matches(rule_set_rule(set, i), event_type)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 json_t *rule_set_declarations(const struct rule_set *set, const char *kind)
 {
     json_t *all = json_object_at(set->declarations, kind);

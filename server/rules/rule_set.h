@@ -75,6 +75,8 @@ size_t rule_set_count(const struct rule_set *set);
 /* In running order: by priority, then name. */
 const struct rule_info *rule_set_rule(const struct rule_set *set, size_t index);
 bool rule_matches(const struct rule_info *rule, const char *event_type);
+/* Does one of them match? NULL has no rules. */
+bool rule_set_takes(const struct rule_set *set, const char *event_type);
 
 /* Declarations by kind and name, as objects (borrowed): kinds are "template", "survey", "calendar", "endpoint", "cron",
  * "setting". NULL when undeclared. */

@@ -52,6 +52,14 @@ bool rule_matches(const struct rule_info *rule, const char *event_type)
     return strcmp(rule->on[0], event_type) == 0;
 }
 
+bool rule_set_takes(const struct rule_set *set, const char *event_type)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (rule_matches(&set->rules[i].info, event_type))
+            return true;
+    return false;
+}
+
 const char *rule_set_version(const struct rule_set *set)
 {
     (void)set;
