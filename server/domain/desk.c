@@ -275,3 +275,26 @@ void desk_handle(struct desk *desk, const json_t *event, msec_t now)
     json_decref(scene.handles);
     json_decref(scene.built_in);
 }
+
+/* About somebody else, whom nobody has locked, or with a key that the store may know already. */
+static bool must_wait(const struct desk *desk, const json_t *event)
+{
+    return !rows_by_id(desk->rows, ROWS_CONTACT, json_int(event, "contact_id", 0)) ||
+           strncmp(json_str_or(event, "key", ""), "internal:", strlen("internal:")) != 0;
+}
+
+size_t desk_handle_made(struct desk *desk, msec_t now)
+{
+    json_t *made = desk->logs[LOG_EVENTS];
+    const size_t count = json_array_size(made); /* what these make waits */
+    size_t handled = 0;
+    for (size_t i = 0; i < count; i++) {
+        json_t *event = json_array_get(made, i);
+        if (must_wait(desk, event) || rule_set_takes(desk->rules, json_str_or(event, "type", "")))
+            continue;
+        desk_handle(desk, event, now);
+        json_put_bool(event, "handled", true);
+        handled++;
+    }
+    return handled;
+}

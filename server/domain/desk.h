@@ -51,6 +51,11 @@ void desk_add_case(struct desk *desk, json_t *contact_case);
  * `event` is the canonical document with id and received_at. Never fails: what goes wrong is in the trace. */
 void desk_handle(struct desk *desk, const json_t *event, msec_t now);
 
+/* Handles what the desk itself made and no rule takes, such as `contact.created` mostly, and marks it as `handled`: to
+ * wait for a turn of its own would change nothing but the time. Returns how many. What is about somebody whom this desk
+ * does not know waits, and so does what has a key of its own, for the store may know it already. */
+size_t desk_handle_made(struct desk *desk, msec_t now);
+
 /* The changes since the last call, by table; new reference. See server/domain/README.md for the form. They show what
  * later events of this desk do to the same rows: use them, or copy them, before it handles another. */
 json_t *desk_take_changes(struct desk *desk);

@@ -86,19 +86,18 @@ static void ran(void *arg, const char *rule)
     handling->context->ran(handling->context->may_run_arg, rule);
 }
 
-/* Each event has one handling, in the order of the work. */
-static void put_attempts(const json_t *changes, const json_t *work)
+/* Each event has one handling, in the order of the work; those of events that the batch made come after them. */
+static void put_attempts(const json_t *changes, const json_t *work, size_t count)
 {
-    size_t index;
-    json_t *handled;
-    json_array_foreach (json_array_at(changes, "handlings"), index, handled) {
-        json_put_int(handled, "attempts", json_int(json_array_get(work, index), "attempts", 0));
+    const json_t *handlings = json_array_at(changes, "handlings");
+    for (size_t i = 0; i < count; i++) {
+        json_put_int(json_array_get(handlings, i), "attempts", json_int(json_array_get(work, i), "attempts", 0));
     }
 }
 
 /* The claim's transaction is open; builds the changes that its events mean, of those that there is time for. They are
  * in the order of their positions: what is left comes after them in every lane. */
-static json_t *handle_events(struct handling *handling, struct claim *claim, size_t *ret_count)
+static json_t *handle_events(struct handling *handling, struct claim *claim, struct batch_outcome *outcome)
 {
     const struct batch_context *context = handling->context;
     msec_t began = handling->spoke_at;
@@ -130,11 +129,15 @@ static json_t *handle_events(struct handling *handling, struct claim *claim, siz
         }
         desk_handle(desk, event, now);
     }
+    /* A shadow's rules may take what ours do not, and replayed rows are told apart by the work that made them. */
+    if (!shadow_is_on(context->shadow) && !claim->replays) {
+        outcome->made_and_handled = desk_handle_made(desk, clock_shared());
+    }
     json_t *changes = desk_take_changes(desk);
-    put_attempts(changes, claim->work);
+    put_attempts(changes, claim->work, index);
     desk_free(desk);
     facts_reader_end(&facts);
-    *ret_count = index;
+    outcome->count = index;
     return changes;
 }
 
@@ -179,8 +182,8 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
         shadow_begin(context->shadow, context->note_pg);
     }
     struct handling handling = { .context = context, .spoke_at = clock_steady() };
-    json_t *changes = handle_events(&handling, &claim, &count);
-    ret_outcome->count = count;
+    json_t *changes = handle_events(&handling, &claim, ret_outcome);
+    count = ret_outcome->count;
     budget_put(context->budget, context->rules, changes);
     bool replays = claim.replays;
     claim_done(&claim);
@@ -196,7 +199,7 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
         err = engine_store_commit(context->pg, changes, ret_outcome->positions, count, replays, reterr);
     }
     if (err == ERR_NONE) {
-        ret_outcome->more_work = changed_rows(changes, "events") > 0;
+        ret_outcome->more_work = changed_rows(changes, "events") > ret_outcome->made_and_handled;
         ret_outcome->more_deliveries = changed_rows(changes, "deliveries") > 0;
         ret_outcome->rules_failed = report_traces(changes, context->rule_failures);
     }

@@ -35,11 +35,12 @@ struct batch_context {
 struct batch_outcome {
     int64_t positions[BATCH_MAX_EVENTS];
     size_t count;
-    unsigned attempts;    /* earlier tries of the first event */
-    bool more_work;       /* the commit left new events to handle */
-    bool more_deliveries; /* the commit left something to send */
-    bool rules_failed;    /* the commit counted failures of rules */
-    bool other_rules;     /* nothing was tried, because other rules are in force now */
+    size_t made_and_handled; /* events that the batch made and handled as well, beside those of `count` */
+    unsigned attempts;       /* earlier tries of the first event */
+    bool more_work;          /* the commit left new events to handle */
+    bool more_deliveries;    /* the commit left something to send */
+    bool rules_failed;       /* the commit counted failures of rules */
+    bool other_rules;        /* nothing was tried, because other rules are in force now */
 };
 
 /* Claims up to `limit` events and handles them, or the first of them when rules take long: the rest stays for the next

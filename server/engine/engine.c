@@ -385,7 +385,7 @@ static bool engine_work(struct engine *engine)
     if (engine->outcome.rules_failed) {
         rule_guard_look_now(engine->guard);
     }
-    metric_add(engine->handled, (double)engine->outcome.count);
+    metric_add(engine->handled, (double)(engine->outcome.count + engine->outcome.made_and_handled));
     metric_add(engine->batches, 1);
     int64_t micros = clock_steady_us() - started;
     metric_observe(engine->batch_seconds, (double)micros / 1e6);

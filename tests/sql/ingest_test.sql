@@ -188,3 +188,7 @@ SELECT test.same((SELECT string_agg(event_id::text, ' ' ORDER BY position) FROM 
     '905 907 908 910 911', 'all others are stored, in order');
 SELECT test.same(append_internal_events('[{"id": 912, "type": "custom.x", "key": "x3", "lane": 4, "source": "api"},
     {"id": 913, "type": "custom.x", "key": "x2", "lane": 4, "source": "crm"}]'), 0, 'and known from now on');
+SELECT test.same(append_internal_events('[{"id": 914, "type": "custom.y", "key": "internal:914", "lane": 4, "handled": true},
+    {"id": 915, "type": "custom.y", "key": "internal:915", "lane": 4, "handled": false}]'), 1, 'what is handled does not wait');
+SELECT test.same((SELECT string_agg(e.id || ' ' || (w.event_id IS NOT NULL) || ' ' || (e.doc ? 'handled'), ', ' ORDER BY e.id)
+    FROM event AS e LEFT JOIN work AS w ON w.event_id = e.id WHERE e.id IN (914, 915)), '914 false false, 915 true false', 'and is stored');
