@@ -160,6 +160,29 @@ static const struct action *find_action(const char *name)
     return NULL;
 }
 
+/* What a reply quotes is a message that its reader has: one of the conversation itself. Some providers number the
+ * messages of each chat from 1, and the same number elsewhere is another message. May answer the call. */
+static err_t check_quoted(struct api_call *call, struct error *reterr)
+{
+    const json_t *given = json_object_get(call->input, "reply_to");
+    if (given == NULL || json_is_null(given)) {
+        return ERR_NONE;
+    }
+    const char *quoted = api_text(call, "reply_to", TEXT_MAX_BYTES);
+    if (quoted == NULL) {
+        return ERR_NONE;
+    }
+    bool has = false;
+    err_t err = api_store_has_message(call->pg, call->id, quoted, &has, reterr);
+    if (err == ERR_NONE && !has) {
+        api_refuse(call, 422, "not_in_conversation",
+                   "'reply_to' is the provider_message_id of one of the messages that GET " API_PREFIX
+                   "conversations/ID shows",
+                   "conversation %lld has no message '%.200s' that a reply could quote", (long long)call->id, quoted);
+    }
+    return err;
+}
+
 static json_t *action_doc(struct api_call *call, const json_t *owner, json_t *effect)
 {
     const char *agent = json_str_or(call->input, "agent", json_str_or(call->token, "name", "api"));
@@ -193,9 +216,14 @@ bool api_act_on_conversation(struct api_call *call)
     }
     json_t *owner = NULL;
     struct error error;
-    if (api_store_owner(call->pg, call->id, &owner, &error) != ERR_NONE) {
+    err_t err = api_store_owner(call->pg, call->id, &owner, &error);
+    if (err == ERR_NONE) {
+        err = check_quoted(call, &error);
+    }
+    if (err != ERR_NONE || call->status != 0) {
         json_decref(effect);
-        return api_database_failed(call, &error);
+        json_decref(owner);
+        return err == ERR_NONE || api_database_failed(call, &error);
     }
     json_t *doc = action_doc(call, owner, effect);
     json_decref(effect);

@@ -143,6 +143,18 @@ err_t api_store_owner(struct pg *pg, int64_t conversation_id, json_t **ret_owner
     return run_json(pg, sql, values, ARRAY_LEN(values), "conversation", ret_owner, reterr);
 }
 
+err_t api_store_has_message(struct pg *pg, int64_t conversation_id, const char *provider_id, bool *ret_has,
+                            struct error *reterr)
+{
+    static const char sql[] =
+        "SELECT EXISTS (SELECT FROM message WHERE provider_message_id = $2 AND conversation_id = $1)";
+    const struct pg_value values[] = { PG_VALUE_INT8(conversation_id), PG_VALUE_TEXT(provider_id) };
+    struct pg_result *result CLEANUP(pg_result_free) = NULL;
+    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    *ret_has = err == ERR_NONE && pg_bool(result, 0, 0);
+    return err;
+}
+
 err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_id, bool *ret_is_new, bool *ret_is_same,
                           struct error *reterr)
 {

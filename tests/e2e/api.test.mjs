@@ -119,6 +119,22 @@ test('a reply of an agent leaves, once, with the agent as its author', async () 
   assert.equal((await act('reply', { text: 'a', template: 'b' })).status, 400)
 })
 
+test('a reply quotes a message of its own conversation, and no other', async () => {
+  await system.post('whatsapp', whatsapp.message('15550178', 'somebody else writes', { id: 'wamid.api.2' }))
+  await system.untilSql('the other conversation', `SELECT EXISTS (SELECT FROM message WHERE provider_message_id = 'wamid.api.2' AND conversation_id IS NOT NULL)`)
+  for (const quoted of ['wamid.api.2', 'wamid.nowhere']) {
+    const refused = await act('reply', { text: 'about that', reply_to: quoted })
+    assert.deepEqual([refused.status, refused.answer.error?.code], [422, 'not_in_conversation'], quoted)
+    assert.match(refused.answer.error.message, new RegExp(`conversation ${conversation} has no message '${quoted}'`))
+    assert.match(refused.answer.error.hint, /provider_message_id/)
+  }
+  for (const quoted of [7, '']) assert.equal((await act('reply', { text: 'about that', reply_to: quoted })).status, 400, String(quoted))
+  assert.equal(await system.value(`SELECT count(*)::int FROM message WHERE text = 'about that'`), 0)
+  assert.equal((await act('reply', { text: 'about this', reply_to: 'wamid.api.1' })).status, 200)
+  const sent = await until('the reply', async () => (await system.sent()).find((entry) => entry.body.text?.body === 'about this'))
+  assert.deepEqual(sent.body.context, { message_id: 'wamid.api.1' })
+})
+
 test('what an agent does raises the events of a rule', async () => {
   assert.equal((await act('note', { text: 'called them' })).status, 200)
   const tagged = await act('tag', { tag: 'vip' })
@@ -215,15 +231,15 @@ test('pages follow each other without gap or double', async () => {
   for (let number = 0; number < 7; number++) {
     await system.post('whatsapp', whatsapp.message(`1666010${number}`, 'hi', { id: `wamid.page.${number}` }))
   }
-  await system.untilSql('the conversations', 'SELECT count(*) = 8 FROM conversation')
+  await system.untilSql('the conversations', 'SELECT count(*) = 9 FROM conversation')
   const seen = []
   for (let cursor = ''; cursor !== null; ) {
     const { answer } = await call('GET', `/conversations?limit=3${cursor && `&cursor=${cursor}`}`)
     seen.push(...answer.conversations.map((row) => row.id))
     cursor = answer.next
   }
-  assert.equal(seen.length, 8)
-  assert.equal(new Set(seen).size, 8)
+  assert.equal(seen.length, 9)
+  assert.equal(new Set(seen).size, 9)
   assert.equal((await call('GET', '/conversations?state=resolved')).answer.conversations.length, 1)
 })
 
