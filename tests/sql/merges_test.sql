@@ -7,6 +7,9 @@ SELECT 100 + n, n * 10, n, 'in', 'text', 'from ' || n, 'received' FROM generate_
 INSERT INTO delivery (id, kind, source, contact_id, message_id, message_created_at, request, state)
 SELECT 200 + n, 'message', 'whatsapp', n, 100 + n, now(), '{}', 'sent' FROM generate_series(1, 4) AS n;
 
+-- Resolved so long ago that the engine does not have them at hand.
+INSERT INTO conversation (id, contact_id, source, topic, state) SELECT n * 10 + 1, n, 'whatsapp', 'support', 'resolved' FROM generate_series(1, 4) AS n;
+
 -- 3 into 2, later 2 into 1. The engine writes whole rows.
 SELECT engine_commit('{"contacts": [{"id": 3, "lane": 3, "name": "A. Lovelace", "merged_into": 2}],
     "conversations": [{"id": 30, "contact_id": 2, "source": "whatsapp", "topic": "support", "state": "resolved"}]}', '{}');
@@ -14,6 +17,8 @@ SELECT engine_commit('{"contacts": [{"id": 2, "lane": 2, "merged_into": 1}],
     "conversations": [{"id": 30, "contact_id": 1, "source": "whatsapp", "topic": "support", "state": "resolved"}]}', '{}');
 SELECT test.same((SELECT string_agg(id || '>' || merged_into, ' ' ORDER BY id) FROM contact WHERE merged_into IS NOT NULL),
     '2>1 3>1', 'merged_into names who is left');
+SELECT test.same((SELECT string_agg(id || ' of ' || contact_id, ', ' ORDER BY id) FROM conversation WHERE state = 'resolved' AND id % 10 = 1),
+    '11 of 1, 21 of 1, 31 of 1, 41 of 4', 'old conversations go with them');
 SELECT test.same((SELECT string_agg(text || ' ' || contact_id || ' ' || contact_name, ', ' ORDER BY message_id)
     FROM conversation_history WHERE contact_name = 'Ada'), 'from 1 1 Ada, from 2 1 Ada, from 3 1 Ada', 'by name');
 SELECT test.same((SELECT count(*) FROM conversation_history WHERE contact_id = 1), 3::bigint, 'by number');
