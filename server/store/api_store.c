@@ -65,7 +65,8 @@ err_t api_store_conversations(struct pg *pg, const json_t *filter, json_t **ret_
     static const char sql[] =
         "WITH page AS ("
         "  SELECT c.*, (extract(epoch FROM c.updated_at) * 1000000)::bigint AS micros FROM conversation AS c"
-        "  WHERE ($1::text IS NULL OR c.state = $1) AND ($2::bigint IS NULL OR c.contact_id = $2)"
+        "  WHERE ($1::text IS NULL OR c.state = $1)"
+        "    AND ($2::bigint IS NULL OR c.contact_id = (SELECT coalesce(f.merged_into, f.id) FROM contact AS f WHERE f.id = $2))"
         "    AND ($3::text IS NULL OR c.assignee = $3) AND ($4::text IS NULL OR $4 = ANY (c.tags))"
         "    AND ($5::bigint IS NULL OR (c.updated_at, c.id) < ('epoch'::timestamptz + $5::bigint * interval '1 "
         "microsecond', $6::bigint))"
@@ -128,9 +129,10 @@ err_t api_store_contact(struct pg *pg, int64_t id, json_t **ret_contact, struct 
         "a.unreachable_reason)"
         "    ORDER BY a.source, a.identity), '[]') FROM address AS a WHERE a.contact_id = p.id),"
         " 'conversations', (SELECT coalesce(json_agg(json_build_object(" CONVERSATION_COLUMNS
-        ") ORDER BY c.updated_at DESC), '[]')"
-        "    FROM (SELECT * FROM conversation WHERE contact_id = p.id ORDER BY updated_at DESC LIMIT 50) AS c))::text"
-        " FROM contact AS p WHERE p.id = $1";
+        ") ORDER BY c.updated_at DESC, c.id DESC), '[]')"
+        "    FROM (SELECT * FROM conversation WHERE contact_id = p.id"
+        "          ORDER BY updated_at DESC, id DESC LIMIT 50) AS c))::text"
+        " FROM contact AS f JOIN contact AS p ON p.id = coalesce(f.merged_into, f.id) WHERE f.id = $1";
     const struct pg_value values[] = { PG_VALUE_INT8(id) };
     return run_json(pg, sql, values, ARRAY_LEN(values), "contact", ret_contact, reterr);
 }

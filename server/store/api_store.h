@@ -10,6 +10,8 @@
 /* The token with this SHA-256 digest that is not revoked: {id, name, scopes}; notes its use. ERR_NOT_FOUND: none. */
 err_t api_store_token(struct pg *pg, struct bytes digest, json_t **ret_token, struct error *reterr) MUST_CHECK;
 
+/* Who was merged into another contact is that one, whichever of the two is asked for. */
+
 /* Conversations, the last changed first. `filter` may have state, contact (an id), assignee, tag, limit, and cursor as
  * an earlier answer gave it. {conversations: [...], next: cursor or null}. ERR_INVALID: the cursor is none of ours. */
 err_t api_store_conversations(struct pg *pg, const json_t *filter, json_t **ret_page, struct error *reterr) MUST_CHECK;

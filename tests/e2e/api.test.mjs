@@ -103,6 +103,38 @@ test('a conversation shows its contact and its messages', async () => {
   assert.equal((await call('GET', '/contacts/1')).status, 404)
 })
 
+test('who was merged into another contact is found by both numbers, with what was resolved long ago', async () => {
+  const number = '15550179', userId = 'US.179'
+  const says = (text, id, { contact, message }) => whatsapp.sign(whatsapp.envelope({
+    contacts: [{ profile: { name: 'Ada' }, ...contact }],
+    messages: [{ id, timestamp: String(Math.floor(Date.now() / 1000)), type: 'text', text: { body: text }, ...message }],
+  }))
+  const contactOf = (identity) => until('the contact', () => system.value('SELECT contact_id::text FROM identity WHERE identity = $1', [identity]))
+  await system.post('whatsapp', whatsapp.message(number, 'with a number', { id: 'wamid.merge.1' }))
+  const survivor = await contactOf(`whatsapp:${number}`)
+  await system.post('whatsapp', says('without a number', 'wamid.merge.2', { contact: { user_id: userId }, message: { from_user_id: userId } }))
+  const merged = await contactOf(`whatsapp:${userId}`)
+  await system.untilSql('both conversations', `SELECT count(*) = 2 FROM conversation WHERE contact_id IN (${survivor}, ${merged})`)
+  const longAgo = await system.value(`INSERT INTO conversation (id, contact_id, topic, state, opened_at, updated_at, resolved_at)
+    SELECT 999, ${merged}, 'billing', 'resolved', at, at, at FROM (SELECT now() - interval '90 days') AS x (at) RETURNING id::text`)
+  await system.post('whatsapp', says('with both', 'wamid.merge.3', { contact: { wa_id: number, user_id: userId }, message: { from: number, from_user_id: userId } }))
+  await system.untilSql('the merge', `SELECT merged_into = ${survivor} FROM contact WHERE id = ${merged}`)
+  const all = (await system.rows(`SELECT id::text FROM conversation WHERE contact_id IN (${survivor}, ${merged}) ORDER BY updated_at DESC, id DESC`)).map(({ id }) => id)
+  assert.equal(all.length, 3)
+  for (const id of [survivor, merged]) {
+    const list = (await call('GET', `/conversations?contact=${id}`)).answer.conversations
+    assert.deepEqual(list.map((row) => [String(row.id), String(row.contact_id)]), all.map((row) => [row, survivor]), `the list of ${id}`)
+    const contact = await call('GET', `/contacts/${id}`)
+    assert.equal(String(contact.answer.id), survivor)
+    assert.deepEqual(contact.answer.identities.toSorted(), [`phone:${number}`, `whatsapp:${number}`, `whatsapp:${userId}`])
+    assert.deepEqual(contact.answer.conversations.map((row) => String(row.id)), all)
+  }
+  assert.equal(String((await call('GET', `/conversations/${longAgo}`)).answer.contact.id), survivor)
+  assert.deepEqual((await call('GET', '/conversations?contact=1')).answer.conversations, [])
+  const noted = await call('POST', `/conversations/${longAgo}/note`, { body: { text: 'looked at again' } })
+  assert.deepEqual([noted.status, noted.answer.conversation?.messages.map(({ text }) => text)], [200, ['looked at again']])
+})
+
 test('a reply of an agent leaves, once, with the agent as its author', async () => {
   const first = await act('reply', { text: 'We are on it', agent: 'ann' }, { headers: { 'idempotency-key': 'reply-1' } })
   const again = await act('reply', { text: 'We are on it', agent: 'ann' }, { headers: { 'idempotency-key': 'reply-1' } })
@@ -231,16 +263,18 @@ test('pages follow each other without gap or double', async () => {
   for (let number = 0; number < 7; number++) {
     await system.post('whatsapp', whatsapp.message(`1666010${number}`, 'hi', { id: `wamid.page.${number}` }))
   }
-  await system.untilSql('the conversations', 'SELECT count(*) = 9 FROM conversation')
+  await system.untilSql('the conversations', `SELECT count(*) = 7 FROM conversation WHERE identity LIKE 'whatsapp:1666010%'`)
+  const all = await system.value('SELECT count(*)::int FROM conversation')
   const seen = []
   for (let cursor = ''; cursor !== null; ) {
     const { answer } = await call('GET', `/conversations?limit=3${cursor && `&cursor=${cursor}`}`)
     seen.push(...answer.conversations.map((row) => row.id))
     cursor = answer.next
   }
-  assert.equal(seen.length, 9)
-  assert.equal(new Set(seen).size, 9)
-  assert.equal((await call('GET', '/conversations?state=resolved')).answer.conversations.length, 1)
+  assert.equal(seen.length, all)
+  assert.equal(new Set(seen).size, all)
+  assert.deepEqual((await call('GET', '/conversations?state=resolved')).answer.conversations.map(({ id }) => String(id)),
+    (await system.rows(`SELECT id::text FROM conversation WHERE state = 'resolved' ORDER BY updated_at DESC`)).map(({ id }) => id))
 })
 
 test('what failed can be tried again', async () => {
