@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "channel/channel.h"
 #include "domain/departure.h"
 #include "domain/rule_test_world.h"
+#include "domain/trial_render.h"
 
 /* How often a message is tried again while its provider is down. */
 #define RETRY_MS ((msec_t)60 * 1000)
@@ -67,26 +67,6 @@ static void hold(struct world *world, json_t *delivery, const struct departure *
     memory_store_end_delivery(world->store, delivery, "blocked", departure->reason, NULL, world->now);
     put_error_code(world, kept, departure->code);
     report_undelivered(world, kept, "blocked", departure->code, departure->reason);
-}
-
-/* Is the message one that its channel takes? As the sender finds out: by writing the call. Settings and recipients of
- * tests are made up, so they are not looked at. */
-static bool can_be_written(const struct world *world, const json_t *delivery, const char *sent_as, struct error *reterr)
-{
-    const char *source = json_str_or(delivery, "source", "");
-    const struct channel_kind *kind =
-        channel_find(json_str_or(json_object_get(world->sources, source), "kind", source));
-    if (!kind || !kind->render)
-        return true;
-    json_t *settings = json_pack("{ss ss ss}", "bot_token", "1:test", "access_token", "test", "phone_number_id", "1");
-    json_t *request = json_copy(json_object_at(delivery, "request"));
-    json_put(request, "to", json_pack("{ss}", "recipient", "15550100"));
-    struct outgoing_request call = { .headers = { NULL } };
-    err_t err = kind->render(request, strcmp(sent_as, "approved") == 0, settings, &call, reterr);
-    outgoing_request_done(&call);
-    json_decref(request);
-    json_decref(settings);
-    return err == ERR_NONE;
 }
 
 /* A rule wrote what no provider would take. Unlike other messages that do not leave it is a mistake: it fails the test
@@ -154,7 +134,7 @@ void world_dispatch(struct world *world, json_t *delivery)
         return;
     }
     struct error error = { .code = ERR_NONE };
-    if (!can_be_written(world, delivery, departure.sent_as, &error)) {
+    if (trial_render(world->sources, delivery, departure.sent_as, &error) != ERR_NONE) {
         give_up(world, delivery, error.text);
         return;
     }

@@ -8,6 +8,7 @@
 #include "domain/departure.h"
 #include "domain/desk.h"
 #include "domain/simulation_world.h"
+#include "domain/trial_render.h"
 
 /* Above every id that a database will ever give out, and exact in a double. */
 #define FIRST_ID ((int64_t)1 << 52)
@@ -129,14 +130,15 @@ static void handle(struct simulation *simulation, const json_t *event)
     memory_store_take_logs(simulation->store, logs);
 }
 
-/* A message that may not leave is an event, as it is live. */
-static void report_held(struct simulation *simulation, const json_t *delivery, const struct departure *departure)
+/* A message that does not leave is an event, as it is live. */
+static void report_undelivered(struct simulation *simulation, const json_t *delivery, const char *state,
+                               const struct departure *departure)
 {
     json_t *status = json_object(), *error = json_object(), *cause = json_object(), *event = json_object();
     json_put_str(error, "code", departure->code);
     json_put_str(error, "title", departure->reason);
     json_object_set(status, "echo", json_object_get(json_object_at(delivery, "request"), "echo"));
-    json_put_str(status, "state", "blocked");
+    json_put_str(status, "state", state);
     json_put(status, "error", error);
     json_object_set(cause, "event", json_object_get(delivery, "event_id"));
     json_put_str(cause, "rule", json_str(delivery, "rule"));
@@ -166,16 +168,22 @@ static void dispatch(struct simulation *simulation, json_t *delivery)
         json_decref(delivery);
         return;
     }
-    const struct departure departure =
+    struct departure departure =
         departure_decide_in(memory_store_rows(store), simulation->sources, delivery, simulation->now);
+    const char *state = departure.sent_as ? "sent" : "blocked";
+    struct error error = { .code = ERR_NONE };
+    if (departure.sent_as && trial_render(simulation->sources, delivery, departure.sent_as, &error) != ERR_NONE) {
+        departure = (struct departure){ .code = "render", .reason = error.text };
+        state = "failed";
+    }
     const bool leaves = departure.sent_as != NULL;
     char provider_id[64];
     snprintf(provider_id, sizeof(provider_id), "sent-%lld", (long long)json_int(delivery, "id", 0));
-    memory_store_end_delivery(store, delivery, leaves ? "sent" : "blocked", leaves ? NULL : departure.reason,
-                              leaves ? provider_id : NULL, simulation->now);
-    simulation_note_message(simulation, delivery, &departure);
+    memory_store_end_delivery(store, delivery, state, leaves ? NULL : departure.reason, leaves ? provider_id : NULL,
+                              simulation->now);
+    simulation_note_message(simulation, delivery, state, &departure);
     if (!leaves)
-        report_held(simulation, delivery, &departure);
+        report_undelivered(simulation, delivery, state, &departure);
     json_decref(delivery);
 }
 

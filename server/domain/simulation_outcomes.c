@@ -168,7 +168,15 @@ void simulation_note_changes(struct simulation *simulation, const json_t *logs)
         note_note(simulation, row);
 }
 
-void simulation_note_message(struct simulation *simulation, const json_t *delivery, const struct departure *departure)
+static const char *kind_of_message(const char *state)
+{
+    if (strcmp(state, "sent") == 0)
+        return "send";
+    return strcmp(state, "blocked") == 0 ? "held" : "failure";
+}
+
+void simulation_note_message(struct simulation *simulation, const json_t *delivery, const char *state,
+                             const struct departure *departure)
 {
     const json_t *message = memory_store_message(simulation->store, json_int(delivery, "message_id", 0));
     const json_t *content = json_object_at(message, "content"), *request = json_object_at(delivery, "request");
@@ -192,7 +200,7 @@ void simulation_note_message(struct simulation *simulation, const json_t *delive
     if (media)
         buf_addf(&text, " [%s %s]", json_str_or(media, "kind", "media"),
                  json_str_or(media, "url", json_str_or(media, "id", "")));
-    add(simulation, departure->sent_as ? "send" : "held", json_str(delivery, "rule"), buf_take(&name), buf_take(&text));
+    add(simulation, kind_of_message(state), json_str(delivery, "rule"), buf_take(&name), buf_take(&text));
 }
 
 void simulation_note_webhook(struct simulation *simulation, const json_t *delivery)

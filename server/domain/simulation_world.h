@@ -32,10 +32,11 @@ struct simulation {
  * reference; NULL when it cannot happen here. */
 json_t *simulation_adapt(struct simulation *simulation, const json_t *event);
 
-/* Add to the outcomes what a desk's logs and the changed rows, a message that leaves or is held, and a call to an
- * endpoint mean. */
+/* Add to the outcomes what a desk's logs and the changed rows, a message that is sent, blocked or failed, and a call to
+ * an endpoint mean. */
 void simulation_note_changes(struct simulation *simulation, const json_t *logs);
-void simulation_note_message(struct simulation *simulation, const json_t *delivery, const struct departure *departure);
+void simulation_note_message(struct simulation *simulation, const json_t *delivery, const char *state,
+                             const struct departure *departure);
 void simulation_note_webhook(struct simulation *simulation, const json_t *delivery);
 void simulation_note_endless(struct simulation *simulation);
 

@@ -128,6 +128,32 @@ static void test_differences_are_told_apart(void **state)
     end(&sets, backtest);
 }
 
+/* As the sender finds out: what the channel's call cannot hold is failed, and a rule about statuses hears of it. */
+static void test_a_message_that_its_channel_does_not_take_is_a_failure(void **state)
+{
+    (void)state;
+    struct sets sets;
+    static const char watch[] = "rule { name = 'watch', on = { 'message.status' }, run = function(e, fx)\n"
+                                "  if e.status.state == 'failed' then e.conversation:note(e.status.error.code) end\n"
+                                "end }\n";
+    char before[1024], after[1024];
+    snprintf(before, sizeof(before), "%s%s", watch, RULE("c:send { text = string.rep('a', 4096) }"));
+    snprintf(after, sizeof(after), "%s%s", watch, RULE("c:send { text = string.rep('a', 4097) }"));
+    struct backtest *backtest = begin(&sets, before, after);
+    backtest_begin(backtest, 7, 1, NULL);
+    message(backtest, 1, "whatsapp:1", "a", BEGINNING);
+    backtest_end(backtest, BEGINNING + HOUR);
+    json_t *report = backtest_report(backtest);
+    expect_line(report, "r", "send", 1, 0, 0, 1, 0);
+    expect_line(report, "r", "failure", 0, 1, 1, 0, 0);
+    expect_line(report, "watch", "note", 0, 1, 1, 0, 0);
+    const json_t *example = json_array_get(json_array_at(line_of(report, "r", "failure"), "examples"), 0);
+    assert_string_equal(json_str(example, "name"), "text");
+    assert_non_null(strstr(json_str(example, "after"), "whatsapp: (the text has 4097 characters, "));
+    json_decref(report);
+    end(&sets, backtest);
+}
+
 static void test_time_and_window(void **state)
 {
     (void)state;
@@ -341,6 +367,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_differences_are_told_apart),
+        cmocka_unit_test(test_a_message_that_its_channel_does_not_take_is_a_failure),
         cmocka_unit_test(test_time_and_window),
         cmocka_unit_test(test_worlds_are_apart),
         cmocka_unit_test(test_a_long_history),
