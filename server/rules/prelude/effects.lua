@@ -196,13 +196,22 @@ function conversation:set(key, value)
     append(run, { ["do"] = "set", conversation = handle, key = key_argument("set", key), value = value })
 end
 
+-- What is said of a number that is no time; nil when it is one.
+function effects.wrong_time(value)
+    if value ~= value or value < 1000000000 or value > 32503680000 then
+        return "snooze: a number is a time such as now() + hours(4); for a duration write \"4h\""
+    end
+    return nil
+end
+
 -- snooze("4h"), or snooze(time).
 function conversation:snooze(value)
     local run = running("snooze")
     local handle = handle_of(self, "snooze")
     if type(value) == "number" then
-        if value ~= value or value < 1000000000 or value > 32503680000 then
-            fault("snooze: a number is a time such as now() + hours(4); for a duration write \"4h\"")
+        local wrong = effects.wrong_time(value)
+        if wrong then
+            fault("%s", wrong)
         end
         append(run, { ["do"] = "snooze", conversation = handle, ["until"] = host.iso(value) })
     else

@@ -7,6 +7,7 @@ local support, declarations, effects, event_types = use "support", use "declarat
 local tokens, functions, fields = use "source_tokens", use "source_functions", use "review_fields"
 local flow, calendar = use "review_flow", use "calendar"
 local names, values, unread = use "review_names", use "review_values", use "unread"
+local types = use "review_types"
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
 local review = {}
@@ -97,6 +98,7 @@ local function check_options(file, what, given, known)
                 "it has " .. table.concat(support.keys(known), ", "))
         else
             values.check_choice(file, what .. ": '" .. name .. "'", given.fields[name], known[name])
+            types.check_option(file, what, name, given.fields[name], known[name])
         end
     end
 end
@@ -128,6 +130,7 @@ local function check_calls(file, list, uses)
             local arguments = tokens.arguments(list, at)
             if arguments then
                 check_call(file, token.text, arguments)
+                types.check(file, token.text, arguments, token.line)
                 values.check(file, token.text, arguments, token.line, values.is_conversation(list, at))
             end
         elseif token.kind == "name" and not is(list[at - 1], ".") then

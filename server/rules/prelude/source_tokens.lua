@@ -97,7 +97,24 @@ source_tokens.is = is
 local openers = support.set_of { "(", "{", "[", "function", "if", "do", "repeat" }
 local closers = support.set_of { ")", "}", "]", "end", "until" }
 
--- The table constructor that begins at `start` ("{"): {fields = {name = {line, text, table, from, to}}, items,
+-- What tokens that are one literal stand for, {value = 5}; nil for anything else, nil itself and tables among it. Of a text
+-- with escapes only the type is known.
+local function literal_of(list, from, to)
+    local first, is_negative = list[from], is(list[from], "-")
+    if from ~= to and not (is_negative and from + 1 == to and list[to].kind == "number") then
+        return nil
+    elseif is_negative or first.kind == "number" then
+        local number = tonumber(list[to].text)
+        return number and { value = is_negative and -number or number }
+    elseif first.kind == "text" then
+        return { value = first.text or "?" }
+    elseif is(first, "true") or is(first, "false") then
+        return { value = first.text == "true" }
+    end
+    return nil
+end
+
+-- The table constructor that begins at `start` ("{"): {fields = {name = {line, text, literal, table, from, to}}, items,
 -- is_open, last}. `from` and `to` are the tokens of the value; `is_open` says that it has keys that only
 -- running it would tell.
 local function read_table(list, start)
@@ -125,7 +142,10 @@ local function read_table(list, start)
             end
             at = at + 1
         end
-        local value = { line = list[from] and list[from].line or made.line, from = from, to = at - 1 }
+        local value = {
+            line = list[from] and list[from].line or made.line, from = from, to = at - 1,
+            literal = literal_of(list, from, at - 1),
+        }
         if at - from == 1 then
             value.text = list[from].kind == "text" and list[from].text or nil
             value.is_nil = is(list[from], "nil")
@@ -149,14 +169,14 @@ local function read_table(list, start)
 end
 source_tokens.read_table = read_table
 
--- The arguments of the call whose name is token `at`, as {{from, to, text, table}, …}: f(a, b), f"…" and f{…}. Nil when it
+-- The arguments of the call whose name is token `at`, as {{from, to, text, literal, table}, …}: f(a, b), f"…" and f{…}. Nil when it
 -- is no call. `to` of the last one comes before the end of the call, which is `last`.
 function source_tokens.arguments(list, at)
     local first = list[at + 1]
     if first == nil then
         return nil
     elseif first.kind == "text" then
-        return { { from = at + 1, to = at + 1, text = first.text }, last = at + 1 }
+        return { { from = at + 1, to = at + 1, text = first.text, literal = literal_of(list, at + 1, at + 1) }, last = at + 1 }
     elseif is(first, "{") then
         local made = read_table(list, at + 1)
         return { { from = at + 1, to = made.last, table = made }, last = made.last }
@@ -168,7 +188,7 @@ function source_tokens.arguments(list, at)
         local token = list[position]
         if depth == 0 and (is(token, ",") or is(token, ")")) then
             if position > from then
-                local argument = { from = from, to = position - 1 }
+                local argument = { from = from, to = position - 1, literal = literal_of(list, from, position - 1) }
                 if position - from == 1 and list[from].kind == "text" then
                     argument.text = list[from].text
                 elseif is(list[from], "{") then

@@ -313,6 +313,13 @@ local function type_of(field)
     return type(field) == "table" and (field.type or field) or field
 end
 
+-- What is said of a value that is not of the type `kind`; nil when it is.
+local function wrong_value(what, name, kind, value)
+    local _, wrong = convert(kind, value)
+    return wrong and string.format("%s: '%s'%s%s", what, name, string.sub(wrong, 1, 1) == ":" and "" or " ", wrong)
+end
+support.wrong_value = wrong_value
+
 -- Checks `options` against `fields` ({name = {type = …, required = true}} or {name = type}) and returns a new table
 -- of converted values. `complain(key, text)` is called for each thing that is wrong, in a fixed order; it may raise.
 function support.check(what, options, fields, complain)
@@ -333,10 +340,9 @@ function support.check(what, options, fields, complain)
             elseif field == nil then
                 complain(key, string.format("%s has no %s%s", what, shown(key), did_you_mean(key, keys(fields))))
             else
-                local _, wrong = convert(type_of(field), options[key])
+                local wrong = wrong_value(what, key, type_of(field), options[key])
                 if wrong then
-                    complain(key, string.format("%s: '%s'%s%s", what, key, string.sub(wrong, 1, 1) == ":" and ""
-                        or " ", wrong))
+                    complain(key, wrong)
                 end
             end
         end
@@ -364,7 +370,7 @@ function support.argument(what, name, kind, value, optional)
     end
     local result, wrong = convert(kind, value)
     if wrong then
-        fault("%s: '%s'%s%s", what, name, string.sub(wrong, 1, 1) == ":" and "" or " ", wrong)
+        fault("%s", wrong_value(what, name, kind, value))
     end
     return result
 end

@@ -228,6 +228,61 @@ static void literals_are_checked(void **state)
     CHECK_EACH(cases);
 }
 
+static void literals_of_another_type_are_found(void **state)
+{
+    (void)state;
+#define SAID(code, text)                                                                                               \
+    {                                                                                                                  \
+        ON("'message.received'", code), "rules/a.lua:2", "error", text, NULL                                           \
+    }
+#define FINE(code)                                                                                                     \
+    {                                                                                                                  \
+        ON("'message.received'", code), NULL, NULL, NULL, NULL                                                         \
+    }
+    static const struct wanted cases[] = {
+        SAID("e.conversation:tag(5)", "tag: 'tag' is a text or a list of texts, not a number"),
+        SAID("e.conversation:tag('a', true)", "tag: 'tag' is a text or a list of texts, not true or false"),
+        SAID("e.conversation:untag(-1)", "untag: 'tag' is a text or a list of texts, not a number"),
+        SAID("e.conversation:note { text = 'x' }", "note: 'text' is a text, not a table"),
+        SAID("e.conversation:note ''", "note: 'text' is an empty text"),
+        SAID("e.conversation:assign(true)", "assign: 'assignee' is a text, not true or false"),
+        SAID("e.conversation:prioritize(1)",
+             "prioritize: 'priority' is one of low, normal, high, urgent, not a number"),
+        SAID("e.conversation:set(5, 'x')", "set: 'name' is a text, not a number"),
+        SAID("e.conversation:snooze(5)", "snooze: a number is a time such as now() + hours(4)"),
+        SAID("e.conversation:snooze {}", "snooze: 'duration': a duration is a text like \"24h\""),
+        SAID("e.conversation:survey(5)", "survey: 'name' is a text, not a number"),
+        SAID("e.conversation:cancel(5)", "cancel: 'name' is a text, not a number"),
+        SAID("e.conversation:send(5)", "send takes a text or a table, not a number"),
+        SAID("e.conversation:send { text = 5 }", "send: 'text' is a text, not a number"),
+        SAID("e.conversation:send { text = 'x', buttons = 'yes' }", "send: 'buttons' is a table, not a text"),
+        SAID("e.conversation:send { media = { kind = 'image', url = 5 } }",
+             "send: media: 'url' is a text, not a number"),
+        SAID("e.contact:opt_out(false)", "opt_out: 'topic' is a text, not true or false"),
+        SAID("e.contact:prefer {}", "prefer: 'channel' is a text, not a table"),
+        SAID("e.contact:identify(15550100)", "identify: 'identity' is a text, not a number"),
+        SAID("fx:open_conversation('support')",
+             "open_conversation takes a table, as in open_conversation{ … }, not a text"),
+        SAID("fx:open_conversation { topic = 5 }", "open_conversation: 'topic' is a text, not a number"),
+        SAID("fx:open_conversation { reopen = true }", "open_conversation: 'reopen': a duration is a text like"),
+        SAID("fx:outreach { topic = 'a', goal = 'payment.succeeded', steps = 'x' }",
+             "outreach: 'steps' is a table, not a text"),
+        SAID("fx:outreach { topic = 'a', goal = 'payment.succeeded', steps = { { text = 5 } } }",
+             "outreach: step 1: 'text' is a text, not a number"),
+        SAID("fx:emit(5)", "emit: 'name' is a text, not a number"),
+        SAID("fx:emit('a', {}, 'whatsapp:1')", "emit takes a table, as in emit{ … }, not a text"),
+        FINE("e.conversation:tag('a', { 'b', 'c' }) e.conversation:tag { 'd' } e.conversation:untag(e.type)"),
+        FINE("e.conversation:assign(nil) e.conversation:snooze(90 * 60 + now()) e.conversation:snooze(1900000000)"),
+        FINE(
+            "e.conversation:note(\"a \\\"quoted\\\" text\") e.conversation:set('seats', 5) e.conversation:set('vip', true)"),
+        FINE("e.conversation:send { text = 'a' .. 5, quiet = 'ignore', buttons = { { id = 'a', text = 'A' } } }"),
+        FINE("local t = {} function t:note(n) return n end log(t:note(5))"),
+    };
+#undef SAID
+#undef FINE
+    CHECK_EACH(cases);
+}
+
 static void rules_that_never_run_are_found(void **state)
 {
     (void)state;
@@ -370,6 +425,7 @@ int main(void)
         cmocka_unit_test(methods_are_called_with_a_colon),
         cmocka_unit_test(names_that_nobody_declared_are_found),
         cmocka_unit_test(literals_are_checked),
+        cmocka_unit_test(literals_of_another_type_are_found),
         cmocka_unit_test(rules_that_never_run_are_found),
         cmocka_unit_test(what_nobody_uses_is_found),
         cmocka_unit_test(the_rules_of_the_project_are_clean),
