@@ -126,7 +126,7 @@ test('who was merged into another contact is found by both numbers, with what wa
     assert.deepEqual(list.map((row) => [String(row.id), String(row.contact_id)]), all.map((row) => [row, survivor]), `the list of ${id}`)
     const contact = await call('GET', `/contacts/${id}`)
     assert.equal(String(contact.answer.id), survivor)
-    assert.deepEqual(contact.answer.identities.toSorted(), [`phone:${number}`, `whatsapp:${number}`, `whatsapp:${userId}`])
+    assert.deepEqual([...contact.answer.identities].sort(), [`phone:${number}`, `whatsapp:${number}`, `whatsapp:${userId}`])
     assert.deepEqual(contact.answer.conversations.map((row) => String(row.id)), all)
   }
   assert.equal(String((await call('GET', `/conversations/${longAgo}`)).answer.contact.id), survivor)
