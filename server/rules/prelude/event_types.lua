@@ -10,7 +10,7 @@ event_types.names = {
     "message.sent_elsewhere",
     "conversation.opened", "conversation.reopened", "conversation.assigned", "conversation.tagged",
     "conversation.prioritized", "conversation.snoozed", "conversation.resolved",
-    "contact.created", "contact.merged", "contact.opted_out", "contact.opted_in", "contact.identity_changed",
+    "contact.created", "contact.merged", "contact.split", "contact.opted_out", "contact.opted_in", "contact.identity_changed",
     "payment.failed", "payment.action_required", "payment.succeeded", "payment.refunded", "payment.disputed",
     "subscription.created", "subscription.updated", "subscription.canceled",
     "order.completed", "survey.answered", "survey.expired", "outreach.recovered", "outreach.exhausted",

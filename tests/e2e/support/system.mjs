@@ -66,31 +66,41 @@ export class System {
   // whatsappUrl (of its API; otherwise the simulated one)
   static async start(options = {}) {
     const system = new System()
-    system.options = options
-    system.name = 'answerd_e2e_' + process.pid + '_' + Math.random().toString(36).slice(2, 8)
-    system.nodes = []
-    await system.#createDatabase()
-    system.folder = mkdtempSync(join(tmpdir(), 'answerd test '))
-    system.rules = join(system.folder, 'rules')
-    if (options.rules === null) mkdirSync(system.rules)
-    else cpSync(options.rules ?? join(project, 'rules'), system.rules, { recursive: true })
-    for (const [name, text] of Object.entries(options.files ?? {})) system.writeRule(name, text)
-    system.simulatePort = await freePort()
-    system.port = await freePort()
-    system.adminPort = await freePort()
-    system.url = `http://127.0.0.1:${system.port}`
-    system.admin = `http://127.0.0.1:${system.adminPort}`
-    system.simulateUrl = `http://127.0.0.1:${system.simulatePort}`
-    system.config = join(system.folder, 'answerd.lua')
-    writeFileSync(system.config, system.configuration())
-    const migrated = await run(['migrate', '--config', system.config], { env: system.environment() })
-    if (migrated.code !== 0) throw new Error(`migrate failed: ${migrated.stderr}`)
-    system.simulate = system.#spawn('simulate', [
-      'simulate', '--config', system.config, '--listen', `127.0.0.1:${system.simulatePort}`, '--target', system.url,
-    ])
-    await until('the simulator', async () => (await fetch(`${system.simulateUrl}/control/sent`)).ok)
-    if (options.serve !== false) await system.serve()
+    try {
+      await system.#start(options)
+    } catch (error) {
+      // What runs already would keep the tests from ending.
+      await system.stop().catch(() => {})
+      throw error
+    }
     return system
+  }
+
+  async #start(options) {
+    this.options = options
+    this.name = 'answerd_e2e_' + process.pid + '_' + Math.random().toString(36).slice(2, 8)
+    this.nodes = []
+    await this.#createDatabase()
+    this.folder = mkdtempSync(join(tmpdir(), 'answerd test '))
+    this.rules = join(this.folder, 'rules')
+    if (options.rules === null) mkdirSync(this.rules)
+    else cpSync(options.rules ?? join(project, 'rules'), this.rules, { recursive: true })
+    for (const [name, text] of Object.entries(options.files ?? {})) this.writeRule(name, text)
+    this.simulatePort = await freePort()
+    this.port = await freePort()
+    this.adminPort = await freePort()
+    this.url = `http://127.0.0.1:${this.port}`
+    this.admin = `http://127.0.0.1:${this.adminPort}`
+    this.simulateUrl = `http://127.0.0.1:${this.simulatePort}`
+    this.config = join(this.folder, 'answerd.lua')
+    writeFileSync(this.config, this.configuration())
+    const migrated = await run(['migrate', '--config', this.config], { env: this.environment() })
+    if (migrated.code !== 0) throw new Error(`migrate failed: ${migrated.stderr}`)
+    this.simulate = this.#spawn('simulate', [
+      'simulate', '--config', this.config, '--listen', `127.0.0.1:${this.simulatePort}`, '--target', this.url,
+    ])
+    await until('the simulator', async () => (await fetch(`${this.simulateUrl}/control/sent`)).ok)
+    if (options.serve !== false) await this.serve()
   }
 
   configuration() {
@@ -215,12 +225,12 @@ ${this.options.config ?? ''}
       if (this.simulate.exitCode === null && this.simulate.signalCode === null) await once(this.simulate, 'exit')
       if (/runtime error|Sanitizer/.test(this.simulate.log)) problems.push(this.simulate.log.slice(-8000))
     }
-    await this.db.end()
+    await this.db?.end()
     const client = new pg.Client({ database: 'postgres' })
     await client.connect()
     await client.query(`DROP DATABASE IF EXISTS ${this.name} WITH (FORCE)`)
     await client.end()
-    rmSync(this.folder, { recursive: true, force: true })
+    if (this.folder) rmSync(this.folder, { recursive: true, force: true })
     if (problems.length) throw new Error(problems.join('\n'))
   }
 }
