@@ -161,8 +161,9 @@ static const struct action *find_action(const char *name)
 }
 
 /* What a reply quotes is a message that its reader has: one of the conversation itself. Some providers number the
- * messages of each chat from 1, and the same number elsewhere is another message. May answer the call. */
-static err_t check_quoted(struct api_call *call, struct error *reterr)
+ * messages of each chat from 1, and the same number elsewhere is another message. Notes where it is; may answer the
+ * call. */
+static err_t check_quoted(struct api_call *call, json_t *effect, struct error *reterr)
 {
     const json_t *given = json_object_get(call->input, "reply_to");
     if (given == NULL || json_is_null(given)) {
@@ -172,14 +173,16 @@ static err_t check_quoted(struct api_call *call, struct error *reterr)
     if (quoted == NULL) {
         return ERR_NONE;
     }
-    bool has = false;
-    err_t err = api_store_has_message(call->pg, call->id, quoted, &has, reterr);
-    if (err == ERR_NONE && !has) {
+    char *source = NULL;
+    err_t err = api_store_source_of_message(call->pg, call->id, quoted, &source, reterr);
+    json_put_str(effect, "quoted_on", source);
+    if (err == ERR_NONE && source == NULL) {
         api_refuse(call, 422, "not_in_conversation",
                    "'reply_to' is the provider_message_id of one of the messages that GET " API_PREFIX
                    "conversations/ID shows",
                    "conversation %lld has no message '%.200s' that a reply could quote", (long long)call->id, quoted);
     }
+    free(source);
     return err;
 }
 
@@ -218,7 +221,7 @@ bool api_act_on_conversation(struct api_call *call)
     struct error error;
     err_t err = api_store_owner(call->pg, call->id, &owner, &error);
     if (err == ERR_NONE) {
-        err = check_quoted(call, &error);
+        err = check_quoted(call, effect, &error);
     }
     if (err != ERR_NONE || call->status != 0) {
         json_decref(effect);

@@ -117,6 +117,17 @@ static err_t add_survey_template(const struct scene *scene, const struct send_wi
     return ERR_NONE;
 }
 
+/* What a message quotes; NULL where its channel has no such message: each has its own ids, and a provider refuses a
+ * wrong one. What an event brought is on its source; of others the effect may say where they are. */
+static const char *quoted_there(const struct scene *scene, const json_t *what, const json_t *address)
+{
+    const char *quoted = json_str(what, "reply_to"), *on = json_str(what, "quoted_on");
+    const char *arrived = json_str(json_object_at(scene->event, "message"), "id");
+    if (!on && quoted && arrived && strcmp(quoted, arrived) == 0)
+        on = json_str(scene->event, "source");
+    return on && strcmp(on, json_str_or(address, "source", "")) != 0 ? NULL : quoted;
+}
+
 static void draft_done(struct message_draft *draft)
 {
     json_decref(draft->content);
@@ -166,7 +177,7 @@ err_t send_message(struct scene *scene, const struct send_wish *wish, json_t *ma
         .content = wish->extra_content ? json_copy((json_t *)(uintptr_t)wish->extra_content) : json_object(),
         .on_unknown = json_str_or(what, "on_unknown", json_str_or(template, "on_unknown", "hold")),
         .topic = topic,
-        .reply_to = json_str(what, "reply_to"),
+        .reply_to = quoted_there(scene, what, address),
         .outreach_id = wish->outreach_id,
         .survey_id = wish->survey_id,
     };

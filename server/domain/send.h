@@ -7,10 +7,12 @@
 
 struct send_wish {
     json_t *conversation;
-    const json_t *what; /* {text | template | media, vars, language, buttons, on_unknown, quiet, reply_to, channel} */
-    const char *topic;  /* for opt-outs; NULL: the template's, or the conversation's */
-    bool is_outreach;   /* preferred channel first */
-    bool approved_only; /* without the text: the provider holds its window for closed */
+    /* {text | template | media, vars, language, buttons, on_unknown, quiet, reply_to, quoted_on, channel}; `quoted_on`:
+     * the source of the message that `reply_to` names, where it is known */
+    const json_t *what;
+    const char *topic;              /* for opt-outs; NULL: the template's, or the conversation's */
+    bool is_outreach;               /* preferred channel first */
+    bool approved_only;             /* without the text: the provider holds its window for closed */
     const json_t *excluded_sources; /* array, or NULL */
     int64_t outreach_id;
     int64_t survey_id;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/macros.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "store/query.h"
 #include "store/store.h"
@@ -145,15 +146,20 @@ err_t api_store_owner(struct pg *pg, int64_t conversation_id, json_t **ret_owner
     return run_json(pg, sql, values, ARRAY_LEN(values), "conversation", ret_owner, reterr);
 }
 
-err_t api_store_has_message(struct pg *pg, int64_t conversation_id, const char *provider_id, bool *ret_has,
-                            struct error *reterr)
+err_t api_store_source_of_message(struct pg *pg, int64_t conversation_id, const char *provider_id, char **ret_source,
+                                  struct error *reterr)
 {
     static const char sql[] =
-        "SELECT EXISTS (SELECT FROM message WHERE provider_message_id = $2 AND conversation_id = $1)";
+        "SELECT source FROM message WHERE provider_message_id = $2 AND conversation_id = $1 AND source IS NOT NULL"
+        " ORDER BY created_at DESC LIMIT 1";
     const struct pg_value values[] = { PG_VALUE_INT8(conversation_id), PG_VALUE_TEXT(provider_id) };
     struct pg_result *result CLEANUP(pg_result_free) = NULL;
-    err_t err = query_row(pg, sql, values, ARRAY_LEN(values), &result, reterr);
-    *ret_has = err == ERR_NONE && pg_bool(result, 0, 0);
+    err_t err = pg_run(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    *ret_source = NULL;
+    if (err == ERR_NONE && pg_rows(result) > 0) {
+        struct bytes source = pg_text(result, 0, 0);
+        *ret_source = memory_text_n(source.ptr, source.len);
+    }
     return err;
 }
 

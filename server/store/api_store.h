@@ -23,9 +23,10 @@ err_t api_store_contact(struct pg *pg, int64_t id, json_t **ret_contact, struct 
 
 /* Whose conversation it is, for an action on it: {contact_id, lane, state}. ERR_NOT_FOUND. */
 err_t api_store_owner(struct pg *pg, int64_t conversation_id, json_t **ret_owner, struct error *reterr) MUST_CHECK;
-/* Has the conversation a message that its provider knows by this id? */
-err_t api_store_has_message(struct pg *pg, int64_t conversation_id, const char *provider_id, bool *ret_has,
-                            struct error *reterr) MUST_CHECK;
+/* The source of the conversation's message that its provider knows by this id; NULL when it has none. The caller
+ * frees it. */
+err_t api_store_source_of_message(struct pg *pg, int64_t conversation_id, const char *provider_id, char **ret_source,
+                                  struct error *reterr) MUST_CHECK;
 
 /* Makes the canonical document `doc` (without id and received_at) an event with work, once for each source and key; a
  * document without key gets one of its own. Gives the id of the event that has the key now, and (unless NULL) whether

@@ -165,6 +165,13 @@ test('a reply quotes a message of its own conversation, and no other', async () 
   assert.equal((await act('reply', { text: 'about this', reply_to: 'wamid.api.1' })).status, 200)
   const sent = await until('the reply', async () => (await system.sent()).find((entry) => entry.body.text?.body === 'about this'))
   assert.deepEqual(sent.body.context, { message_id: 'wamid.api.1' })
+
+  // The conversation goes on by a channel that knows no such message and would refuse the reply.
+  await system.rows(`UPDATE message SET source = 'elsewhere' WHERE provider_message_id = 'wamid.api.1'`)
+  assert.equal((await act('reply', { text: 'about what was said elsewhere', reply_to: 'wamid.api.1' })).status, 200)
+  const plain = await until('the reply', async () => (await system.sent()).find((entry) => entry.body.text?.body === 'about what was said elsewhere'))
+  assert.equal(plain.body.context, undefined)
+  await system.rows(`UPDATE message SET source = 'whatsapp' WHERE provider_message_id = 'wamid.api.1'`)
 })
 
 test('what an agent does raises the events of a rule', async () => {

@@ -34,6 +34,30 @@ static void inbound_messages_keep_what_the_provider_sent(void **state)
     expect_rows(s, ROWS_ADDRESS, "{'last_inbound_at':'2026-01-05T12:00:00.000Z'}", 1);
 }
 
+/* Each channel has its own ids: a quote is left out where its message is not. */
+static void a_quote_stays_on_its_channel(void **state)
+{
+    struct stage *s = *state;
+    stage_event(s, "{'type':'message.received','source':'telegram','provider':'telegram','contact':{'identities':['"
+                   "telegram:2','phone:1'],'recipient':'2'},'message':{'id':'7','kind':'text'}}");
+    stage_rule(
+        s, "quotes", "message.received",
+        "[" OPEN ",{'do':'send','conversation':'#1','text':'here','reply_to':'w1','channel':'whatsapp'},"
+        "{'do':'send','conversation':'#1','text':'elsewhere','reply_to':'w1','channel':'telegram'},"
+        "{'do':'send','conversation':'#1','text':'not told','reply_to':'7','channel':'telegram'},"
+        "{'do':'send','conversation':'#1','text':'told','reply_to':'7','quoted_on':'telegram','channel':'telegram'},"
+        "{'do':'send','conversation':'#1','text':'told, elsewhere','reply_to':'7','quoted_on':'telegram','channel':"
+        "'whatsapp'}]");
+    stage_event(s, "{'type':'message.received','source':'whatsapp','provider':'whatsapp','contact':{'identities':['"
+                   "whatsapp:1'],'recipient':'1'},'message':{'id':'w1','kind':'text','text':'hello'}}");
+    expect_changes(s, "messages", "{'text':'here','source':'whatsapp','reply_to':'w1'}", 1);
+    expect_changes(s, "messages", "{'text':'elsewhere','source':'telegram','reply_to':null}", 1);
+    expect_changes(s, "messages", "{'text':'not told','source':'telegram','reply_to':'7'}", 1);
+    expect_changes(s, "messages", "{'text':'told','source':'telegram','reply_to':'7'}", 1);
+    expect_changes(s, "messages", "{'text':'told, elsewhere','source':'whatsapp','reply_to':null}", 1);
+    expect_changes(s, "deliveries", "{'request':{'free':{'text':'elsewhere','reply_to':'w1'}}}", 0);
+}
+
 static void sends_are_queued_with_their_delivery(void **state)
 {
     struct stage *s = *state;
@@ -546,6 +570,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(inbound_messages_keep_what_the_provider_sent),
+        T(a_quote_stays_on_its_channel),
         T(sends_are_queued_with_their_delivery),
         cmocka_unit_test(statuses_move_the_ledger_by_precedence),
         cmocka_unit_test(the_order_of_statuses_does_not_matter),
