@@ -281,6 +281,29 @@ static void test_what_a_rule_takes_or_is_about_others_waits_for_its_turn(void **
     tear_down(&stage);
 }
 
+/* Whoever asks what a replay led to finds it by the replay's number, which work hands on to what it makes. */
+static void test_what_a_replay_makes_belongs_to_the_replay(void **state)
+{
+    (void)state;
+    static const char made_sql[] = "SELECT count(*) FROM event AS e JOIN handling AS h ON h.event_id = e.id"
+                                   " WHERE e.type = 'contact.created' AND e.replay_id IS NOT DISTINCT FROM h.replay_id"
+                                   " AND coalesce(e.replay_id, 0) = CASE e.cause_event WHEN 1 THEN 77 ELSE 0 END";
+    struct stage stage;
+    set_up(&stage);
+    add_events(&stage, 2, "custom.quick");
+    SUCCEEDS(pg_script(stage.watcher, "UPDATE work SET replay_id = 77 WHERE event_id = 1", e));
+    struct batch_outcome outcome;
+    SUCCEEDS(batch_run(&stage.context, 30, &outcome, e));
+    assert_int_equal(outcome.count, 2);
+    assert_int_equal(outcome.made_and_handled, 0);
+    assert_true(outcome.more_work);
+    SUCCEEDS(batch_run(&stage.context, 30, &outcome, e));
+    assert_int_equal(outcome.count, 2);
+    assert_int_equal(database_number(stage.watcher, "SELECT count(*) FROM work"), 0);
+    assert_int_equal(database_number(stage.watcher, made_sql), 2);
+    tear_down(&stage);
+}
+
 static void test_a_batch_is_no_larger_than_its_outcome(void **state)
 {
     (void)state;
@@ -521,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_quick_events_are_one_batch),
         cmocka_unit_test(test_what_no_rule_takes_is_handled_where_it_is_made),
         cmocka_unit_test(test_what_a_rule_takes_or_is_about_others_waits_for_its_turn),
+        cmocka_unit_test(test_what_a_replay_makes_belongs_to_the_replay),
         cmocka_unit_test(test_one_event_is_handled_in_any_case),
         cmocka_unit_test(test_a_batch_is_no_larger_than_its_outcome),
         cmocka_unit_test(test_what_rules_did_is_counted_and_their_failures_are_told),
