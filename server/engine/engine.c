@@ -216,6 +216,15 @@ static void engine_blame_crashed(struct engine *engine)
     }
 }
 
+/* An event that was handled alone was committed, or waits from now on. One that will be tried again at once, because of
+ * a conflict, is still to be alone then: with others, nobody would ever see that it is the reason. */
+static void engine_end_single(struct engine *engine)
+{
+    if (engine->singles_left > 0) {
+        engine->singles_left--;
+    }
+}
+
 /* One event, alone in its batch, could not be committed. */
 static void engine_fail_event(struct engine *engine, const struct error *problem)
 {
@@ -229,6 +238,7 @@ static void engine_fail_event(struct engine *engine, const struct error *problem
         engine_database_trouble(engine, "noting a failure", &error);
         return;
     }
+    engine_end_single(engine);
     metric_add(parked ? engine->parked_events : engine->failed_events, 1);
     if (parked) {
         log_error("event parked", "position=%lld tries=%u reason='%s'", (long long)position, tries, problem->text);
@@ -363,9 +373,6 @@ static bool engine_work(struct engine *engine)
     struct error error = { .code = ERR_NONE };
     int64_t started = clock_steady_us();
     err_t err = batch_run(&context, limit, &engine->outcome, &error);
-    if (single) {
-        engine->singles_left--;
-    }
     if (err != ERR_NONE) {
         engine_batch_failed(engine, err, &error);
         return true;
@@ -381,6 +388,7 @@ static bool engine_work(struct engine *engine)
     if (engine->outcome.count >= limit) {
         wakeup_call_next(&engine->wakeup); /* more may wait */
     }
+    engine_end_single(engine);
     engine->conflicts = 0;
     if (engine->outcome.rules_failed) {
         rule_guard_look_now(engine->guard);

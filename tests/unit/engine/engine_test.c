@@ -1,0 +1,196 @@
+/* What the engine makes of a batch that fails: whose fault it is, who waits for it, and who does not. */
+#include "engine/engine.h"
+
+#include <stdatomic.h>
+
+#include "store/database.h"
+
+#include "patience.h"
+
+#define SCHEMA "answerd_engine_test"
+#define EVENTS 20
+#define BAD 7 /* of them; 2 comes before it in its lane, 12 and 17 behind it */
+#define ATTEMPTS 2
+
+/* Statements are known by where their text stands, so each has its own. */
+#define COUNT(table) database_number(stage.pg, "SELECT count(*) FROM " table)
+
+static const char rules_text[] =
+    "rule { name = 'quick', on = 'custom.quick', run = function() end }\n"
+    "rule { name = 'slow', on = 'custom.slow', run = function() while true do end end }\n"
+    "endpoint 'crm' { url = 'https://crm.example/' }\n"
+    "rule { name = 'calls', on = 'custom.calls', run = function(e, fx) fx:webhook('crm', {}) end }\n";
+
+/* What the database says of work that it does not like, for the first `times` times. A sequence counts them, because it
+ * keeps what is rolled back. */
+static const char refusing_sql[] =
+    "CREATE SEQUENCE refused MINVALUE 0 START 0; SELECT nextval('refused');"
+    "CREATE TABLE refusal (event_id bigint, sqlstate text, times bigint);"
+    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE r record; BEGIN"
+    " SELECT * INTO r FROM refusal WHERE event_id = new.event_id;"
+    " IF FOUND AND nextval('refused') <= r.times THEN RAISE EXCEPTION 'not this one' USING ERRCODE = r.sqlstate; END IF;"
+    " RETURN new; END $$;"
+    "CREATE TRIGGER refuse BEFORE INSERT ON handling FOR EACH ROW EXECUTE FUNCTION refuse()";
+
+struct stage {
+    struct pg *pg;
+    struct config config;
+    struct rule_feed *feed;
+    json_t *sources;
+    struct engine *engine;
+    atomic_uint committed;
+};
+
+static struct stage stage;
+
+static void note_committed(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&stage.committed, 1);
+}
+
+static void put_rules_in_force(void)
+{
+    const struct rule_source_file file = { "a.lua", bytes_of(rules_text) };
+    struct rule_sources *sources = NULL;
+    bool changed = false;
+    SUCCEEDS(rule_sources_make("rules", &file, 1, &sources, e));
+    SUCCEEDS(rule_feed_store(stage.pg, sources, e));
+    SUCCEEDS(version_store_change(stage.pg, "start", rule_sources_version(sources), "test", &changed, e));
+    stage.feed = rule_feed_new(sources);
+    SUCCEEDS(rule_feed_follow(stage.feed, stage.pg, NULL, e));
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    stage = (struct stage){ .pg = database_open_migrated(SCHEMA), .sources = json_object() };
+    SUCCEEDS(pg_script(stage.pg, refusing_sql, e));
+    SUCCEEDS(pg_script(stage.pg, "SELECT setval('object_id', 10000)", e)); /* beyond the events' own numbers */
+    put_rules_in_force();
+    stage.config.database.url = (char *)(uintptr_t)database_conninfo(SCHEMA);
+    stage.config.engine.batch_events = 100;
+    stage.config.engine.attempts = ATTEMPTS;
+    stage.config.engine.max_depth = 10;
+    stage.config.engine.poll_ms = 100;
+    stage.config.rules.max_instructions = UINT64_MAX / 2;
+    stage.config.rules.max_memory_bytes = (size_t)16 * 1024 * 1024;
+    stage.config.rules.max_effects = 100;
+    stage.config.rules.max_wall_ms = 1000;
+    stage.config.rules.quarantine_after = 1000;
+    stage.config.rules.quarantine_ms = 1000;
+    stage.config.rules.quarantine_longest_ms = 1000;
+    return 0;
+}
+
+static void start(void)
+{
+    const struct engine_settings settings = {
+        .config = &stage.config,
+        .rules = stage.feed,
+        .sources = stage.sources,
+        .committed = note_committed,
+    };
+    SUCCEEDS(engine_start(&settings, &stage.engine, e));
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    engine_stop(stage.engine);
+    engine_join(stage.engine);
+    engine_free(stage.engine);
+    assert_int_equal(database_number(stage.pg, "SELECT count(*) FROM engine_worker"), 0);
+    rule_feed_free(stage.feed);
+    json_decref(stage.sources);
+    database_drop(stage.pg, SCHEMA);
+    return 0;
+}
+
+static void add_events(unsigned count, const char *type)
+{
+    char sql[400];
+    snprintf(sql, sizeof(sql),
+             "SELECT append_internal_events(jsonb_build_array(jsonb_build_object('id', i, 'key', 'k' || i, 'type', "
+             "'%s', 'source', 'support', 'lane', i %% 5))) FROM generate_series(1, %u) AS i ORDER BY i",
+             type, count);
+    SUCCEEDS(pg_script(stage.pg, sql, e));
+}
+
+static void refuse(const char *which, const char *sqlstate, unsigned times)
+{
+    char sql[200];
+    snprintf(sql, sizeof(sql), "INSERT INTO refusal SELECT i, '%s', %u FROM generate_series(1, %d) AS i WHERE %s",
+             sqlstate, times, EVENTS, which);
+    SUCCEEDS(pg_script(stage.pg, sql, e));
+}
+
+/* Nothing but the bad one suffers, and who is behind it waits until it is given up. */
+static void assert_only_the_bad_one_is_parked(void)
+{
+    WAIT_UNTIL(COUNT("work") == 0);
+    assert_int_equal(COUNT("parked_event"), 1);
+    assert_int_equal(database_number(stage.pg, "SELECT event_id FROM parked_event WHERE problem LIKE '%not this one%'"),
+                     BAD);
+    assert_int_equal(database_number(stage.pg, "SELECT attempts FROM parked_event"), ATTEMPTS);
+    assert_int_equal(COUNT("handling"), EVENTS - 1);
+    assert_int_equal(COUNT("handling WHERE attempts <> 1"), 0);
+    assert_int_equal(COUNT("handling, parked_event WHERE handled_at < parked_at AND handling.event_id IN (12, 17)"), 0);
+    assert_int_equal(COUNT("handling, parked_event WHERE handled_at < parked_at"), EVENTS - 3);
+}
+
+static void test_an_event_that_is_refused_is_parked_alone(void **state)
+{
+    (void)state;
+    add_events(EVENTS, "custom.quick");
+    refuse("i = 7", "22000", 1000);
+    start();
+    assert_only_the_bad_one_is_parked();
+}
+
+/* Also when fewer wait with it than a conflict is tried again: 12 and 17, once it was refused. */
+static void test_an_event_that_is_in_conflict_for_ever_is_parked_alone(void **state)
+{
+    (void)state;
+    add_events(EVENTS, "custom.quick");
+    refuse("i = 7", "40001", 1000);
+    start();
+    assert_only_the_bad_one_is_parked();
+}
+
+/* Somebody was in the way for a moment: that counts as nobody's failure. */
+static void test_a_conflict_that_passes_is_no_failure(void **state)
+{
+    (void)state;
+    add_events(EVENTS, "custom.quick");
+    refuse("i = 7", "40001", 4);
+    start();
+    WAIT_UNTIL(COUNT("work") == 0);
+    assert_int_equal(COUNT("handling WHERE attempts = 1"), EVENTS);
+    assert_true(database_number(stage.pg, "SELECT last_value FROM refused") > 4);
+}
+
+/* A full disk, a standby, a restart: events wait for its end however long it takes. */
+static void test_a_database_in_trouble_is_no_failure_of_events(void **state)
+{
+    (void)state;
+    add_events(1, "custom.quick");
+    refuse("i = 1", "53100", 2 * ATTEMPTS);
+    start();
+    WAIT_UNTIL(COUNT("work") == 0);
+    assert_int_equal(COUNT("handling WHERE attempts = 1"), 1);
+    assert_true(database_number(stage.pg, "SELECT last_value FROM refused") > 2 * ATTEMPTS);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_an_event_that_is_refused_is_parked_alone),
+        CASE(test_an_event_that_is_in_conflict_for_ever_is_parked_alone),
+        CASE(test_a_conflict_that_passes_is_no_failure),
+        CASE(test_a_database_in_trouble_is_no_failure_of_events),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
