@@ -78,6 +78,39 @@ static void signs_with_every_secret(void **state)
     outgoing_request_done(&call);
 }
 
+/* What does not say that it is base64 is the key itself. */
+static void signs_with_a_secret_as_it_stands(void **state)
+{
+    (void)state;
+    struct outgoing_request call;
+    assert_int_equal(render("{}", "{\"url\":\"https://crm.example/\",\"secrets\":\"plain secret\"}", &call), ERR_NONE);
+    struct buf expected;
+    buf_init(&expected, 500);
+    add_expected_signature(&expected, "cGxhaW4gc2VjcmV0", &call);
+    assert_string_equal(header(&call, "webhook-signature:"), expected.ptr);
+    assert_string_equal(header(&call, "Content-Type: "), "application/json");
+    buf_done(&expected);
+    outgoing_request_done(&call);
+}
+
+/* A part of a document would be signed as if it were all of it. */
+static void refuses_what_is_too_large(void **state)
+{
+    (void)state;
+    struct buf request;
+    buf_init(&request, (size_t)512 * 1024);
+    buf_add_text(&request, "{\"body\":{\"text\":\"");
+    for (int i = 0; i < 256 * 1024; i++) {
+        buf_add_char(&request, 'x');
+    }
+    buf_add_text(&request, "\"}}");
+    struct outgoing_request call;
+    assert_int_equal(render(request.ptr, "{\"url\":\"https://crm.example/\",\"secrets\":[\"" SECRET "\"]}", &call),
+                     ERR_TOO_BIG);
+    outgoing_request_done(&call);
+    buf_done(&request);
+}
+
 static void refuses_what_it_cannot_sign(void **state)
 {
     (void)state;
@@ -87,6 +120,11 @@ static void refuses_what_it_cannot_sign(void **state)
     assert_int_equal(render("{}", "{\"secrets\":[\"" SECRET "\"]}", &call), ERR_INVALID);
     outgoing_request_done(&call);
     assert_int_equal(render("{}", "{\"url\":\"https://crm.example/\",\"secrets\":[\"whsec_!!\"]}", &call), ERR_INVALID);
+    outgoing_request_done(&call);
+    /* Anybody could sign with nothing. */
+    assert_int_equal(render("{}", "{\"url\":\"https://crm.example/\",\"secrets\":[\"whsec_\"]}", &call), ERR_INVALID);
+    outgoing_request_done(&call);
+    assert_int_equal(render("{}", "{\"url\":\"https://crm.example/\",\"secrets\":\"\"}", &call), ERR_INVALID);
     outgoing_request_done(&call);
 }
 
@@ -109,6 +147,10 @@ static void classifies_answers(void **state)
 {
     (void)state;
     expect(ANSWER(204, -1), SEND_ACCEPTED, false, 0);
+    expect(ANSWER(199, -1), SEND_RETRY, false, 0);
+    expect(ANSWER(200, -1), SEND_ACCEPTED, false, 0);
+    expect(ANSWER(300, -1), SEND_RETRY, false, 0);
+    expect(ANSWER(505, -1), SEND_RETRY, false, 0);
     expect(ANSWER(302, -1), SEND_RETRY, false, 0);
     expect(ANSWER(400, -1), SEND_RETRY, false, 0);
     expect(ANSWER(500, -1), SEND_RETRY, false, 0); /* of this one: others may be taken */
@@ -125,13 +167,27 @@ static void classifies_answers(void **state)
     expect((struct http_exchange){ .outcome = HTTP_NOT_SENT }, SEND_RETRY, false, 5000);
 }
 
+static void tells_what_was_answered(void **state)
+{
+    (void)state;
+    struct send_result result;
+    bool gone;
+    webhook_call_classify(&ANSWER(404, -1), &result, &gone);
+    assert_string_equal(result.code, "404");
+    assert_string_equal(result.reason, "the endpoint answered 404");
+    struct http_exchange unanswered = { .outcome = HTTP_UNKNOWN, .error = "cut off" };
+    webhook_call_classify(&unanswered, &result, &gone);
+    assert_string_equal(result.code, "");
+    assert_string_equal(result.reason, "cut off");
+}
+
 int main(void)
 {
     crypto_start();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(signs_with_every_secret),
-        cmocka_unit_test(refuses_what_it_cannot_sign),
-        cmocka_unit_test(classifies_answers),
+        cmocka_unit_test(signs_with_every_secret),   cmocka_unit_test(signs_with_a_secret_as_it_stands),
+        cmocka_unit_test(refuses_what_is_too_large), cmocka_unit_test(refuses_what_it_cannot_sign),
+        cmocka_unit_test(classifies_answers),        cmocka_unit_test(tells_what_was_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
