@@ -18,6 +18,7 @@
 static const char rules_text[] =
     "rule { name = 'quick', on = 'custom.quick', run = function() end }\n"
     "rule { name = 'slow', on = 'custom.slow', run = function() while true do end end }\n"
+    "cron 'yearly' { schedule = '0 3 1 1 *' }\n"
     "endpoint 'crm' { url = 'https://crm.example/' }\n"
     "rule { name = 'calls', on = 'custom.calls', run = function(e, fx) fx:webhook('crm', {}) end }\n";
 
@@ -94,27 +95,46 @@ static void start(void)
     SUCCEEDS(engine_start(&settings, &stage.engine, e));
 }
 
-static int tear_down(void **state)
+static void stop(void)
 {
-    (void)state;
     engine_stop(stage.engine);
     engine_join(stage.engine);
     engine_free(stage.engine);
-    assert_int_equal(database_number(stage.pg, "SELECT count(*) FROM engine_worker"), 0);
+    stage.engine = NULL;
+    assert_int_equal(COUNT("engine_worker"), 0);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (stage.engine != NULL) {
+        stop();
+    }
     rule_feed_free(stage.feed);
     json_decref(stage.sources);
     database_drop(stage.pg, SCHEMA);
     return 0;
 }
 
-static void add_events(unsigned count, const char *type)
+/* Those with the numbers `from` to `to`, in five lanes. */
+static void append_events(int64_t from, int64_t to, const char *type)
 {
     char sql[400];
     snprintf(sql, sizeof(sql),
              "SELECT append_internal_events(jsonb_build_array(jsonb_build_object('id', i, 'key', 'k' || i, 'type', "
-             "'%s', 'source', 'support', 'lane', i %% 5))) FROM generate_series(1, %u) AS i ORDER BY i",
-             type, count);
+             "'%s', 'source', 'support', 'lane', i %% 5))) FROM generate_series(%lld, %lld) AS i ORDER BY i",
+             type, (long long)from, (long long)to);
     SUCCEEDS(pg_script(stage.pg, sql, e));
+}
+
+static void add_events(int64_t count, const char *type)
+{
+    append_events(1, count, type);
+}
+
+static void add_event(int64_t id, const char *type)
+{
+    append_events(id, id, type);
 }
 
 static void refuse(const char *which, const char *sqlstate, unsigned times)
@@ -182,6 +202,86 @@ static void test_a_database_in_trouble_is_no_failure_of_events(void **state)
     assert_true(database_number(stage.pg, "SELECT last_value FROM refused") > 2 * ATTEMPTS);
 }
 
+/* Of a batch that took longer than a transaction may stay open, the database only says that it is gone. Were it tried
+ * again and again, nobody else would have a turn. Here the first event shortens that time, for its session, and the
+ * rules of the second take longer; its second try has a session of its own. A machine that halts us before the
+ * rules begin ends the transaction there, which is nobody's fault: then once more. */
+static void test_what_takes_longer_than_a_transaction_may_counts_as_a_failure(void **state)
+{
+    (void)state;
+    static const char hurrying_sql[] =
+        "CREATE FUNCTION hurry() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " PERFORM set_config('idle_in_transaction_session_timeout', '200', false); RETURN new; END $$;"
+        "CREATE TRIGGER hurry BEFORE INSERT ON handling FOR EACH ROW WHEN (new.event_id % 2 = 1) EXECUTE FUNCTION hurry()";
+    SUCCEEDS(pg_script(stage.pg, hurrying_sql, e));
+    stage.config.rules.max_wall_ms = 600;
+    start();
+    for (int64_t id = 1; id < 10 && COUNT("handling WHERE attempts = 2") == 0; id += 2) {
+        add_event(id, "custom.quick");
+        WAIT_UNTIL(COUNT("work") == 0);
+        add_event(id + 1, "custom.slow");
+        WAIT_UNTIL(COUNT("work") == 0);
+    }
+    assert_int_equal(COUNT("handling WHERE attempts = 2 AND event_id % 2 = 0"), 1);
+    assert_int_equal(COUNT("parked_event"), 0);
+}
+
+/* One of them may have been its death. */
+static void test_what_a_dead_engine_had_in_hand_is_tried_one_by_one(void **state)
+{
+    (void)state;
+    add_events(4, "custom.quick");
+    struct pg *other = database_open(SCHEMA);
+    const int64_t positions[] = { 1, 2, 3 };
+    SUCCEEDS(engine_store_start_worker(other, 4711, e));
+    SUCCEEDS(engine_store_note_in_flight(other, 4711, positions, ARRAY_LEN(positions), e));
+    pg_close(other);
+    WAIT_UNTIL(COUNT("pg_locks WHERE locktype = 'advisory' AND classid = 4204") == 0);
+    start();
+    WAIT_UNTIL(COUNT("work") == 0);
+    assert_int_equal(database_number(stage.pg, "SELECT count(DISTINCT handled_at) FROM handling WHERE event_id <= 3"),
+                     3);
+    assert_int_equal(COUNT("handling WHERE attempts = 1"), 4);
+    assert_int_equal(COUNT("engine_worker WHERE id = 4711"), 0);
+}
+
+static void test_who_sends_is_told_at_once_and_only_then(void **state)
+{
+    (void)state;
+    start();
+    add_event(1, "custom.quick");
+    WAIT_UNTIL(COUNT("work") == 0);
+    add_event(2, "custom.calls");
+    WAIT_UNTIL(COUNT("work") == 0);
+    stop();
+    assert_int_equal(COUNT("delivery"), 1);
+    assert_int_equal(stage.committed, 1);
+}
+
+/* An engine that would sleep for long wakes for what is due before that: whichever is the first. */
+static void test_it_wakes_for_the_first_of_timers_and_crons(void **state)
+{
+    (void)state;
+    static const char *const due_sql[] = {
+        "INSERT INTO timer (id, name, due_at, lane) VALUES (1, 'first', now() + interval '1 second', 1);"
+        "UPDATE cron SET next_at = now() + interval '1 hour'",
+        "INSERT INTO timer (id, name, due_at, lane) VALUES (2, 'last', now() + interval '1 hour', 1);"
+        "UPDATE cron SET next_at = now() + interval '1 second'",
+        "DELETE FROM timer; UPDATE cron SET next_at = now() + interval '1 second'",
+    };
+    stage.config.engine.poll_ms = 4 * (msec_t)PATIENCE_MS;
+    start();
+    WAIT_UNTIL(COUNT("cron") == 1);
+    for (size_t i = 0; i < ARRAY_LEN(due_sql); i++) {
+        stop();
+        SUCCEEDS(pg_script(stage.pg, due_sql[i], e));
+        start();
+        WAIT_UNTIL(COUNT("handling") == (int64_t)i + 1);
+    }
+    assert_int_equal(COUNT("event WHERE type = 'timer.first'"), 1);
+    assert_int_equal(COUNT("event WHERE type = 'cron.yearly'"), 2);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -191,6 +291,10 @@ int main(void)
         CASE(test_an_event_that_is_in_conflict_for_ever_is_parked_alone),
         CASE(test_a_conflict_that_passes_is_no_failure),
         CASE(test_a_database_in_trouble_is_no_failure_of_events),
+        CASE(test_what_takes_longer_than_a_transaction_may_counts_as_a_failure),
+        CASE(test_what_a_dead_engine_had_in_hand_is_tried_one_by_one),
+        CASE(test_who_sends_is_told_at_once_and_only_then),
+        CASE(test_it_wakes_for_the_first_of_timers_and_crons),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
