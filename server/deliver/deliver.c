@@ -309,6 +309,20 @@ static void deliver_settle(struct deliver *deliver)
     }
 }
 
+/* What is claimed may be a call to any endpoint, and each says how long it may take. */
+static msec_t longest_call_ms(const struct deliver *deliver)
+{
+    msec_t longest = deliver->settings.config->deliver.timeout_ms;
+    const char *endpoint;
+    json_t *declared;
+    json_object_foreach (deliver->rules != NULL ? rule_set_declarations(deliver->rules, "endpoint") : NULL, endpoint,
+                         declared) {
+        msec_t timeout = json_int(declared, "timeout_ms", 0);
+        longest = timeout > longest ? timeout : longest;
+    }
+    return longest;
+}
+
 static void deliver_claim(struct deliver *deliver)
 {
     const struct config *config = deliver->settings.config;
@@ -328,7 +342,7 @@ static void deliver_claim(struct deliver *deliver)
     deliver->look = false;
     deliver->next_look = clock_steady() + config->deliver.poll_ms;
     json_t *paces CLEANUP(json_free) = paces_of_all(deliver);
-    err_t err = deliver_store_claim(deliver->pg, deliver->sender, limit, config->deliver.timeout_ms + LEASE_MARGIN_MS,
+    err_t err = deliver_store_claim(deliver->pg, deliver->sender, limit, longest_call_ms(deliver) + LEASE_MARGIN_MS,
                                     paces, &claimed, &next_due, &error);
     if (err == ERR_CONFLICT) {
         conflicts_last(&deliver->claiming, &error, clock_steady());
