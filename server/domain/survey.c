@@ -229,7 +229,7 @@ static void record_score(struct scene *scene, json_t *survey, int score, const c
     if (comment)
         put_comment(survey, comment, scene->now);
     consume(scene, survey, "survey_answer");
-    if (previous == score && !comment)
+    if (previous == score)
         return; /* the same button again */
     emit_answered(scene, survey, conversation, previous);
     if (previous > 0 || !conversation || !declaration)

@@ -114,6 +114,25 @@ static void of_two_asked_at_once_a_text_answers_the_last(void **state)
     expect_survey(s, first, "'state':'asked','score':null");
 }
 
+/* Each engine takes its numbers from a block of its own: the later question may have the smaller one. */
+static void the_last_is_the_last_by_time(void **state)
+{
+    struct stage *s = *state;
+    prepare(s, "");
+    stage_message(s, "whatsapp:1", "help");
+    long long conversation = id_of(s, ROWS_CONVERSATION, "{}");
+    s->now += MINUTE;
+    act(s, "ask", conversation);
+    act(s, "effort", conversation);
+    long long first = id_of(s, ROWS_SURVEY, "{'name':'csat'}"), second = id_of(s, ROWS_SURVEY, "{'name':'effort'}");
+    s->now += MINUTE;
+    json_put_time(find_row(s, ROWS_SURVEY, "{'name':'csat'}"), "asked_at", s->now);
+    s->now += MINUTE;
+    stage_message(s, "whatsapp:1", "4");
+    expect_survey(s, first, "'state':'answered','score':4");
+    expect_survey(s, second, "'state':'asked','score':null");
+}
+
 static void an_answered_question_stays_when_asked_anew(void **state)
 {
     struct stage *s = *state;
@@ -375,6 +394,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(asked_anew_the_older_question_is_canceled),
         T(of_two_asked_at_once_a_text_answers_the_last),
+        T(the_last_is_the_last_by_time),
         T(an_answered_question_stays_when_asked_anew),
         T(the_question_of_another_conversation_stays),
         T(nobody_answers_for_somebody_else),

@@ -58,13 +58,52 @@ static void the_question_has_a_button_for_each_score(void **state)
     expect_rows(s, ROWS_MESSAGE, "{'direction':'out','state':'sent','content':{'survey':'csat'}}", 1);
 }
 
+static void expect_label(const struct stage *s, size_t question, size_t button, const char *label)
+{
+    const json_t *free = json_object_at(json_object_at(json_array_get(s->sent, question), "request"), "free");
+    assert_string_equal(json_str(json_array_get(json_array_at(free, "buttons"), button), "text"), label);
+}
+
+/* In the contact's language; a score without a label is its number. */
+static void the_buttons_have_labels(void **state)
+{
+    struct stage *s = *state;
+    stage_declare(s, "survey", "plain", "{'question':'And that?','scale':3}");
+    stage_rule(s, "ask-plain", "custom.close", "[{'do':'survey','conversation':'@','survey':'plain'}]");
+    stage_event(s, "{'type':'message.received','contact':{'identities':['whatsapp:1'],'recipient':'1','language':'de'},"
+                   "'message':{'id':'d1','kind':'text','text':'Hallo'}}");
+    ask(s, ",'labels':{'en':['Poor','Meh'],'de':['Schlecht','Naja']}");
+    expect_label(s, 0, 2, "3");
+    expect_label(s, 1, 0, "Schlecht");
+    expect_label(s, 1, 1, "Naja");
+    expect_label(s, 1, 2, "3");
+}
+
+/* Nobody waits for an answer to what was never asked. */
+static void who_opted_out_is_not_asked(void **state)
+{
+    struct stage *s = *state;
+    ask(s, ASKS);
+    stage_rule(s, "stop", "custom.stop", "[{'do':'opt_out','contact':'@','topic':'all'}]");
+    stage_event(s, "{'type':'custom.stop','source':'desk','contact':{'identities':['whatsapp:1']}}");
+    expect_rows(s, ROWS_CONTACT, "{'opted_out':['all']}", 1);
+    s->now += 24 * HOUR;
+    stage_message(s, "whatsapp:1", "next problem");
+    int asked = stage_runs(s, "ask");
+    stage_event(s, "{'type':'custom.close','source':'desk','contact':{'identities':['whatsapp:1']}}");
+    assert_int_equal(stage_runs(s, "ask"), asked + 1);
+    expect_rows(s, ROWS_SURVEY, "{}", 1);
+    expect_changes(s, "deliveries", "{}", 0);
+}
+
 static void a_tap_is_the_score_and_the_next_text_the_comment(void **state)
 {
     struct stage *s = *state;
     long long id = ask(s, ASKS);
     tap(s, id, 4);
     expect_rows(s, ROWS_SURVEY, "{'score':4,'state':'answered','answered_at':'2026-01-05T12:02:00.000Z'}", 1);
-    expect_changes(s, "events", "{'type':'survey.answered','survey':{'score':4},'body':{'score':4}}", 1);
+    expect_changes(s, "events",
+                   "{'type':'survey.answered','survey':{'score':4},'body':{'score':4,'previous_score':null}}", 1);
     expect_changes(s, "traces",
                    "{'rule':'answerd.survey','verdict':'ran','effects':[{'do':'survey_answer','score':4}]}", 1);
     expect_changes(s, "deliveries", "{'request':{'free':{'text':'Why?'}}}", 1);
@@ -294,6 +333,7 @@ static void it_expires_and_still_takes_a_late_tap(void **state)
     expect_rows(s, ROWS_SURVEY, "{'state':'expired','score':null}", 1);
     tap(s, id, 2);
     expect_rows(s, ROWS_SURVEY, "{'state':'answered','score':2}", 1);
+    expect_changes(s, "deliveries", "{'request':{'free':{'text':'Thanks!'}}}", 1);
     tap(s, id, 5);
     expect_rows(s, ROWS_SURVEY, "{'state':'answered','score':5}", 1);
     expect_changes(s, "events", "{'type':'survey.answered','body':{'score':5,'previous_score':2}}", 1);
@@ -349,6 +389,7 @@ static void a_strange_button_opens_nothing(void **state)
     stage_tap(s, "whatsapp:1", "survey:99999:4");
     assert_int_equal(stage_runs(s, "inbox-button"), 0);
     tap(s, id, 9);
+    tap(s, id, 0);
     expect_rows(s, ROWS_SURVEY, "{'score':null}", 1);
     stage_message(s, "whatsapp:2", "hello");
     char button[64]; /* somebody else's survey */
@@ -378,6 +419,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(the_question_has_a_button_for_each_score),
+        T(the_buttons_have_labels),
+        T(who_opted_out_is_not_asked),
         T(a_tap_is_the_score_and_the_next_text_the_comment),
         T(what_is_said_in_a_group_is_no_answer),
         cmocka_unit_test(a_number_in_words_or_digits_is_an_answer),
