@@ -14,6 +14,10 @@
 
 #define CHANNEL_PAUSE_MS ((msec_t)60 * 1000)
 #define WEBHOOK_TIMEOUT_MS 15000
+/* Rules reach every process within a second or so, a configuration when it is restarted: for so long another process
+ * may know a target that this one does not. */
+#define TARGET_PATIENCE_MS ((msec_t)10 * 60 * 1000)
+#define TARGET_LOOK_MS ((msec_t)1000)
 
 /* A call that is in flight. */
 struct attempt {
@@ -104,6 +108,23 @@ static void conclude_unsent(struct attempt *attempt, const char *name, const cha
     json_put_str(outcome, "outcome", name);
     json_put_str(outcome, "error_code", code);
     json_put_str(outcome, "reason", reason);
+    outcome_done(attempt, outcome);
+}
+
+/* What was asked for a moment ago waits for a process that knows its target, at first for a second, longer as it grows
+ * old. What is older goes to a target that is gone, and needs a person. */
+static void conclude_unknown_target(struct attempt *attempt, const char *code, const char *reason)
+{
+    msec_t age = attempt->started_at - json_time(attempt->delivery, "created_at", 0);
+    if (age >= TARGET_PATIENCE_MS) {
+        conclude_unsent(attempt, "parked", code, reason);
+        return;
+    }
+    json_t *outcome = outcome_new(attempt);
+    json_put_str(outcome, "outcome", "postponed");
+    json_put_str(outcome, "error_code", code);
+    json_put_str(outcome, "reason", reason);
+    json_put_time(outcome, "due_at", attempt->started_at + (age / 4 > TARGET_LOOK_MS ? age / 4 : TARGET_LOOK_MS));
     outcome_done(attempt, outcome);
 }
 
@@ -245,7 +266,7 @@ static void start_webhook(struct attempt *attempt)
     const json_t *endpoint = context->rules != NULL ? rule_set_declaration(context->rules, "endpoint", name) : NULL;
     attempt->sent_as = "webhook";
     if (endpoint == NULL) {
-        conclude_unsent(attempt, "parked", "no_endpoint", "the rules in force declare no such endpoint");
+        conclude_unknown_target(attempt, "no_endpoint", "the rules in force declare no such endpoint");
         return;
     }
     struct outgoing_request call = { .headers = { NULL } };
@@ -267,7 +288,7 @@ static void start_message(struct attempt *attempt)
     const struct source_config *source = config_source(context->config, name);
     attempt->kind = source != NULL ? channel_find(source->kind) : NULL;
     if (attempt->kind == NULL || attempt->kind->render == NULL) {
-        conclude_unsent(attempt, "parked", "no_source", "the configuration has no such source that can send");
+        conclude_unknown_target(attempt, "no_source", "the configuration has no such source that can send");
         return;
     }
     const json_t *delivery = attempt->delivery;

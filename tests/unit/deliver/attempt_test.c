@@ -162,12 +162,46 @@ static void what_cannot_leave_says_why(void **state)
     json_decref(settings);
 }
 
+/* Another process may have read rules or a configuration that this one has not read yet. */
+static void a_target_that_is_not_known_yet_is_waited_for(void **state)
+{
+    (void)state;
+    static const char *const targets[] = { "'kind':'message','source':'coming'",
+                                           "'kind':'webhook','endpoint':'coming'" };
+    static const struct {
+        msec_t age, wait;
+    } waits[] = { { 0, 1000 }, { 3000, 1000 }, { 60000, 15000 }, { 9 * 60000, 135000 } };
+    struct config config = { .source_count = 0 };
+    struct attempt_context context = { .config = &config };
+    for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]) * (sizeof(waits) / sizeof(waits[0])); i++) {
+        const msec_t age = waits[i / 2].age, wait = waits[i / 2].wait, created = clock_shared() - age;
+        json_t *times = json_object();
+        json_put_time(times, "created_at", created);
+        char text[256];
+        snprintf(text, sizeof(text), "{'id':7,'attempts':2,'created_at':'%s',%s}", json_str(times, "created_at"),
+                 targets[i % 2]);
+        for (char *quote = text; (quote = strchr(quote, '\'')) != NULL;)
+            *quote = '"';
+        json_t *outcome = unsent(text, &context, attempt_start);
+        assert_string_equal(json_str(outcome, "outcome"), "postponed");
+        assert_string_equal(json_str(outcome, "error_code"), i % 2 == 0 ? "no_source" : "no_endpoint");
+        msec_t due_in = json_time(outcome, "due_at", 0) - created - age;
+        assert_in_range(due_in, wait, wait + 30000);
+        json_decref(outcome);
+        json_decref(times);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_verdict_has_its_outcome),      cmocka_unit_test(tells_what_the_address_is_worth),
-        cmocka_unit_test(a_limit_of_the_source_holds_up_all), cmocka_unit_test(an_accepted_send_has_an_id_and_no_error),
-        cmocka_unit_test(every_other_ending_says_why),        cmocka_unit_test(what_cannot_leave_says_why),
+        cmocka_unit_test(every_verdict_has_its_outcome),
+        cmocka_unit_test(tells_what_the_address_is_worth),
+        cmocka_unit_test(a_limit_of_the_source_holds_up_all),
+        cmocka_unit_test(an_accepted_send_has_an_id_and_no_error),
+        cmocka_unit_test(every_other_ending_says_why),
+        cmocka_unit_test(what_cannot_leave_says_why),
+        cmocka_unit_test(a_target_that_is_not_known_yet_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
