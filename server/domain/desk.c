@@ -276,11 +276,10 @@ void desk_handle(struct desk *desk, const json_t *event, msec_t now)
     json_decref(scene.built_in);
 }
 
-/* About somebody else, whom nobody has locked, or with a key that the store may know already. */
+/* About somebody else, whom nobody has locked. */
 static bool must_wait(const struct desk *desk, const json_t *event)
 {
-    return !rows_by_id(desk->rows, ROWS_CONTACT, json_int(event, "contact_id", 0)) ||
-           strncmp(json_str_or(event, "key", ""), "internal:", strlen("internal:")) != 0;
+    return !rows_by_id(desk->rows, ROWS_CONTACT, json_int(event, "contact_id", 0));
 }
 
 size_t desk_handle_made(struct desk *desk, msec_t now)

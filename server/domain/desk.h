@@ -53,7 +53,7 @@ void desk_handle(struct desk *desk, const json_t *event, msec_t now);
 
 /* Handles what the desk itself made and no rule takes, such as `contact.created` mostly, and marks it as `handled`: to
  * wait for a turn of its own would change nothing but the time. Returns how many. What is about somebody whom this desk
- * does not know waits, and so does what has a key of its own, for the store may know it already. */
+ * does not know waits. The store cannot know any of them already: their keys are made of their own new numbers. */
 size_t desk_handle_made(struct desk *desk, msec_t now);
 
 /* The changes since the last call, by table; new reference. See server/domain/README.md for the form. They show what
