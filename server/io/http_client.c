@@ -253,6 +253,13 @@ static enum http_outcome outcome_of(const struct transfer *t, CURLcode code)
     }
 }
 
+/* Where a kept connection ends without an answer, libcurl would send the request again by itself. It cannot, because
+ * the body is read once, and says so in words of its own. */
+static const char *reason_of(CURLcode code)
+{
+    return code == CURLE_SEND_FAIL_REWIND ? "the connection ended before an answer came" : curl_easy_strerror(code);
+}
+
 static void complete(struct transfer *t, CURLcode code)
 {
     struct http_exchange exchange = {
@@ -271,7 +278,7 @@ static void complete(struct transfer *t, CURLcode code)
         snprintf(exchange.error, sizeof(exchange.error), "the answer is larger than %zu bytes", t->answer.max);
     } else {
         /* Not libcurl's error buffer: it may quote the URL, and with it a token. */
-        snprintf(exchange.error, sizeof(exchange.error), "%s", curl_easy_strerror(code));
+        snprintf(exchange.error, sizeof(exchange.error), "%s", reason_of(code));
     }
     t->client->count--;
     t->done(&exchange, t->arg);

@@ -293,6 +293,7 @@ static void test_no_blind_second_send(void **state)
     post(client, 2, &seen);
     assert_int_equal(atomic_load(&requests), before + 1);
     assert_int_equal(seen.exchange.outcome, HTTP_UNKNOWN);
+    assert_string_equal(seen.exchange.error, "the connection ended before an answer came");
     http_client_free(client);
 }
 
