@@ -94,6 +94,23 @@ SELECT test.same(resume_source('whatsapp'), false, 'once');
 SELECT test.leave(100);
 SELECT test.outcome(message_id, '{"outcome": "sent"}') FROM outbox WHERE state = 'sending';
 SELECT test.same((SELECT count(*) FROM outbox), 0::bigint, 'everything left');
+-- What waits because the source was down leaves when somebody resumes it, also when the pause is over; what the provider
+-- wants later does not.
+SELECT test.send(11101, 4000), test.send(12101, 5000), test.send(13101, 6000);
+SELECT test.leave(100);
+SELECT test.outcome(11101, jsonb_build_object('outcome', 'retry', 'due_at', now() + interval '8 hours', 'reason', 'token expired',
+    'pause_source_ms', 60000));
+SELECT test.outcome(12101, jsonb_build_object('outcome', 'retry', 'due_at', now() + interval '1 day', 'reason', 'not within a day'));
+SELECT test.outcome(13101, '{"outcome": "sent"}');
+UPDATE source_pace SET paused_until = clock_timestamp() WHERE source = 'whatsapp';
+SELECT test.same(test.leave(100), '', 'both wait');
+SELECT test.holds(resume_source('whatsapp'), 'something waited');
+SELECT test.same(resume_source('whatsapp'), false, 'nothing does any more');
+SELECT test.same(test.leave(100), '11101', 'it leaves, the other one waits');
+SELECT test.outcome(11101, '{"outcome": "sent"}');
+SELECT test.same(retry_delivery((SELECT id FROM delivery WHERE message_id = 12101)), 'retrying', 'it is sent by hand');
+SELECT test.leave(100);
+SELECT test.outcome(12101, '{"outcome": "sent"}');
 SELECT test.send(13001, 4000), test.send(14001, 4000), test.send(15001, 4000);
 SELECT test.same(test.leave(10, '{"whatsapp": {"address_interval_ms": 6000, "address_burst": 2}}'), '13001',
     'the first of a burst');
