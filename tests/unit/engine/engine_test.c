@@ -214,7 +214,7 @@ static void test_what_takes_longer_than_a_transaction_may_counts_as_a_failure(vo
         " PERFORM set_config('idle_in_transaction_session_timeout', '200', false); RETURN new; END $$;"
         "CREATE TRIGGER hurry BEFORE INSERT ON handling FOR EACH ROW WHEN (new.event_id % 2 = 1) EXECUTE FUNCTION hurry()";
     SUCCEEDS(pg_script(stage.pg, hurrying_sql, e));
-    stage.config.rules.max_wall_ms = 600;
+    stage.config.rules.max_wall_ms = 400;
     start();
     for (int64_t id = 1; id < 10 && COUNT("handling WHERE attempts = 2") == 0; id += 2) {
         add_event(id, "custom.quick");
