@@ -109,7 +109,7 @@ for (const [person, kind] of [['15557000008', 'refuse'], ['15557000009', 'fail_s
     await system.faults({ source: 'whatsapp', kind, code: 131047, times: 1 })
     await say(person, 'template')
     await delivery(person, `d.sent_as = 'approved' AND d.state = 'sent'`)
-    const told = await system.rows(`SELECT text, state, error_code FROM message WHERE identity = 'whatsapp:${person}' AND direction = 'out' ORDER BY id`)
+    const told = await system.rows(`SELECT text, state, error_code FROM message WHERE identity = 'whatsapp:${person}' AND direction = 'out' ORDER BY created_at, id`)
     assert.deepEqual(told.slice(1, 3).map(({ text, state, error_code }) => [text, state, error_code]),
       [['echo template', 'failed', '131047'], ['Hi Ada', 'failed', '131047']])
     await system.untilSql('the template to arrive', `SELECT 1 FROM message WHERE identity = 'whatsapp:${person}' AND text = 'Hi Ada' AND state = 'read' AND content ? 'replaces'`)
