@@ -13,6 +13,8 @@
 #include "domain/timer.h"
 #include "domain/window_refusal.h"
 
+#define WITHDRAWN_MOST 8
+
 static bool counts_for_window(const struct scene *scene)
 {
     const char *kind = json_str_or(json_object_at(scene->event, "message"), "kind", "");
@@ -85,6 +87,14 @@ static void take_edit(struct scene *scene)
     }
     message_edit(scene, message);
     survey_take_edit(scene, message);
+}
+
+static void take_deletion(struct scene *scene)
+{
+    json_t *messages[WITHDRAWN_MOST];
+    size_t count = message_target_withdrawn(scene, messages, WITHDRAWN_MOST);
+    for (size_t i = 0; i < count; i++)
+        message_delete(scene, messages[i]);
 }
 
 static void take_reaction(struct scene *scene)
@@ -196,18 +206,17 @@ void incoming_handle(struct scene *scene)
         const char *type;
         void (*take)(struct scene *scene);
     } takers[] = {
-        { "message.received", take_message },      { "message.button", take_message },
-        { "message.edited", take_edit },           { "message.reaction", take_reaction },
-        { "message.status", take_status },         { "message.sent_elsewhere", take_sent_elsewhere },
-        { "window.closing", take_window_closing }, { "agent.action", take_agent_action },
+        { "message.received", take_message },  { "message.button", take_message },
+        { "message.edited", take_edit },       { "message.reaction", take_reaction },
+        { "message.status", take_status },     { "message.sent_elsewhere", take_sent_elsewhere },
+        { "message.deleted", take_deletion },  { "window.closing", take_window_closing },
+        { "agent.action", take_agent_action },
     };
     const char *type = scene->type;
     for (size_t i = 0; i < sizeof(takers) / sizeof(takers[0]); i++)
         if (strcmp(takers[i].type, type) == 0)
             takers[i].take(scene);
-    if (strcmp(type, "message.deleted") == 0 && scene->message)
-        message_delete(scene, scene->message);
-    else if (strcmp(type, "contact.opted_out") == 0 || strcmp(type, "contact.opted_in") == 0)
+    if (strcmp(type, "contact.opted_out") == 0 || strcmp(type, "contact.opted_in") == 0)
         take_preference(scene, strcmp(type, "contact.opted_out") == 0);
     else if (strncmp(type, "timer.", 6) == 0)
         take_timer(scene);

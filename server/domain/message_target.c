@@ -53,16 +53,18 @@ static bool is_in_chat(const struct scene *scene, const json_t *row)
 }
 
 /* What somebody edits is one of their own messages, never another person's with the same number. */
-static json_t *find_of_sender(const struct scene *scene, const char *provider_id)
+static size_t find_of_sender(const struct scene *scene, const char *provider_id, json_t **found, size_t most)
 {
     bool names_nobody = json_array_size(identities_of(scene)) == 0;
+    size_t count = 0;
     const char *key;
     json_t *row;
     json_object_foreach (rows_all(scene->desk->rows, ROWS_MESSAGE), key, row) {
-        if (has_id(scene, row, provider_id) && is_in_chat(scene, row) && (names_nobody || is_theirs(scene, row)))
-            return row;
+        if (count < most && has_id(scene, row, provider_id) && is_in_chat(scene, row) &&
+            (names_nobody || is_theirs(scene, row)))
+            found[count++] = row;
     }
-    return NULL;
+    return count;
 }
 
 /* --- statuses ----------------------------------------------------------------------------------------------------- */
@@ -164,8 +166,15 @@ json_t *message_target_find(const struct scene *scene)
         return find_reported(scene);
     for (size_t i = 0; i < sizeof(about) / sizeof(about[0]); i++) {
         const char *id = json_str(json_object_at(scene->event, "message"), about[i].key);
+        json_t *found;
         if (id && strcmp(about[i].type, scene->type) == 0)
-            return find_of_sender(scene, id);
+            return find_of_sender(scene, id, &found, 1) > 0 ? found : NULL;
     }
     return NULL;
+}
+
+size_t message_target_withdrawn(const struct scene *scene, json_t **ret_messages, size_t most)
+{
+    const char *id = json_str(json_object_at(scene->event, "message"), "id");
+    return id ? find_of_sender(scene, id, ret_messages, most) : 0;
 }

@@ -10,6 +10,10 @@
  * the message went to another person than the status names, or through another source than it came from. */
 json_t *message_target_find(const struct scene *scene);
 
+/* All messages that a deletion is about, `most` at most; returns how many. There are several when an edit came before
+ * its original: then each is a message of its own. */
+size_t message_target_withdrawn(const struct scene *scene, json_t **ret_messages, size_t most);
+
 /* Why the delivery that the status names by our number is not what it is about; NULL when there is none. */
 const char *message_target_refused(const struct scene *scene);
 

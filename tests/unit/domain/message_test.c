@@ -332,6 +332,27 @@ static void an_edit_is_of_the_editors_own_message(void **state)
                 "{'identity':'telegram:2','text':'yours, edited','deleted_at':'2026-01-05T12:00:00.000Z'}", 1);
 }
 
+/* An edit that came before its original is a message of its own: who withdraws it withdraws both. */
+static void a_deletion_is_of_all_that_was_said_by_that_id(void **state)
+{
+    struct stage *s = *state;
+    const char *const who = "'source':'whatsapp','contact':{'identities':['whatsapp:1']}";
+    static const struct {
+        const char *type, *message;
+    } events[] = { { "message.edited", "'id':'w1','kind':'text','text':'edited'" },
+                   { "message.received", "'id':'w1','kind':'text','text':'original'" },
+                   { "message.received", "'id':'w2','kind':'text','text':'another'" },
+                   { "message.deleted", "'id':'w1'" } };
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+        char text[300];
+        snprintf(text, sizeof(text), "{'type':'%s',%s,'message':{%s}}", events[i].type, who, events[i].message);
+        stage_event(s, text);
+    }
+    expect_rows(s, ROWS_MESSAGE, "{'text':'edited','deleted_at':'2026-01-05T12:00:00.000Z'}", 1);
+    expect_rows(s, ROWS_MESSAGE, "{'text':'original','deleted_at':'2026-01-05T12:00:00.000Z'}", 1);
+    expect_rows(s, ROWS_MESSAGE, "{'text':'another','deleted_at':null}", 1);
+}
+
 /* One person, three chats with a message 7 in each. A row: where the edit comes from, and what it changes. */
 static void an_edit_is_of_a_message_in_the_same_chat(void **state)
 {
@@ -581,6 +602,7 @@ int main(void)
         T(a_status_without_a_message_is_about_all_until_then),
         T(edits_and_deletions_are_kept),
         T(an_edit_is_of_the_editors_own_message),
+        T(a_deletion_is_of_all_that_was_said_by_that_id),
         T(an_edit_is_of_a_message_in_the_same_chat),
         T(reactions_wake_nobody_and_open_no_window),
         T(what_was_sent_with_another_tool_is_in_the_history),
