@@ -268,3 +268,16 @@ test('a message in a group and one to the bot with the same number are two', asy
   assert.deepEqual(await system.rows(`SELECT recipient FROM address WHERE identity = 'telegram:${grace}'`), [{ recipient: String(grace) }])
   assert.equal(await system.value(`SELECT count(*)::int FROM identity WHERE identity LIKE 'telegram:-%'`), 0)
 })
+
+test('what somebody takes back is taken back whole, also when its edit came before it', async () => {
+  const phone = number(), id = 'wamid.early.' + phone
+  const says = (message) => whatsapp.sign(whatsapp.envelope({ contacts: [{ profile: { name: 'Ada' }, wa_id: phone }], messages: [{ from: phone, id: 'wamid.' + randomUUID(), timestamp: now(), ...message }] }))
+  await post('whatsapp', says({ type: 'edit', edit: { original_message_id: id, message: { type: 'text', text: { body: 'my secret, edited' } } } }))
+  await done()
+  await post('whatsapp', whatsapp.message(phone, 'my secret', { id }))
+  await done()
+  await post('whatsapp', says({ type: 'revoke', revoke: { original_message_id: id } }))
+  await done()
+  assert.deepEqual(await system.rows('SELECT text, deleted_at IS NOT NULL AS deleted FROM conversation_history WHERE provider_message_id = $1 ORDER BY text', [id]),
+    [{ text: 'my secret', deleted: true }, { text: 'my secret, edited', deleted: true }])
+})
