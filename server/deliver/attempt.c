@@ -101,14 +101,19 @@ static void outcome_done(struct attempt *attempt, json_t *outcome)
     attempt_free(attempt);
 }
 
-/* Ends an attempt for which nothing left. */
-static void conclude_unsent(struct attempt *attempt, const char *name, const char *code, const char *reason)
+static json_t *outcome_unsent(const struct attempt *attempt, const char *name, const char *code, const char *reason)
 {
     json_t *outcome = outcome_new(attempt);
     json_put_str(outcome, "outcome", name);
     json_put_str(outcome, "error_code", code);
     json_put_str(outcome, "reason", reason);
-    outcome_done(attempt, outcome);
+    return outcome;
+}
+
+/* Ends an attempt for which nothing left. */
+static void conclude_unsent(struct attempt *attempt, const char *name, const char *code, const char *reason)
+{
+    outcome_done(attempt, outcome_unsent(attempt, name, code, reason));
 }
 
 /* What was asked for a moment ago waits for a process that knows its target, at first for a second, longer as it grows
@@ -120,10 +125,7 @@ static void conclude_unknown_target(struct attempt *attempt, const char *code, c
         conclude_unsent(attempt, "parked", code, reason);
         return;
     }
-    json_t *outcome = outcome_new(attempt);
-    json_put_str(outcome, "outcome", "postponed");
-    json_put_str(outcome, "error_code", code);
-    json_put_str(outcome, "reason", reason);
+    json_t *outcome = outcome_unsent(attempt, "postponed", code, reason);
     json_put_time(outcome, "due_at", attempt->started_at + (age / 4 > TARGET_LOOK_MS ? age / 4 : TARGET_LOOK_MS));
     outcome_done(attempt, outcome);
 }

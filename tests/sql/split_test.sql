@@ -69,9 +69,17 @@ SELECT test.event('own timer', 300 % 1000, '{"contact_id": 300, "conversation_id
        test.event('other timer', 300 % 1000, '{"contact_id": 300, "conversation_id": 302}', 'timer.nudge', 'answerd'),
        test.event('other step', 300 % 1000, '{"contact_id": 300, "conversation_id": 301, "outreach_id": 303}', 'outreach.step', 'answerd'),
        test.event('neither', 300 % 1000, '{"contact_id": 300}', 'contact.opted_out', 'answerd');
+INSERT INTO survey (id, name, conversation_id, contact_id, episode) VALUES (305, 'csat', 301, 300, 1), (306, 'csat', 302, 300, 1);
+SELECT test.event('other survey', 300 % 1000, '{"contact_id": 300, "survey_id": 306}', 'survey.expired', 'answerd');
+UPDATE contact SET opted_out = '{marketing}', opted_out_at = now(), settled = '[{"type": "payment.succeeded"}]' WHERE id = 300;
 SELECT split_contact(300, 'telegram:6') AS other \gset
+SELECT test.same((SELECT string_agg(s.id || ' ' || (s.contact_id = :other), ', ' ORDER BY s.id) FROM survey AS s), '305 false, 306 true', 'ratings');
+SELECT test.same((SELECT string_agg(a.identity || ' ' || (a.contact_id = :other), ', ' ORDER BY a.identity) FROM address AS a
+                   WHERE a.identity IN ('whatsapp:5', 'telegram:6')), 'telegram:6 true, whatsapp:5 false', 'addresses');
+SELECT test.same((SELECT count(*) FROM contact AS c WHERE c.id IN (300, :other) AND c.opted_out = '{marketing}' AND c.opted_out_at IS NOT NULL
+                   AND c.settled IS NOT NULL), 2::bigint, 'who stopped messages as one has stopped them as both, and what was paid is paid');
 SELECT test.same((SELECT string_agg(e.key, ', ' ORDER BY e.key) FROM work AS w JOIN event AS e ON e.id = w.event_id
-                   WHERE e.doc->'contact_id' = to_jsonb(:other)), 'other step, other timer', 'what is about the other one says so');
+                   WHERE e.doc->'contact_id' = to_jsonb(:other)), 'other step, other survey, other timer', 'what is about the other one says so');
 SELECT test.same((SELECT o.contact_id || ' ' || coalesce(o.conversation_id::text, 'none') FROM outreach AS o WHERE o.id = 303), :other || ' none',
     'the outreach speaks in no conversation of the first one any more');
 SELECT test.same((SELECT t.contact_id || ' ' || coalesce(t.conversation_id::text, 'none') FROM timer AS t WHERE t.id = 304), :other || ' none',
