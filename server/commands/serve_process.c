@@ -13,6 +13,7 @@
 #include "deliver/deliver.h"
 #include "engine/engine.h"
 #include "ingest/ingest.h"
+#include "store/known_sources.h"
 #include "store/store.h"
 
 /* Nobody is told to stop while it waits for the database: not for long. */
@@ -21,6 +22,7 @@
 #define UPKEEP_RETRY_MS 30000
 #define REJECTS_MS 5000
 #define LOOK_MS 5000
+#define PUBLISH_MS 5000
 
 struct serve_process {
     const struct config *config;
@@ -33,9 +35,12 @@ struct serve_process {
     size_t engine_count;
     struct deliver *deliver;
     atomic_bool actors_started;
+    atomic_bool admitted; /* webhooks are taken */
 
     /* Of upkeep; steady clock. */
     struct pg *pg;
+    int64_t number;         /* of this process in the database, kept over connections */
+    msec_t next_publishing; /* 0: the others may not know yet what we know */
     msec_t next_upkeep;
     msec_t partitions_made; /* the database's clock */
     msec_t next_rejects;
@@ -68,6 +73,9 @@ static const char *actor_trouble(void *arg)
     }
     if (process->ingest != NULL && !ingest_is_healthy(process->ingest)) {
         return "ingest, which receives webhooks, has no connection to the database";
+    }
+    if (process->ingest != NULL && !atomic_load(&process->admitted)) {
+        return "the other processes have not been told yet which sources this one has";
     }
     if (process->engine_count > 0 && rule_feed_pointer(serve_rules_feed(process->rules)) == 0) {
         return "no rules are in force";
@@ -180,6 +188,15 @@ static err_t start_engines(struct serve_process *process, struct error *reterr)
     return err;
 }
 
+/* Not before all processes know our sources: any of them may have to handle what comes in. */
+static void admit_webhooks(struct serve_process *process)
+{
+    if (process->ingest != NULL && !atomic_load(&process->admitted) && process->next_publishing != 0) {
+        ingest_admit(process->ingest);
+        atomic_store(&process->admitted, true);
+    }
+}
+
 /* From above downwards: who is nudged is there before who nudges. */
 err_t serve_process_start_actors(struct serve_process *process, struct error *reterr)
 {
@@ -187,7 +204,8 @@ err_t serve_process_start_actors(struct serve_process *process, struct error *re
     serve_process_upkeep(process); /* settles which rules are in force; when the database is away again, later */
     if (process->roles.deliver) {
         const struct deliver_settings settings = { .config = process->config,
-                                                   .rules = serve_rules_feed(process->rules) };
+                                                   .rules = serve_rules_feed(process->rules),
+                                                   .sources = process->sources };
         err = deliver_start(&settings, &process->deliver, reterr);
     }
     if (err == ERR_NONE && process->roles.engine) {
@@ -195,9 +213,7 @@ err_t serve_process_start_actors(struct serve_process *process, struct error *re
     }
     if (err == ERR_NONE) {
         atomic_store(&process->actors_started, true);
-        if (process->ingest != NULL) {
-            ingest_admit(process->ingest);
-        }
+        admit_webhooks(process);
         log_info("serving", "ingest=%d engines=%zu deliver=%d rules=%s dev=%d", process->roles.ingest,
                  process->engine_count, process->roles.deliver, process->config->rules.directory, process->config->dev);
     }
@@ -217,7 +233,21 @@ static bool upkeep_connected(struct serve_process *process, struct error *reterr
         .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
         .writes = true,
     };
+    process->next_publishing = 0;
     return pg_open(&settings, &process->pg, reterr) == ERR_NONE;
+}
+
+static err_t publish_sources(struct serve_process *process, msec_t now, struct error *reterr)
+{
+    err_t err = ERR_NONE;
+    if (process->next_publishing == 0) {
+        err = known_sources_start_process(process->pg, &process->number, reterr);
+    }
+    if (err == ERR_NONE && now >= process->next_publishing) {
+        err = known_sources_publish(process->pg, process->number, process->sources, process->roles.deliver, reterr);
+        process->next_publishing = err == ERR_NONE ? now + PUBLISH_MS : process->next_publishing;
+    }
+    return err;
 }
 
 /* Without the partition of its month no webhook is taken. */
@@ -298,11 +328,15 @@ void serve_process_upkeep(struct serve_process *process)
 {
     struct error error;
     bool done = upkeep_connected(process, &error) && look_at_database(process, clock_steady(), &error) == ERR_NONE &&
+                publish_sources(process, clock_steady(), &error) == ERR_NONE &&
                 keep_rules(process, &error) == ERR_NONE && do_upkeep(process, clock_steady(), &error) == ERR_NONE;
     if (!done && !process->upkeep_trouble) {
         log_warn("upkeep has to wait", "reason='%s'", error.text);
     }
     process->upkeep_trouble = !done;
+    if (atomic_load(&process->actors_started)) {
+        admit_webhooks(process);
+    }
 }
 
 /* Downwards: first nothing new comes in, then what is in hand is finished, and last of all health falls silent. */

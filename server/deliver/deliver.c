@@ -9,10 +9,10 @@
 #include "base/heartbeat.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "channel/channel.h"
 #include "deliver/alerts.h"
 #include "deliver/attempt.h"
 #include "deliver/conflicts.h"
+#include "deliver/paces.h"
 #include "io/crypto.h"
 #include "store/store.h"
 
@@ -20,7 +20,6 @@
 #define CONNECT_RETRY_MS 200
 #define CONNECT_RETRY_MAX_MS 2000
 #define CLAIM_MOST 64
-#define MOST_TO_ENDPOINT 8 /* calls at once, of one sender; receivers are rarely built for more */
 #define SETTLE_CHECK_MS 1000
 #define RECORD_RETRY_MS 500
 #define HEALTHY_WITHIN_MS 30000
@@ -45,7 +44,8 @@ struct deliver {
     msec_t next_connect; /* steady clock, as the other times here unless they say otherwise */
     struct rule_set *rules;
     uint64_t rules_generation;
-    json_t *paces;
+    json_t *paces; /* of the sources of our configuration */
+    struct known_sources sources;
     struct attempt_context attempts;
     bool look; /* there may be something to claim */
     msec_t next_look;
@@ -57,60 +57,6 @@ struct deliver {
     struct log_throttle unsettled;
     struct log_throttle unrecorded;
 };
-
-/* {source: {per_second, address_interval_ms, address_burst, room}} of every source that can send. */
-static json_t *collect_paces(const struct config *config)
-{
-    json_t *paces = json_object();
-    for (size_t i = 0; i < config->source_count; i++) {
-        const struct source_config *source = &config->sources[i];
-        const struct channel_kind *kind = channel_find(source->kind);
-        if (kind == NULL || kind->render == NULL) {
-            continue;
-        }
-        json_t *pace = json_object();
-        json_put_int(pace, "per_second", json_int(source->settings, "per_second", kind->source_per_second));
-        json_put_int(pace, "address_interval_ms", kind->address_interval_ms);
-        json_put_int(pace, "address_burst", kind->address_burst);
-        json_put(paces, source->name, pace);
-    }
-    return paces;
-}
-
-/* One slow source must not take all the room, and what is claimed must leave at once: a claim that waits here would
- * count as unknown when we die. */
-static void note_rooms(struct deliver *deliver)
-{
-    size_t most = (deliver->settings.config->deliver.max_in_flight + 1) / 2;
-    const char *source;
-    json_t *pace;
-    json_object_foreach (deliver->paces, source, pace) {
-        size_t busy = attempt_count_to(&deliver->attempts, source);
-        json_put_int(pace, "room", busy < most ? (int64_t)(most - busy) : 0);
-    }
-}
-
-/* The paces, and those of the endpoints of the rules in force, under the names that pauses have, too. New reference. */
-static json_t *paces_of_all(struct deliver *deliver)
-{
-    note_rooms(deliver);
-    json_t *paces = json_copy(deliver->paces);
-    if (deliver->rules == NULL) {
-        return paces;
-    }
-    size_t most = deliver->settings.config->deliver.max_in_flight / 2;
-    most = most < 1 ? 1 : most < MOST_TO_ENDPOINT ? most : MOST_TO_ENDPOINT;
-    const char *endpoint;
-    json_t *declared;
-    json_object_foreach (rule_set_declarations(deliver->rules, "endpoint"), endpoint, declared) {
-        size_t busy = attempt_count_to_endpoint(&deliver->attempts, endpoint);
-        struct buf name CLEANUP(buf_done);
-        buf_init(&name, 256);
-        buf_addf(&name, "endpoint %s", endpoint);
-        json_put(paces, name.ptr, json_pack("{s:I}", "room", (json_int_t)(busy < most ? most - busy : 0)));
-    }
-    return paces;
-}
 
 static void deliver_disconnect(struct deliver *deliver)
 {
@@ -190,6 +136,15 @@ static void deliver_follow_rules(struct deliver *deliver)
     rule_set_free(deliver->rules);
     deliver->rules = fresh;
     deliver->attempts.rules = fresh;
+}
+
+static void deliver_follow_sources(struct deliver *deliver)
+{
+    struct error error;
+    if (known_sources_follow(&deliver->sources, deliver->pg, rule_feed_pointer(deliver->settings.rules), &error) !=
+        ERR_NONE) {
+        deliver_database_trouble(deliver, "reading which sources there are", &error);
+    }
 }
 
 /* Outcomes that the database refuses together are recorded one by one; the one to blame is left to its lease. One that
@@ -341,7 +296,8 @@ static void deliver_claim(struct deliver *deliver)
     struct error error;
     deliver->look = false;
     deliver->next_look = clock_steady() + config->deliver.poll_ms;
-    json_t *paces CLEANUP(json_free) = paces_of_all(deliver);
+    json_t *paces CLEANUP(json_free) =
+        paces_with_room(deliver->paces, config, &deliver->attempts, deliver->rules, &deliver->sources);
     err_t err = deliver_store_claim(deliver->pg, deliver->sender, limit, longest_call_ms(deliver) + LEASE_MARGIN_MS,
                                     paces, &claimed, &next_due, &error);
     if (err == ERR_CONFLICT) {
@@ -424,6 +380,9 @@ static void *deliver_main(void *arg)
         if (deliver->pg != NULL && !stopping) {
             deliver_settle(deliver);
         }
+        if (deliver->pg != NULL && !stopping) {
+            deliver_follow_sources(deliver);
+        }
         /* What could not be recorded holds back new claims: the memory of outcomes is bounded by what is in flight. */
         if (deliver->pg != NULL && !stopping && json_array_size(deliver->attempts.outcomes) == 0) {
             deliver_claim(deliver);
@@ -448,6 +407,7 @@ void deliver_free(struct deliver *deliver)
     attempt_drop_all(&deliver->attempts);
     rule_set_free(deliver->rules);
     json_decref(deliver->paces);
+    known_sources_done(&deliver->sources);
     json_decref(deliver->attempts.outcomes);
     json_decref(deliver->attempts.alerts);
     alerts_free(deliver->alerts);
@@ -461,7 +421,8 @@ err_t deliver_start(const struct deliver_settings *settings, struct deliver **re
     struct deliver *deliver = memory_new(sizeof(*deliver));
     deliver->settings = *settings;
     deliver->client = http_client_new(&http);
-    deliver->paces = collect_paces(settings->config);
+    deliver->paces = paces_of_sources(settings->config);
+    known_sources_init(&deliver->sources, settings->sources);
     deliver->alerts = alerts_new();
     deliver->claiming.during = "claiming";
     deliver->recording.during = "recording";

@@ -16,6 +16,7 @@ struct deliver;
 struct deliver_settings {
     const struct config *config; /* outlives the actor */
     struct rule_feed *rules;     /* outlives the actor; endpoints are declared in rules */
+    const json_t *sources;       /* of our configuration, as the desk takes them; copied */
 };
 
 err_t deliver_start(const struct deliver_settings *settings, struct deliver **ret_deliver,

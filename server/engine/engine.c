@@ -15,6 +15,7 @@
 #include "engine/rule_guard.h"
 #include "engine/wakeup.h"
 #include "io/crypto.h"
+#include "store/known_sources.h"
 #include "store/store.h"
 
 #define STATEMENT_TIMEOUT_MS 15000
@@ -45,7 +46,6 @@
 
 struct engine {
     struct engine_settings settings;
-    json_t *sources;
     pthread_t thread;
     struct wakeup wakeup;
     atomic_bool stopping;
@@ -57,6 +57,7 @@ struct engine {
     int64_t worker_id;
     unsigned connect_failures;
     struct engine_rules rules;
+    struct known_sources sources;
     struct rule_guard *guard;
     struct id_pool ids;
     struct plan_age plans;
@@ -359,7 +360,7 @@ static bool engine_work(struct engine *engine)
         .committed = engine_committed,
         .committed_arg = engine,
         .ids = &engine->ids,
-        .sources = engine->sources,
+        .sources = engine->sources.all,
         .max_depth = config->engine.max_depth,
         .may_run = rule_guard_may_run,
         .ran = rule_guard_ran,
@@ -437,6 +438,10 @@ static void *engine_main(void *arg)
             continue;
         }
         struct error error;
+        if (known_sources_follow(&engine->sources, engine->pg, engine->rules.pointer, &error) != ERR_NONE) {
+            engine_database_trouble(engine, "reading which sources there are", &error);
+            continue;
+        }
         if (rule_guard_refresh(engine->guard, engine->pg, engine->worker_id, engine->rules.set, &error) != ERR_NONE) {
             engine_database_trouble(engine, "rule health", &error);
             continue;
@@ -472,7 +477,7 @@ void engine_free(struct engine *engine)
     }
     rule_guard_free(engine->guard);
     engine_rules_done(&engine->rules);
-    json_decref(engine->sources);
+    known_sources_done(&engine->sources);
     wakeup_done(&engine->wakeup);
     free(engine);
 }
@@ -486,7 +491,7 @@ err_t engine_start(const struct engine_settings *settings, struct engine **ret_e
         return err;
     }
     engine->settings = *settings;
-    engine->sources = json_deep_copy(settings->sources);
+    known_sources_init(&engine->sources, settings->sources);
     engine->batch_limit = BATCH_LEAST_EVENTS;
     if (engine->batch_limit > settings->config->engine.batch_events) {
         engine->batch_limit = settings->config->engine.batch_events;
@@ -497,7 +502,7 @@ err_t engine_start(const struct engine_settings *settings, struct engine **ret_e
         .longest_ms = settings->config->rules.quarantine_longest_ms,
     };
     engine->guard = rule_guard_new(&quarantine);
-    engine_rules_init(&engine->rules, settings->rules, settings->config, engine->sources);
+    engine_rules_init(&engine->rules, settings->rules, settings->config, engine->sources.all);
     id_pool_init(&engine->ids);
     engine->handled = metric_counter("answerd_events_handled_total", "Events that were handled.", "");
     engine->batches = metric_counter("answerd_engine_batches_total", "Transactions of the engine.", "");
