@@ -74,11 +74,11 @@ static const char *actor_trouble(void *arg)
     if (process->ingest != NULL && !ingest_is_healthy(process->ingest)) {
         return "ingest, which receives webhooks, has no connection to the database";
     }
-    if (process->ingest != NULL && !atomic_load(&process->admitted)) {
-        return "the other processes have not been told yet which sources this one has";
-    }
     if (process->engine_count > 0 && rule_feed_pointer(serve_rules_feed(process->rules)) == 0) {
         return "no rules are in force";
+    }
+    if (process->ingest != NULL && !atomic_load(&process->admitted)) {
+        return "the other processes have not been told yet which sources this one has";
     }
     for (size_t i = 0; i < process->engine_count; i++) {
         if (!engine_is_healthy(process->engines[i])) {

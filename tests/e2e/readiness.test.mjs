@@ -39,7 +39,7 @@ const refuse = (whom, how = 'cut') => {
   refused = (application) => (whom.test(application) ? how : undefined)
   for (const connection of [...link.connections]) if (whom.test(connection.application)) connection.cut()
 }
-const start = () => system.serve({ ready: false, environment: { PGHOST: '127.0.0.1', PGPORT: String(link.port) } })
+const start = (...args) => system.serve({ ready: false, args, environment: { PGHOST: '127.0.0.1', PGPORT: String(link.port) } })
 const ready = async () => {
   const answer = await fetch(`${system.admin}/readyz`)
   return { status: answer.status, text: await answer.text() }
@@ -82,6 +82,19 @@ test('no rules are in force', async () => {
   refused = (application) => (application === 'answerd upkeep' ? 'cut' : undefined)
   node = await start()
   await isTold('no rules are in force')
+})
+
+test('no other process knows yet which sources this one has: it takes no webhook before', async () => {
+  await system.stopNode(node)
+  refused = (application) => (application === 'answerd upkeep' ? 'cut' : undefined)
+  node = await start('--roles', 'ingest')
+  await isTold('the other processes have not been told yet which sources this one has', async () => {
+    assert.equal((await system.post('whatsapp', whatsapp.message('15551230001', 'too early'))).status, 503)
+    letAllIn()
+  })
+  assert.equal((await system.post('whatsapp', whatsapp.message('15551230001', 'in time'))).status, 200)
+  await system.stopNode(node)
+  node = await start()
 })
 
 for (const [whom, reason] of [
