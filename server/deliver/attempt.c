@@ -188,6 +188,25 @@ void attempt_conclude(const struct send_result *result, bool is_webhook, unsigne
     }
 }
 
+/* Whether it is the target that fails, whatever it is called with. */
+static void note_outage(const struct attempt *attempt, const struct http_exchange *exchange, enum send_verdict verdict)
+{
+    struct outages *outages = attempt->context->outages;
+    if (outages == NULL) {
+        return;
+    }
+    /* As the outbox and pauses call it. */
+    struct buf target CLEANUP(buf_done);
+    buf_init(&target, 256);
+    buf_addf(&target, "%s%s", attempt->kind == NULL ? "endpoint " : "",
+             json_str_or(attempt->delivery, attempt->kind == NULL ? "endpoint" : "source", ""));
+    if (verdict == SEND_ACCEPTED) {
+        outages_accepted(outages, target.ptr, clock_steady());
+    } else if (exchange->outcome != HTTP_ANSWERED || exchange->status >= 500 || verdict == SEND_CHANNEL_DOWN) {
+        outages_failed(outages, target.ptr, clock_steady());
+    }
+}
+
 static void add_alert(struct attempt *attempt, const char *what, const struct send_result *result)
 {
     json_t *alert = json_object();
@@ -224,6 +243,7 @@ static void attempt_ended(const struct http_exchange *exchange, void *arg)
         classify_message(attempt, exchange, &result);
     }
     count_error(attempt, exchange, result.verdict);
+    note_outage(attempt, exchange, result.verdict);
     metric_observe(metric_histogram("answerd_delivery_seconds", "Time that calls to providers and endpoints took.", ""),
                    (double)exchange->duration_ms / 1000);
     json_t *outcome = outcome_new(attempt);

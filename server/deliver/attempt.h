@@ -3,6 +3,7 @@
 #define DELIVER_ATTEMPT_H
 
 #include "config/config.h"
+#include "deliver/outages.h"
 #include "io/http_client.h"
 #include "rules/rule_set.h"
 
@@ -12,9 +13,10 @@ struct attempt_context {
     const struct config *config;
     const struct rule_set *rules; /* for endpoints; may be replaced between attempts */
     struct http_client *client;
-    json_t *outcomes;      /* array: each attempt appends one object for deliver_store_record() */
-    json_t *alerts;        /* array of {source, reason, code}: what a person should look at */
-    struct attempt *first; /* of those in flight; starts as NULL */
+    json_t *outcomes;        /* array: each attempt appends one object for deliver_store_record() */
+    struct outages *outages; /* is told how calls went; NULL: nobody is */
+    json_t *alerts;          /* array of {source, reason, code}: what a person should look at */
+    struct attempt *first;   /* of those in flight; starts as NULL */
 };
 
 /* Takes over `delivery` (see deliver_store_claim). Either appends its outcome at once, because nothing may or can be

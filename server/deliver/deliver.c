@@ -52,6 +52,7 @@ struct deliver {
     msec_t next_settle;
     msec_t next_record; /* after a record that failed */
     struct alerts *alerts;
+    struct outages *outages;
     struct conflicts claiming, recording, settling;
     struct log_throttle refusals;
     struct log_throttle unsettled;
@@ -205,6 +206,29 @@ static void deliver_record(struct deliver *deliver)
         record_one_by_one(deliver);
         if (json_array_size(outcomes) == 0) {
             conflicts_end(&deliver->recording, clock_steady());
+        }
+    }
+}
+
+/* Targets that work again get some of what failed at them. */
+static void deliver_recover(struct deliver *deliver)
+{
+    size_t most = 0;
+    const char *target;
+    while (deliver->pg != NULL && (target = outages_recovering(deliver->outages, &most)) != NULL) {
+        size_t count = 0;
+        struct error error;
+        err_t err = deliver_store_let_failed_go(deliver->pg, target, most, &count, &error);
+        if (err != ERR_NONE) {
+            if (err != ERR_CONFLICT) {
+                deliver_database_trouble(deliver, "letting go what failed", &error);
+            }
+            return;
+        }
+        outages_let_go(deliver->outages, target, count);
+        if (count > 0) {
+            log_info("a target works again, what failed is tried again", "target='%s' deliveries=%zu", target, count);
+            deliver->look = true;
         }
     }
 }
@@ -375,6 +399,7 @@ static void *deliver_main(void *arg)
             atomic_store(&deliver->last_healthy, clock_steady());
             deliver_follow_rules(deliver);
             deliver_record(deliver);
+            deliver_recover(deliver);
             deliver_raise_alerts(deliver);
         }
         if (deliver->pg != NULL && !stopping) {
@@ -411,6 +436,7 @@ void deliver_free(struct deliver *deliver)
     json_decref(deliver->attempts.outcomes);
     json_decref(deliver->attempts.alerts);
     alerts_free(deliver->alerts);
+    outages_free(deliver->outages);
     free(deliver);
 }
 
@@ -424,6 +450,7 @@ err_t deliver_start(const struct deliver_settings *settings, struct deliver **re
     deliver->paces = paces_of_sources(settings->config);
     known_sources_init(&deliver->sources, settings->sources);
     deliver->alerts = alerts_new();
+    deliver->outages = outages_new();
     deliver->claiming.during = "claiming";
     deliver->recording.during = "recording";
     deliver->settling.during = "settling";
@@ -431,6 +458,7 @@ err_t deliver_start(const struct deliver_settings *settings, struct deliver **re
         .config = settings->config,
         .client = deliver->client,
         .outcomes = json_array(),
+        .outages = deliver->outages,
         .alerts = json_array(),
     };
     int failure = pthread_create(&deliver->thread, NULL, deliver_main, deliver);

@@ -101,3 +101,16 @@ err_t deliver_store_settle_each(struct pg *pg, int64_t sender, msec_t settle_ms,
     }
     return err;
 }
+
+err_t deliver_store_let_failed_go(struct pg *pg, const char *target, size_t most, size_t *ret_count,
+                                  struct error *reterr)
+{
+    static const char sql[] = "SELECT let_failed_go($1, $2::integer)";
+    const struct pg_value values[] = { PG_VALUE_TEXT(target), PG_VALUE_INT8((int64_t)most) };
+    struct pg_result *result CLEANUP(pg_result_free) = NULL;
+    err_t err = run_again(pg, sql, values, ARRAY_LEN(values), &result, reterr);
+    if (err == ERR_NONE) {
+        *ret_count = (size_t)pg_int8(result, 0, 0);
+    }
+    return err;
+}

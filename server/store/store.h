@@ -176,6 +176,9 @@ err_t deliver_store_settle(struct pg *pg, int64_t sender, msec_t settle_ms, int6
  * sqlstate, reason}; new reference. */
 err_t deliver_store_settle_each(struct pg *pg, int64_t sender, msec_t settle_ms, int64_t *ret_settled,
                                 json_t **ret_refused, struct error *reterr) MUST_CHECK;
+/* Lets up to `most` of what failed because `target`, a source or "endpoint NAME", was out of order go at once. */
+err_t deliver_store_let_failed_go(struct pg *pg, const char *target, size_t most, size_t *ret_count,
+                                  struct error *reterr) MUST_CHECK;
 
 /* --- upkeep --- */
 err_t store_make_partitions(struct pg *pg,
