@@ -30,6 +30,7 @@
 #define DEFAULT_TIMEOUT_MS 15000
 #define CONNECT_TIMEOUT_MS 10000
 #define MAX_SPARE_HANDLES 64
+#define IDLE_MOST_S 3L /* of a connection that is used again; libcurl counts whole seconds, so nearly four */
 /* Between two looks there is less, unless the thread was held up. */
 #define HELD_UP_US 100000
 
@@ -176,8 +177,8 @@ static CURLcode set_options(struct transfer *t, const struct http_client_request
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "answerd/" ANSWERD_VERSION);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
-    /* Servers and the boxes before them drop idle connections silently after a minute or so. */
-    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 30L);
+    /* Many servers close what was idle for five seconds. What is sent at that moment may have been read or not. */
+    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, IDLE_MOST_S);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_answer);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, read_header);

@@ -30,6 +30,7 @@ static int listener;
 static int port;
 static pthread_t thread;
 static atomic_int requests;
+static atomic_int connections;
 static atomic_int answered_late;
 static sem_t may_answer;
 static char last_request[8192];
@@ -117,6 +118,7 @@ static void *serve(void *arg)
         int fd = accept(listener, NULL, NULL);
         if (fd < 0)
             return arg;
+        atomic_fetch_add(&connections, 1);
         pthread_t connection;
         pthread_create(&connection, NULL, serve_connection, (void *)(intptr_t)fd);
         pthread_detach(connection);
@@ -297,6 +299,23 @@ static void test_no_blind_second_send(void **state)
     http_client_free(client);
 }
 
+/* Five seconds are what Apache and Node.js have, unless somebody says otherwise. */
+static void test_nothing_is_sent_when_the_server_is_about_to_close(void **state)
+{
+    (void)state;
+    struct http_client *client = http_client_new(NULL);
+    struct seen seen;
+    post(client, 1, &seen);
+    int before = atomic_load(&connections);
+    post(client, 1, &seen);
+    assert_int_equal(atomic_load(&connections), before);
+    usleep(4500 * 1000);
+    post(client, 1, &seen);
+    assert_int_equal(seen.exchange.outcome, HTTP_ANSWERED);
+    assert_int_equal(atomic_load(&connections), before + 1);
+    http_client_free(client);
+}
+
 static void test_private_addresses(void **state)
 {
     (void)state;
@@ -449,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_never_reached),
         cmocka_unit_test(test_unknown_outcomes),
         cmocka_unit_test(test_no_blind_second_send),
+        cmocka_unit_test(test_nothing_is_sent_when_the_server_is_about_to_close),
         cmocka_unit_test(test_private_addresses),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_freed_in_flight),
