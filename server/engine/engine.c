@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/metrics.h"
 #include "engine/batch.h"
+#include "engine/batch_size.h"
 #include "engine/crons.h"
 #include "engine/engine_rules.h"
 #include "engine/rule_guard.h"
@@ -38,11 +39,6 @@
 #define BLAME_CHECK_MS 5000
 #define HEALTHY_WITHIN_MS 15000
 #define RULES_RETRY_MS 100
-/* A batch grows as long as events wait, but not beyond what takes this long: what it leads to waits for its commit. */
-#define BATCH_TIME_MS 100
-#define BATCH_LEAST_EVENTS 32
-/* The one event that a batch fails for is looked for in smaller batches, and in the end among as many as this. */
-#define BATCH_SINGLES 8
 
 struct engine {
     struct engine_settings settings;
@@ -61,8 +57,7 @@ struct engine {
     struct rule_guard *guard;
     struct id_pool ids;
     struct plan_age plans;
-    size_t batch_limit;      /* events to claim at most next time */
-    size_t singles_left;     /* events to handle one by one because the batch they came in failed */
+    struct batch_size batch_size;
     unsigned conflicts;      /* in a row */
     msec_t next_timer_check; /* steady clock */
     msec_t next_blame_check;
@@ -217,15 +212,6 @@ static void engine_blame_crashed(struct engine *engine)
     }
 }
 
-/* An event that was handled alone was committed, or waits from now on. One that will be tried again at once, because of
- * a conflict, is still to be alone then: with others, nobody would ever see that it is the reason. */
-static void engine_end_single(struct engine *engine)
-{
-    if (engine->singles_left > 0) {
-        engine->singles_left--;
-    }
-}
-
 /* One event, alone in its batch, could not be committed. */
 static void engine_fail_event(struct engine *engine, const struct error *problem)
 {
@@ -239,7 +225,7 @@ static void engine_fail_event(struct engine *engine, const struct error *problem
         engine_database_trouble(engine, "noting a failure", &error);
         return;
     }
-    engine_end_single(engine);
+    batch_size_put_off(&engine->batch_size);
     metric_add(parked ? engine->parked_events : engine->failed_events, 1);
     if (parked) {
         log_error("event parked", "position=%lld tries=%u reason='%s'", (long long)position, tries, problem->text);
@@ -247,30 +233,6 @@ static void engine_fail_event(struct engine *engine, const struct error *problem
         log_warn("event failed", "position=%lld tries=%u retry_ms=%lld reason='%s'", (long long)position, tries,
                  (long long)retry_ms, problem->text);
     }
-}
-
-/* One event of the batch cannot be handled with the others: fewer at a time, and one by one when they are few. */
-static void engine_search_batch(struct engine *engine)
-{
-    size_t count = engine->outcome.count;
-    if (count <= BATCH_SINGLES) {
-        engine->singles_left = count;
-    } else {
-        engine->batch_limit = count / BATCH_SINGLES;
-    }
-}
-
-/* A batch was committed: the next one may be larger or smaller, by the time that this one took. */
-static void engine_fit_batch(struct engine *engine, int64_t micros)
-{
-    size_t most = engine->settings.config->engine.batch_events;
-    if (micros > (int64_t)BATCH_TIME_MS * 1000) {
-        engine->batch_limit = engine->batch_limit / 2;
-    } else if (micros < (int64_t)BATCH_TIME_MS * 1000 / 3 && engine->outcome.count >= engine->batch_limit) {
-        engine->batch_limit = engine->batch_limit * 2;
-    }
-    size_t least = most < BATCH_LEAST_EVENTS ? most : BATCH_LEAST_EVENTS;
-    engine->batch_limit = engine->batch_limit < least ? least : engine->batch_limit > most ? most : engine->batch_limit;
 }
 
 /* The server ended a transaction in which nothing happened for too long (SQLSTATE 25P03). */
@@ -292,7 +254,7 @@ static void engine_batch_failed(struct engine *engine, err_t err, const struct e
         if (count == 1) {
             engine_fail_event(engine, error);
         } else {
-            engine_search_batch(engine);
+            batch_size_failed(&engine->batch_size, count);
         }
         return;
     }
@@ -317,7 +279,7 @@ static void engine_batch_failed(struct engine *engine, err_t err, const struct e
     if (count > 1) {
         /* One of them is the reason; alone it harms nobody else. */
         log_debug("batch failed, going on with smaller ones", "events=%zu reason='%s'", count, error->text);
-        engine_search_batch(engine);
+        batch_size_failed(&engine->batch_size, count);
         return;
     }
     engine_fail_event(engine, error);
@@ -369,8 +331,7 @@ static bool engine_work(struct engine *engine)
         .max_handling_ms = HANDLING_MS,
         .max_silence_ms = SILENCE_MS,
     };
-    bool single = engine->singles_left > 0;
-    size_t limit = single ? 1 : engine->batch_limit;
+    size_t limit = batch_size_next(&engine->batch_size);
     struct error error = { .code = ERR_NONE };
     int64_t started = clock_steady_us();
     err_t err = batch_run(&context, limit, &engine->outcome, &error);
@@ -383,13 +344,12 @@ static bool engine_work(struct engine *engine)
         return true;
     }
     if (engine->outcome.count == 0) {
-        engine->singles_left = 0;
+        batch_size_empty(&engine->batch_size);
         return false;
     }
     if (engine->outcome.count >= limit) {
         wakeup_call_next(&engine->wakeup); /* more may wait */
     }
-    engine_end_single(engine);
     engine->conflicts = 0;
     if (engine->outcome.rules_failed) {
         rule_guard_look_now(engine->guard);
@@ -398,9 +358,7 @@ static bool engine_work(struct engine *engine)
     metric_add(engine->batches, 1);
     int64_t micros = clock_steady_us() - started;
     metric_observe(engine->batch_seconds, (double)micros / 1e6);
-    if (!single) {
-        engine_fit_batch(engine, micros);
-    }
+    batch_size_committed(&engine->batch_size, engine->outcome.count, micros);
     if (engine->outcome.more_deliveries) {
         engine_committed(engine);
     }
@@ -492,10 +450,7 @@ err_t engine_start(const struct engine_settings *settings, struct engine **ret_e
     }
     engine->settings = *settings;
     known_sources_init(&engine->sources, settings->sources);
-    engine->batch_limit = BATCH_LEAST_EVENTS;
-    if (engine->batch_limit > settings->config->engine.batch_events) {
-        engine->batch_limit = settings->config->engine.batch_events;
-    }
+    batch_size_init(&engine->batch_size, settings->config->engine.batch_events);
     const struct quarantine quarantine = {
         .failures_in_row = settings->config->rules.quarantine_after,
         .first_ms = settings->config->rules.quarantine_ms,
