@@ -51,6 +51,28 @@ static bool parse_roles(const char *text, struct serve_roles *ret_roles)
     return ret_roles->ingest || ret_roles->engine || ret_roles->deliver;
 }
 
+static void leave_before_the_start(int received)
+{
+    (void)received;
+    _exit(EXIT_OK);
+}
+
+/* While the configuration and the rules are read there is nothing to stop, so who is told to stop leaves. As the first
+ * process of a container it would not even hear of it: the kernel keeps signals without a handler from that one. A
+ * SIGHUP waits until there are rules to load again. */
+static void obey_signals_before_the_start(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = leave_before_the_start;
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigset_t later;
+    sigemptyset(&later);
+    sigaddset(&later, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &later, NULL);
+}
+
 /* The signals that main waits for; blocked here, before there is any thread, and so in all of them. */
 static sigset_t block_signals(void)
 {
@@ -269,6 +291,7 @@ static int run_serve(const struct command *command, int argc, char **argv)
     if (!parse_roles(roles_text, &roles)) {
         return command_usage_error(command, "--roles takes a list of ingest, engine and deliver, got '%s'", roles_text);
     }
+    obey_signals_before_the_start();
     struct config *config = NULL;
     exit_code = command_load_config(command, config_path, dev, &config);
     if (exit_code != EXIT_OK) {

@@ -3,8 +3,12 @@
 // A gate in front of PostgreSQL takes its place at a TCP port: while it is shut, nobody listens there.
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
+import { constants, existsSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { whatsapp } from './support/providers.mjs'
 import { freePort, System, until } from './support/system.mjs'
@@ -114,6 +118,31 @@ test('a server that waits for its database stops when it is told to', async () =
   await gate.shut()
   node = await system.serve({ environment: behindGate(), ready: false })
   await until('the listeners', async () => (await say('nobody', 'wamid.third')).status === 503)
+  assert.equal(await system.stopNode(node), 0)
+})
+
+// The configuration is a pipe: whoever could open it for writing knows that it is being read.
+const startUntilItReads = async () => {
+  const pipe = join(system.folder, 'configuration pipe')
+  if (!existsSync(pipe)) execFileSync('mkfifo', [pipe])
+  node = await system.serve({ args: ['--config', pipe], ready: false })
+  return until('the configuration to be read', () => open(pipe, constants.O_WRONLY | constants.O_NONBLOCK))
+}
+
+test('a server that is told to stop before it has begun leaves at once', async () => {
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    const writer = await startUntilItReads()
+    assert.equal(await system.stopNode(node, signal), 0, signal)
+    await writer.close()
+  }
+})
+
+test('a server that is told to load its rules again before it has any goes on, and loads them when it serves', async () => {
+  const writer = await startUntilItReads()
+  node.kill('SIGHUP')
+  await writer.writeFile(system.configuration())
+  await writer.close()
+  await until('the rules to be loaded again', () => node.exitCode !== null || node.signalCode !== null || /msg="rules loaded again"/.test(node.log))
   assert.equal(await system.stopNode(node), 0)
 })
 
