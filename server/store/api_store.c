@@ -169,7 +169,9 @@ err_t api_store_add_event(struct pg *pg, const json_t *doc, int64_t *ret_event_i
     /* Keys are claimed inside; when this one was known, the event that has it is looked up. */
     static const char add_sql[] = "SELECT append_internal_events(jsonb_build_array($1::jsonb))";
     static const char find_sql[] =
-        "SELECT id, coalesce(doc->'effects' = $3::jsonb->'effects', true) AND coalesce(doc->'body' = $3::jsonb->'body', true)"
+        "SELECT id, (type, doc->'effects', doc->'body', doc->'contact', doc->'conversation_id', doc->'agent')"
+        "   IS NOT DISTINCT FROM ($3::jsonb->>'type', $3::jsonb->'effects', $3::jsonb->'body', $3::jsonb->'contact',"
+        "     $3::jsonb->'conversation_id', $3::jsonb->'agent')"
         " FROM event WHERE source = $1 AND key = $2 ORDER BY received_at DESC LIMIT 1";
     int64_t id = 0;
     err_t err = store_reserve_ids(pg, 1, &id, reterr);

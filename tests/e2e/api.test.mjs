@@ -248,6 +248,21 @@ test('a custom event is handled once for each key', async () => {
   assert.equal((await call('POST', '/events', { body: { name: 'x', contact: {} } })).status, 400)
 })
 
+test('an Idempotency-Key that comes with another event is refused: what would be lost is not said to be known', async () => {
+  const event = { name: 'order_refunded', body: { order: 8 }, contact: { whatsapp: '15550177' } }
+  const post = (changed, key = 'refund-8') => call('POST', '/events', { body: { ...event, ...changed }, headers: { 'idempotency-key': key } })
+  const first = await post({})
+  const again = await post({ contact: 'whatsapp:+1 555 0177' })
+  assert.deepEqual([first.status, again.status, again.answer.event], [202, 202, first.answer.event], 'the same, written in another way')
+  for (const changed of [{ name: 'order_lost' }, { body: { order: 9 } }, { contact: { whatsapp: '15550188' } }, { contact: undefined }, { conversation: Number(conversation) }]) {
+    const { status, answer } = await post(changed)
+    assert.deepEqual([status, answer.error?.code], [422, 'key_reused'], JSON.stringify(changed))
+  }
+  assert.equal((await post({ contact: undefined }, 'refund-of-nobody')).status, 202)
+  assert.equal((await post({}, 'refund-of-nobody')).status, 422)
+  assert.equal(await system.value(`SELECT count(*)::int FROM event WHERE type = 'custom.order_refunded'`), 2)
+})
+
 test('handles may be written in any way: they mean the same person', async () => {
   const identities = async (contact) => {
     const { status, answer } = await call('POST', '/events', { body: { name: 'seen_somewhere', contact, wait: true } })
