@@ -63,6 +63,15 @@ SELECT apply_message_state('whatsapp', 'wamid.51', (SELECT id FROM delivery WHER
 SELECT test.same(test.leave(), '', 'neither is sent again');
 SELECT test.same(test.state(51) || ', ' || test.state(61), 'sent delivered, failed failed', 'it is as the provider says');
 
+-- What is canceled while nobody knows whether it left: it is not known then either, it is not sent again, and a late word still counts.
+SELECT test.send(91, 7000), test.send(101, 8000), test.leave();
+SELECT test.tell(91, 1, '{"outcome": "unknown"}');
+SELECT test.same(cancel_deliveries('{}', '{91, 101}'), 0, 'nothing is taken away');
+SELECT test.tell(101, 1, '{"outcome": "postponed", "duration_ms": null}');
+SELECT test.same(test.state(91) || ', ' || test.state(101), 'unknown unknown unknown, canceled canceled', 'who did not leave is canceled');
+SELECT test.tell(91, 1, '{"outcome": "sent"}');
+SELECT test.same(test.state(91), 'sent sent', 'who did has left');
+
 -- What had left its line stands at the end of it when somebody wants it sent again: there is one at a time to a recipient.
 SELECT test.send(71, 6000), test.leave(), test.tell(71, 1, '{"outcome": "unknown"}');
 SELECT test.send(81, 6000);

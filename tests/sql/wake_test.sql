@@ -105,6 +105,16 @@ SELECT test.outcome(701);
 SELECT test.same(test.leave(), '731', 'what is left of the line leaves');
 SELECT test.outcome(731);
 
+-- The only one arrives, but that is not yet committed, and another one is written: it is not put behind what will be gone.
+SELECT test.send(751, 1000);
+SELECT test.same(test.leave(), '751', 'the only one leaves');
+SELECT test.run('b', 'BEGIN'), test.ask('b', $$SELECT test.outcome(751)::text$$);
+SELECT test.send(761, 1000);
+SELECT test.same(test.leave(), '', 'it is not yet its turn');
+SELECT test.run('b', 'COMMIT');
+SELECT test.same(test.leave(), '761', 'and then it is');
+SELECT test.outcome(761);
+
 -- And in one statement, with others left between them.
 SELECT test.line(801);
 SELECT test.send(831, 1000), test.send(841, 1000);

@@ -47,6 +47,17 @@ SELECT test.same(test.states(), '11000 read, 12000 delivered', 'both kinds');
 SELECT test.same((SELECT reached_at FROM outreach), timestamptz '2026-01-01 00:00:05Z', 'the outreach reached them');
 ROLLBACK;
 
+-- One person with two handles at the source: what went to the other handle was not read with it, nor what went another way.
+BEGIN;
+INSERT INTO identity (identity, contact_id) VALUES ('messenger:9', 1000);
+INSERT INTO address (source, identity, contact_id, recipient) VALUES ('messenger', 'messenger:9', 1000, '9'), ('whatsapp', 'messenger:7', 1000, '7');
+SELECT test.left(11000, 1000, 1, 'sent'), test.left(12000, 1000, 1, 'sent'), test.left(13000, 1000, 1, 'sent');
+UPDATE message SET identity = 'messenger:9' WHERE id = 12000;
+UPDATE message SET source = 'whatsapp' WHERE id = 13000;
+SELECT test.same(test.mark('read', 9), 1, 'one of the three');
+SELECT test.same(test.states(), '11000 read, 12000 sent, 13000 sent', 'that of the handle and the source');
+ROLLBACK;
+
 -- A conversation that moved to another contact takes its messages along.
 BEGIN;
 SELECT test.left(16000, 2000, 1, 'sent');
