@@ -76,6 +76,27 @@ UPDATE delivery SET created_at = created_at - interval '25 hours', message_creat
 SELECT test.commit_sends(test.send(ARRAY[18], 'b', 1), '{"b": {"sends_per_contact_per_day": 2}}');
 SELECT test.same((SELECT state FROM delivery WHERE id = 18), 'queued', 'a day later');
 
+-- Several to one who had some are too many together; what is held, or was given up, was not sent.
+SELECT test.commit_sends(test.send(ARRAY[19], 'p', 1), '{"p": {"sends_per_contact_per_day": 3}}');
+SELECT test.commit_sends(test.send(ARRAY[191, 192, 193, 194], 'p', 1), '{"p": {"sends_per_contact_per_day": 3}}');
+SELECT test.same((SELECT string_agg(delivery_id::text, ' ' ORDER BY position) FROM held_list WHERE rule = 'p'), '193 194', 'three in all');
+SELECT drop_held(ARRAY[193], 'no');
+UPDATE delivery SET state = 'canceled' WHERE id = 19;
+SELECT test.commit_sends(test.send(ARRAY[195, 196], 'p', 1), '{"p": {"sends_per_contact_per_day": 3}}');
+SELECT test.same((SELECT string_agg(delivery_id::text, ' ' ORDER BY position) FROM held_list WHERE rule = 'p'), '194 196', 'one of the three did not leave');
+
+-- What waits for its time is let go for its time, not before it; in its order, whatever order it is named in.
+UPDATE held_delivery SET due_at = now() + interval '1 hour' WHERE delivery_id = 196;
+SELECT release_held(ARRAY[196, 194]);
+SELECT test.same((SELECT string_agg(delivery_id || ' ' || (due_at > now() + interval '59 minutes'), ', ' ORDER BY position) FROM outbox
+                   WHERE delivery_id IN (194, 196)), '194 false, 196 true', 'when it was to leave');
+
+-- A goal that was reached ends what is held for it, and nothing else.
+SELECT test.commit_sends((SELECT jsonb_agg(d || jsonb_build_object('outreach_id', 70 + n)) FROM jsonb_array_elements(test.send(ARRAY[197, 198, 199], 'q', 1))
+    WITH ORDINALITY AS x (d, n)), '{"q": {"sends_per_hour": 1}}');
+SELECT engine_commit_in_budget('{"cancel_deliveries": [{"outreach_id": 73}]}', '{}');
+SELECT test.same((SELECT string_agg(id || ' ' || state, ', ' ORDER BY id) FROM delivery WHERE rule = 'q'), '197 queued, 198 held, 199 canceled', 'the one of the goal');
+
 -- What nobody has a budget for is left alone; webhooks, too.
 SELECT test.commit_sends(test.send(ARRAY[21, 22], 'd'), '{"e": {"sends_per_hour": 1}}');
 SELECT test.same((SELECT count(*) FROM held_delivery WHERE rule = 'd'), 0::bigint, 'another rule''s budget');
