@@ -89,6 +89,24 @@ SELECT test.close('a'), test.until_unlocked(4204, worker_lock_key(5000)::oid);
 SELECT test.same(engine_blame_crashed(3), 1::bigint, 'the third death over it alone');
 SELECT test.holds((SELECT problem LIKE '%died%' FROM parked_event WHERE event_id = 12), 'parks it');
 
+-- It is blamed for what it had in hand at last, not for what it had before: neither earlier, nor before it lost its connection.
+TRUNCATE work;
+SELECT test.event('bad', 21), test.event('good', 22);
+SELECT test.open('a'), test.ask('a', $$SELECT engine_start_worker(6000, 'here')::text$$);
+SELECT test.ask('a', $$SELECT engine_note_in_flight(6000, (SELECT array_agg(position) FROM work))::text$$),
+       test.ask('a', $$SELECT engine_note_in_flight(6000, (SELECT array_agg(position) FROM work WHERE lane = 21))::text$$);
+SELECT test.close('a'), test.until_unlocked(4204, worker_lock_key(6000)::oid);
+SELECT test.same(engine_blame_crashed(), 1::bigint, 'one was in hand');
+SELECT test.same((SELECT string_agg(lane::text, ' ') FROM work WHERE suspect), '21', 'the last one');
+SELECT test.open('a'), test.ask('a', $$SELECT engine_start_worker(6000, 'here')::text$$);
+SELECT test.ask('a', $$SELECT engine_note_in_flight(6000, (SELECT array_agg(position) FROM work))::text$$);
+SELECT test.close('a'), test.until_unlocked(4204, worker_lock_key(6000)::oid);
+SELECT test.open('a'), test.ask('a', $$SELECT engine_start_worker(6000, 'here')::text$$);
+SELECT test.ask('a', $$SELECT engine_note_in_flight(6000, (SELECT array_agg(position) FROM work WHERE lane = 21))::text$$);
+SELECT test.close('a'), test.until_unlocked(4204, worker_lock_key(6000)::oid);
+SELECT test.same(engine_blame_crashed(), 1::bigint, 'one was in hand when it died');
+SELECT test.same((SELECT string_agg(lane || ' ' || suspect || ' ' || attempts, ', ' ORDER BY lane) FROM work), '21 true 1, 22 false 0', 'and it was alone');
+
 -- Suspects that wait in their lane, however many, delay no other suspect.
 TRUNCATE work;
 INSERT INTO work (event_id, event_received_at, lane, suspect)
