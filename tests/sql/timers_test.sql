@@ -57,7 +57,10 @@ SELECT test.same((SELECT fired FROM fire_timers(10)), 0::bigint, 'it is being ca
 SELECT test.run('a', 'COMMIT');
 SELECT test.same((SELECT count(*) FROM event WHERE type = 'timer.y'), 0::bigint, 'it never fired');
 
--- A timer that has fired, and what was handled before its turn came: told with its event, by conversation or by person.
+-- A timer that has fired, and what was handled before its turn came: told with its event, by conversation or by person;
+-- what it was armed for is none of that.
+INSERT INTO handling (event_id, handled_at, contact_id, conversation_id)
+SELECT test.event('earlier', 8, '{}', 'message.received'), now() - interval '1 minute', 700, 701;
 DELETE FROM work;
 SELECT test.contact(700, 'whatsapp:7');
 INSERT INTO timer (id, name, due_at, lane, contact_id, conversation_id, unless, armed_at)
