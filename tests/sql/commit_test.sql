@@ -183,13 +183,27 @@ SELECT engine_commit('{"contacts": [{"id": 1000, "lane": 5, "name": "Ada L.", "o
 SELECT test.same((SELECT other_references::text || (payment->>'amount') FROM outreach WHERE id = 1013),
     '{pi_1,pi_2}1900', 'the names and the payment of an outreach');
 SELECT test.same((SELECT concat_ws(' ', recipient, extract(year FROM last_inbound_at), next_slot_at IS NOT NULL,
-    unreachable_reason) FROM address WHERE identity = 'whatsapp:1'), '1 2026 t just now',
+    unreachable_at IS NOT NULL, unreachable_reason) FROM address WHERE identity = 'whatsapp:1'), '1 2026 t t just now',
     'an address keeps what senders know');
 SELECT test.same((SELECT string_agg(id || ':' || state, ' ' ORDER BY id) FROM conversation WHERE contact_id = 1000),
     '1001:resolved 1012:open', 'one ends, one begins under the same key');
 SELECT test.same((SELECT string_agg(id || ':' || state || ':' || (reached_at IS NOT NULL), ' ' ORDER BY id)
     FROM outreach), '1006:recovered:true 1013:active:false', 'reached stays reached');
 SELECT test.same((SELECT string_agg(id::text, ' ') FROM timer WHERE name = 'follow-up'), '1014', 'one timer of a name');
+-- A timer takes the place of its own kind and of no other: of its name in the conversation, of its outreach, of its survey.
+BEGIN;
+SELECT engine_commit(jsonb_build_object('timers', jsonb_build_array(t || '{"id": 1031, "name": "close"}', t || '{"id": 1032, "name": "outreach.step", "outreach_id": 1013}',
+    t || '{"id": 1033, "name": "survey.expired", "survey_id": 1005}', t || '{"id": 1034, "name": "outreach.step", "outreach_id": 1006}')), '{}')
+  FROM (SELECT '{"due_at": "2098-01-01T00:00:00Z", "lane": 5, "contact_id": 1000, "conversation_id": 1001}'::jsonb AS t) AS x;
+SELECT engine_commit(jsonb_build_object('timers', jsonb_build_array(t || '{"id": 1041, "name": "close"}', t || '{"id": 1042, "name": "outreach.step", "outreach_id": 1013}',
+    t || '{"id": 1043, "name": "survey.expired", "survey_id": 1005}')), '{}')
+  FROM (SELECT '{"due_at": "2099-01-01T00:00:00Z", "lane": 5, "contact_id": 1000, "conversation_id": 1001}'::jsonb AS t) AS x;
+SELECT test.same((SELECT string_agg(id::text, ' ' ORDER BY id) FROM timer), '1014 1034 1041 1042 1043', 'each of its own');
+SELECT engine_commit('{"timer_cancels": [{"outreach_id": 1013}]}', '{}');
+SELECT test.same((SELECT string_agg(id::text, ' ' ORDER BY id) FROM timer), '1014 1034 1041 1043', 'the timer of an outreach that is over');
+SELECT engine_commit('{"timer_cancels": [{"survey_id": 1005}]}', '{}');
+SELECT test.same((SELECT string_agg(id::text, ' ' ORDER BY id) FROM timer), '1014 1034 1041', 'that of a survey');
+ROLLBACK;
 SELECT test.same((SELECT failures_in_row FROM rule_health), 3, 'failures in a row');
 SELECT engine_commit(jsonb_build_object('message_edits', (SELECT jsonb_agg(jsonb_build_object('id', id, 'created_at',
     created_at, 'text', 'hi!', 'edited_at', now())) FROM message WHERE id = 1002),
@@ -214,6 +228,8 @@ SELECT engine_commit('{"contacts": [{"id": 1000, "lane": 5, "merged_into": 2000}
     "identities": [{"identity": "whatsapp:1", "contact_id": 2000}]}', (SELECT array_agg(position) FROM work));
 COMMIT;
 SELECT test.same((SELECT contact_id FROM identity WHERE identity = 'whatsapp:1'), 2000::bigint, 'a merge moves it');
+SELECT engine_commit('{"addresses": [{"source": "whatsapp", "identity": "whatsapp:1", "contact_id": 2000}]}', '{}');
+SELECT test.same((SELECT contact_id || ' ' || recipient FROM address WHERE identity = 'whatsapp:1'), '2000 1', 'with its address');
 -- What a try ran into is among the facts of the next one.
 SELECT test.event('identify', 6, '{"contact": {"identities": ["nobody:2"]}}');
 SELECT engine_load_also((SELECT array_agg(position) FROM work), ARRAY['telegram:2']);

@@ -48,3 +48,5 @@ SELECT engine_commit('{"contacts": [{"id": 4, "lane": 4, "name": "Grace H."}]}',
 SELECT test.same((SELECT name || ' ' || settled::text FROM contact WHERE id = 4), 'Grace H. [{"type": "payment.succeeded"}]', 'kept');
 SELECT erase_contact(4);
 SELECT test.same((SELECT settled FROM contact WHERE id = 4), NULL, 'forgotten');
+SELECT engine_commit('{"contacts": [{"id": 4, "lane": 4, "name": "Grace H.", "settled": [{"type": "payment.succeeded"}]}]}', '{}');
+SELECT test.same((SELECT concat_ws(' ', name, settled) FROM contact WHERE id = 4), '', 'and nothing that was still in hand brings it back');
