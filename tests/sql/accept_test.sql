@@ -92,6 +92,17 @@ SELECT test.same((SELECT string_agg(concat_ws(' ', d.state, m.state, a.number, a
                     JOIN message AS m ON m.id = d.message_id JOIN attempt AS a ON a.delivery_id = d.id WHERE m.id = 14010),
                  'sent sent 1 sent 7', 'it lives, and its word counts');
 
+-- What was said of them meanwhile is joined to late words, too.
+SELECT test.send(13020, 13000), test.send(14020, 14000);
+SELECT count(*) FROM deliver_claim(100, '0', '{}', 77);
+SELECT deliver_settle('1 hour');
+SELECT apply_message_state('whatsapp', 'wamid.13020', NULL, 'read', now()),
+       apply_message_state('whatsapp', 'wamid.14020', NULL, 'failed', now(), '131026', 'not on WhatsApp');
+SELECT test.accept(13020), test.accept(14020);
+SELECT test.same((SELECT string_agg(concat_ws(' ', m.id, m.state, d.state, d.error_code), ', ' ORDER BY m.id) FROM message AS m
+                    JOIN delivery AS d ON d.message_id = m.id WHERE m.id IN (13020, 14020)), '13020 read sent, 14020 failed failed 131026', 'both');
+SELECT test.same((SELECT count(*) FROM unmatched_status WHERE source = 'whatsapp'), 0::bigint, 'nothing is left over');
+
 -- It was taken, and the address is none any more; nothing was timed; the number of the attempt is not told.
 SELECT test.send(15010, 15000), test.send(16010, 16000), test.send(17010, 17000), test.claim();
 SELECT test.accept(15010, '{"unreachable": true, "reason": "gone"}'), test.accept(16010, '{"duration_ms": null}'),
