@@ -95,13 +95,31 @@ static void more_addresses_than_room(void **state)
     refusals_free(refusals);
 }
 
+/* Who has a whole network of addresses sends from all of them in turn. */
+static void neighbours_do_not_push_each_other_out(void **state)
+{
+    (void)state;
+    struct refusals *refusals = refusals_new(3);
+    char address[40];
+    unsigned limited = 0;
+    for (int i = 0; i < 3 * 256; i++) {
+        snprintf(address, sizeof(address), "192.0.2.%d", i % 256);
+        refusals_add(refusals, address, 100000);
+    }
+    for (int i = 0; i < 256; i++) {
+        snprintf(address, sizeof(address), "192.0.2.%d", i);
+        limited += refusals_wait(refusals, address, 100000) > 0;
+    }
+    assert_in_range(limited, 250, 256); /* a few may meet by chance */
+    refusals_free(refusals);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bursts_and_the_rate_after_them),
-        cmocka_unit_test(odd_limits),
-        cmocka_unit_test(addresses_that_fail_too_often),
-        cmocka_unit_test(more_addresses_than_room),
+        cmocka_unit_test(bursts_and_the_rate_after_them),        cmocka_unit_test(odd_limits),
+        cmocka_unit_test(addresses_that_fail_too_often),         cmocka_unit_test(more_addresses_than_room),
+        cmocka_unit_test(neighbours_do_not_push_each_other_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
