@@ -176,15 +176,16 @@ static void test_one_that_is_refused_costs_only_itself(void **state)
 static void test_a_conflict_is_tried_again(void **state)
 {
     (void)state;
-    static const char *const bodies[] = { "1", "twice", "3", NULL };
+    static const char *const bodies[] = { "1", "twice", "3", "4", "5", NULL };
     struct stage stage;
     set_up(&stage);
+    stage.settings.batch_rows = 3; /* the last two wait meanwhile */
     run(&stage, bodies);
     for (unsigned i = 0; i < stage.count; i++) {
         expect_told(&stage, i, ERR_NONE);
-        assert_int_equal(stage.order[i], i);
+        assert_int_equal(stage.order[i], i); /* and do not overtake */
     }
-    assert_int_equal(stored(&stage), 3);
+    assert_int_equal(stored(&stage), 5);
     tear_down(&stage);
 }
 
@@ -264,6 +265,23 @@ static void test_a_lost_connection_is_told_to_all_and_comes_back(void **state)
     stage.rounds = 1;
     stage.checked = all_are_lost_first;
     run(&stage, bodies);
+    tear_down(&stage);
+}
+
+/* Their senders would wait for a database that may be away for long. */
+static void test_those_that_go_one_by_one_are_told_of_a_lost_connection(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = { "1", "poison", "gone", "4", "5", NULL };
+    static const err_t codes[] = { ERR_NONE, ERR_INVALID, ERR_LOST, ERR_LOST, ERR_LOST };
+    struct stage stage;
+    set_up(&stage);
+    stage.settings.batch_rows = 4;
+    run(&stage, bodies);
+    for (unsigned i = 0; i < stage.count; i++) {
+        expect_told(&stage, i, codes[i]);
+    }
+    assert_int_equal(stored(&stage), 1);
     tear_down(&stage);
 }
 
@@ -374,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_trouble_of_the_database_is_told_to_all_at_once),
         cmocka_unit_test(test_without_ids_they_may_come_again),
         cmocka_unit_test(test_a_lost_connection_is_told_to_all_and_comes_back),
+        cmocka_unit_test(test_those_that_go_one_by_one_are_told_of_a_lost_connection),
         cmocka_unit_test(test_a_full_queue_takes_nothing_over),
         cmocka_unit_test(test_the_queue_is_as_large_as_its_bytes),
         cmocka_unit_test(test_the_end_is_told_to_all),
