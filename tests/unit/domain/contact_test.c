@@ -248,6 +248,37 @@ static void what_another_contact_owns_stays_there(void **state)
     assert_int_not_equal(json_int(owner, "contact_id", 1), json_int(email, "contact_id", 1));
 }
 
+/* Whoever types another's handle into a checkout does not become them. */
+static void a_handle_that_is_passed_on_does_not_make_two_one(void **state)
+{
+    struct stage *s = *state;
+    stage_message(s, "telegram:7", "I am Ada");
+    stage_event(
+        s, "{'type':'order.completed','source':'stripe','contact':{'identities':['stripe:cus_g'],'name':'Grace'}}");
+    expect_rows(s, ROWS_CONTACT, "{}", 2);
+    stage_event(s,
+                "{'type':'order.completed','source':'stripe','contact':{'identities':['telegram:7','stripe:cus_g']}}");
+    expect_rows(s, ROWS_CONTACT, "{'merged_into':null}", 2);
+    expect_changes(s, "events", "{'type':'contact.merged'}", 0);
+}
+
+static void of_who_was_erased_nothing_is_learned(void **state)
+{
+    struct stage *s = *state;
+    stage_message(s, "telegram:7", "hello");
+    json_t *contact = find_row(s, ROWS_CONTACT, "{}");
+    json_put_time(contact, "erased_at", s->now);
+    json_object_del(contact, "name");
+    char event[300];
+    snprintf(event, sizeof(event),
+             "{'type':'custom.order','source':'api','provider':'answerd','contact_id':%lld,'contact':{'identities':"
+             "['email:a@b.c'],'name':'Ada'}}",
+             (long long)json_int(contact, "id", 0));
+    stage_event(s, event);
+    expect_rows(s, ROWS_IDENTITY, "{'identity':'email:a@b.c'}", 0);
+    expect_rows(s, ROWS_CONTACT, "{'name':'Ada'}", 0);
+}
+
 static void two_are_merged_when_their_provider_says_they_are_one(void **state)
 {
     struct stage *s = *state;
@@ -469,6 +500,8 @@ int main(void)
         T(a_number_that_telegram_proved_is_no_claim),
         T(statuses_make_nobody),
         T(what_another_contact_owns_stays_there),
+        T(a_handle_that_is_passed_on_does_not_make_two_one),
+        T(of_who_was_erased_nothing_is_learned),
         T(two_are_merged_when_their_provider_says_they_are_one),
         T(a_changed_number_takes_the_person_along),
         T(a_given_up_handle_belongs_to_who_has_it_now),

@@ -144,6 +144,23 @@ static void events_for_others_go_to_their_turn(void **state)
     expect_rows(s, ROWS_CONTACT, "{}", 2);
 }
 
+/* An event that names a conversation is about who has that. */
+static void an_event_for_somebody_else_leaves_the_conversation_behind(void **state)
+{
+    struct stage *s = *state;
+    stage_rule(s, "inbox", "message.received", "[{'do':'open_conversation','topic':'support'}]");
+    stage_message(s, "telegram:7", "hello");
+    stage_rule(s, "tell", "message.received",
+               "[{'do':'emit','name':'told','contact':'email:b@c.d'},{'do':'emit','name':'mine'}]");
+    stage_message(s, "telegram:7", "tell them");
+    char mine[80];
+    snprintf(mine, sizeof(mine), "{'type':'custom.mine','conversation_id':%lld}",
+             (long long)json_int(find_row(s, ROWS_CONVERSATION, "{}"), "id", 0));
+    expect_changes(s, "events", mine, 1);
+    expect_changes(s, "events", "{'type':'custom.told','conversation_id':null,'contact_id':null}", 1);
+    expect_rows(s, ROWS_CONTACT, "{}", 2);
+}
+
 static void webhooks_name_their_endpoint_and_no_secret(void **state)
 {
     struct stage *s = *state;
@@ -206,6 +223,7 @@ int main(void)
         T(rules_run_in_order_and_see_what_the_ones_before_did),
         T(rules_that_call_each_other_stop_at_a_depth),
         T(events_for_others_go_to_their_turn),
+        T(an_event_for_somebody_else_leaves_the_conversation_behind),
         T(webhooks_name_their_endpoint_and_no_secret),
         T(webhooks_wait_for_those_of_their_contact_only),
         T(an_identity_of_somebody_else_is_refused),
