@@ -84,6 +84,19 @@ test('a token can do what its scopes say', async () => {
   assert.equal((await call('POST', '/reload', { token: tokens.writer })).status, 403)
 })
 
+test('each call wants the scope that its description names', async () => {
+  const scopesOf = { reader: ['read'], writer: ['write'] }
+  for (const [path, item] of Object.entries(description.paths)) {
+    for (const method of ['get', 'post'].filter((method) => item[method]?.['x-scope'])) {
+      const scope = item[method]['x-scope']
+      for (const [token, scopes] of Object.entries(scopesOf).filter(([, scopes]) => !scopes.includes(scope))) {
+        const { status, answer } = await call(method.toUpperCase(), path.replaceAll(/\{[a-z_]+\}/g, '1'), { token: tokens[token] })
+        assert.deepEqual([status, answer.error.code], [403, 'missing_scope'], `${method} ${path} with ${scopes}`)
+      }
+    }
+  }
+})
+
 test('a revoked token is refused at once', async () => {
   const made = await run(['token', 'create', '--name', 'brief', '--config', system.config], { env: system.environment() })
   const token = /ans_[A-Za-z0-9_-]+/.exec(made.stdout)[0]
@@ -261,6 +274,35 @@ test('an Idempotency-Key that comes with another event is refused: what would be
   assert.equal((await post({ contact: undefined }, 'refund-of-nobody')).status, 202)
   assert.equal((await post({}, 'refund-of-nobody')).status, 422)
   assert.equal(await system.value(`SELECT count(*)::int FROM event WHERE type = 'custom.order_refunded'`), 2)
+})
+
+test('an Idempotency-Key is that of one token on one path', async () => {
+  const pack = (token, path = '/events', key = 'packed-1') => call('POST', path, { body: { name: 'order_packed', body: { order: 1 } }, token, headers: { 'idempotency-key': key } })
+  const first = await pack(tokens.all)
+  const other = await pack(tokens.writer)
+  assert.deepEqual([first.status, other.status], [202, 202])
+  assert.notEqual(other.answer.event, first.answer.event, 'two programs may count alike')
+  assert.equal((await pack(tokens.writer)).answer.event, other.answer.event)
+  const note = await act('note', { text: 'packed' }, { headers: { 'idempotency-key': 'packed-1' } })
+  const tag = await act('tag', { tag: 'packed' }, { headers: { 'idempotency-key': 'packed-1' } })
+  assert.deepEqual([note.status, tag.status], [200, 200])
+  assert.equal(new Set([first, other, note, tag].map(({ answer }) => answer.event)).size, 4)
+  assert.equal((await pack(tokens.all, '/events', 'k'.repeat(200))).status, 202)
+  const long = await pack(tokens.all, '/events', 'k'.repeat(201))
+  assert.deepEqual([long.status, long.answer.error.code], [400, 'too_long'])
+})
+
+test('what is reported of a person waits in their lane, whoever reports it', async () => {
+  const lanesOf = async (ids) => (await system.rows('SELECT DISTINCT lane FROM event WHERE id = ANY ($1)', [ids])).map(({ lane }) => lane)
+  const lane = await system.value(`SELECT p.lane FROM contact AS p JOIN conversation AS c ON c.contact_id = p.id WHERE c.id = $1`, [conversation])
+  const reported = await Promise.all([
+    call('POST', '/events', { body: { name: 'lane', contact: { whatsapp: '15550177' } } }),
+    call('POST', '/events', { body: { name: 'lane', conversation: Number(conversation) } }),
+    act('note', { text: 'in the lane' }),
+  ])
+  assert.deepEqual(await lanesOf(reported.map(({ answer }) => answer.event)), [lane])
+  const nobodys = await call('POST', '/events', { body: { name: 'lane' } })
+  assert.notDeepEqual(await lanesOf([nobodys.answer.event]), [lane])
 })
 
 test('handles may be written in any way: they mean the same person', async () => {
