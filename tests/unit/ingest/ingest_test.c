@@ -27,6 +27,7 @@ static const char *conninfo;
 static struct pg *pg;
 static struct config config;
 static struct ingest *ingest;
+static unsigned refusals_per_minute; /* of an address; 0: any number */
 static atomic_int nudges;
 
 /* --- the actor -------------------------------------------------------------------------------------------------- */
@@ -96,6 +97,7 @@ static int start_ingest(void **state)
     config.ingest.batch_rows = 64;
     config.ingest.queue_rows = 1000;
     config.ingest.commit_deadline_ms = PATIENCE_MS;
+    config.ingest.refusals_per_minute = refusals_per_minute;
     config.source_count = 3;
     config.sources = memory_new(3 * sizeof(*config.sources));
     config.sources[0] = source_of(hmac_name, "hmac", "{\"signing_secrets\":[\"" SECRET "\"],\"id\":\"id\"}");
@@ -112,9 +114,16 @@ static int start_ingest(void **state)
     return 0;
 }
 
+static int start_limited_ingest(void **state)
+{
+    refusals_per_minute = 3;
+    return start_ingest(state);
+}
+
 static int stop_ingest(void **state)
 {
     (void)state;
+    refusals_per_minute = 0;
     if (!pg)
         return 0;
     ingest_free(ingest);
@@ -254,6 +263,10 @@ static void test_forged_leaves_its_count(void **state)
     assert_string_equal(strstr(forged, "Content-Length"), strstr(unknown, "Content-Length"));
     assert_int_equal(number(webhooks_sql, hmac_name), 0);
     struct error e;
+    /* What the database does not take waits until it does. */
+    assert_int_equal(pg_script(pg, "BEGIN READ ONLY", &e), ERR_NONE);
+    assert_int_not_equal(ingest_flush_rejects(ingest, pg, &e), ERR_NONE);
+    assert_int_equal(pg_script(pg, "ROLLBACK", &e), ERR_NONE);
     assert_int_equal(ingest_flush_rejects(ingest, pg, &e), ERR_NONE);
     assert_int_equal(ingest_flush_rejects(ingest, pg, &e), ERR_NONE);
     assert_int_equal(number("SELECT sum(count) FROM webhook_reject WHERE source = $1", hmac_name), 3);
@@ -353,6 +366,25 @@ static void test_headers_without_secrets(void **state)
                hmac_name),
         1);
     assert_int_equal(number("SELECT lane FROM event WHERE source = $1", telegram_name), lane_of("telegram:42"));
+}
+
+/* A verify token is a secret that somebody may try to guess. */
+static void test_guesses_of_the_token_come_to_an_end(void **state)
+{
+    (void)state;
+    need_database();
+    char request[1024];
+    char answer[4096];
+    static const char form[] = "GET /webhooks/%s?hub.mode=subscribe&hub.challenge=1&hub.verify_token=%s HTTP/1.1\r\n"
+                               "Host: h\r\n\r\n";
+    static const char *const guesses[] = { "v", "t", "100%" };
+    for (size_t i = 0; i < ARRAY_LEN(guesses); i++) {
+        snprintf(request, sizeof(request), form, whatsapp_name, guesses[i]);
+        assert_int_equal(ask(request, answer, sizeof(answer)), i < 2 ? 403 : 400);
+    }
+    snprintf(request, sizeof(request), form, whatsapp_name, "vt");
+    assert_int_equal(ask(request, answer, sizeof(answer)), 429);
+    assert_non_null(strstr(answer, "Retry-After: "));
 }
 
 static void test_unparsed_is_kept(void **state)
@@ -481,6 +513,30 @@ static void test_a_poison_row_costs_only_itself(void **state)
     assert_int_equal(number(events_sql, hmac_name), SENDERS * 20 - 1);
 }
 
+/* 500 would tell the provider that we are broken: some give up for good then. */
+static void test_a_conflict_that_stays_is_to_come_again(void **state)
+{
+    (void)state;
+    need_database();
+    struct error e;
+    assert_int_equal(
+        pg_script(pg,
+                  "CREATE OR REPLACE FUNCTION meet_conflict() RETURNS trigger LANGUAGE plpgsql AS "
+                  "$$ BEGIN IF position('CONFLICT' IN convert_from(NEW.body, 'UTF8')) > 0 THEN "
+                  "RAISE EXCEPTION 'conflict' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$;"
+                  "CREATE OR REPLACE TRIGGER meet_conflict BEFORE INSERT ON webhook FOR EACH ROW EXECUTE FUNCTION "
+                  "meet_conflict()",
+                  &e),
+        ERR_NONE);
+    int status = post(hmac_name, SECRET, "{\"id\":\"CONFLICT\"}");
+    assert_int_equal(pg_script(pg, "DROP TRIGGER meet_conflict ON webhook; DROP FUNCTION meet_conflict()", &e),
+                     ERR_NONE);
+    assert_int_equal(status, 503);
+    assert_int_equal(number(webhooks_sql, hmac_name), 0);
+    assert_int_equal(post(hmac_name, SECRET, "{\"id\":\"CONFLICT\"}"), 200);
+    assert_int_equal(number(events_sql, hmac_name), 1);
+}
+
 static void kill_connections(void)
 {
     struct error e;
@@ -542,9 +598,11 @@ int main(void)
         CASE(test_forged_leaves_its_count),
         CASE(test_paths_and_methods),
         CASE(test_handshake),
+        cmocka_unit_test_setup_teardown(test_guesses_of_the_token_come_to_an_end, start_limited_ingest, stop_ingest),
         CASE(test_headers_without_secrets),
         CASE(test_unparsed_is_kept),
         CASE(test_a_poison_row_costs_only_itself),
+        CASE(test_a_conflict_that_stays_is_to_come_again),
         CASE(test_nothing_acknowledged_is_lost_when_connections_break),
         CASE(test_drain_loses_no_answer),
     };
