@@ -282,6 +282,19 @@ static void test_it_wakes_for_the_first_of_timers_and_crons(void **state)
     assert_int_equal(COUNT("event WHERE type = 'cron.yearly'"), 2);
 }
 
+/* A time zone may be gone from the machine. */
+static void test_a_cron_that_has_no_next_time_does_not_fire_without_end(void **state)
+{
+    (void)state;
+    start();
+    WAIT_UNTIL(COUNT("cron") == 1);
+    SUCCEEDS(pg_script(stage.pg, "UPDATE cron SET schedule = '{}', next_at = now()", e));
+    WAIT_UNTIL(COUNT("handling") >= 1);
+    stop();
+    assert_int_equal(COUNT("cron WHERE next_at > now() + interval '300 days'"), 1);
+    assert_int_equal(COUNT("event WHERE type = 'cron.yearly'"), 1);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -295,6 +308,7 @@ int main(void)
         CASE(test_what_a_dead_engine_had_in_hand_is_tried_one_by_one),
         CASE(test_who_sends_is_told_at_once_and_only_then),
         CASE(test_it_wakes_for_the_first_of_timers_and_crons),
+        CASE(test_a_cron_that_has_no_next_time_does_not_fire_without_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
