@@ -28,6 +28,7 @@ static struct pg *pg;
 static struct config config;
 static struct ingest *ingest;
 static unsigned refusals_per_minute; /* of an address; 0: any number */
+static bool require_https;
 static atomic_int nudges;
 
 /* --- the actor -------------------------------------------------------------------------------------------------- */
@@ -90,6 +91,7 @@ static int start_ingest(void **state)
     config.http.max_body_bytes = 100000;
     config.http.max_header_bytes = 16384;
     config.http.max_connections = 500;
+    config.http.require_https = require_https;
     config.http.read_deadline_ms = 4 * PATIENCE_MS;
     config.http.idle_ms = 4 * PATIENCE_MS;
     config.database.url = memory_text(conninfo);
@@ -120,10 +122,17 @@ static int start_limited_ingest(void **state)
     return start_ingest(state);
 }
 
+static int start_strict_ingest(void **state)
+{
+    require_https = true;
+    return start_ingest(state);
+}
+
 static int stop_ingest(void **state)
 {
     (void)state;
     refusals_per_minute = 0;
+    require_https = false;
     if (!pg)
         return 0;
     ingest_free(ingest);
@@ -272,6 +281,22 @@ static void test_forged_leaves_its_count(void **state)
     assert_int_equal(number("SELECT sum(count) FROM webhook_reject WHERE source = $1", hmac_name), 3);
     assert_int_equal(number("SELECT count(*) FROM webhook_reject WHERE source = $1", "nobody"), 0);
     assert_true(number("SELECT sum(count) FROM webhook_reject WHERE source = $1", "(unknown)") >= 1);
+}
+
+/* Also without HTTPS nobody learns which sources there are. */
+static void test_only_by_https(void **state)
+{
+    (void)state;
+    need_database();
+    char known[4096];
+    char unknown[4096];
+    char request[4096];
+    signed_request(request, sizeof(request), hmac_name, SECRET, "{\"id\":\"plain\"}");
+    assert_int_equal(ask(request, known, sizeof(known)), 403);
+    signed_request(request, sizeof(request), "nobody", SECRET, "{\"id\":\"plain\"}");
+    assert_int_equal(ask(request, unknown, sizeof(unknown)), 403);
+    assert_string_equal(strstr(known, "Content-Length"), strstr(unknown, "Content-Length"));
+    assert_int_equal(number(webhooks_sql, hmac_name), 0);
 }
 
 static void test_paths_and_methods(void **state)
@@ -596,6 +621,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_genuine_and_again),
         CASE(test_forged_leaves_its_count),
+        cmocka_unit_test_setup_teardown(test_only_by_https, start_strict_ingest, stop_ingest),
         CASE(test_paths_and_methods),
         CASE(test_handshake),
         cmocka_unit_test_setup_teardown(test_guesses_of_the_token_come_to_an_end, start_limited_ingest, stop_ingest),
