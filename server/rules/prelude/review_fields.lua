@@ -3,6 +3,7 @@
 
 local host, use = ...
 local support, event_types, effects, tokens = use "support", use "event_types", use "effects", use "source_tokens"
+local words = use "review_words"
 local facts = use "facts" -- adds the methods that read
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
@@ -184,6 +185,7 @@ function review_fields.check(file, list, from, to, event, fx, types)
         local alias = reads and aliases[token.text]
         if alias and at > alias.at then
             check_member(file, list, alias.part, token.text, at + 2, not fx)
+            words.check(file, list, alias.part, token.text, at, at + 2)
         elseif reads and fx and token.text == fx and is(sign, ".") and effects.fx_methods[member.text]
             and lacks_object(list, at + 2, { fx }) then
             problem("error", { file = file, line = member.line }, string.format("fx.%s: call it with a colon, as in fx:%s(…)",
@@ -210,6 +212,7 @@ function review_fields.check(file, list, from, to, event, fx, types)
             if part_fields[field] and next_member and next_member.kind == "name"
                 and (is(next_sign, ".") or is(next_sign, ":")) then
                 check_member(file, list, field, "e." .. field, at + 4, not fx)
+                words.check(file, list, field, "e." .. field, at, at + 4)
             end
         end
     end

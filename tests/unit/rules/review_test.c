@@ -43,6 +43,29 @@ static void fields_are_checked(void **state)
     CHECK_EACH(cases);
 }
 
+static void words_that_a_field_never_has_are_told(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { WHEN("'message.received'", "e.conversation and e.conversation.state == 'closed'"), "rules/a.lua:2", "warning",
+          "'e.conversation.state' is never 'closed'; did you mean 'resolved'?", "open, pending, snoozed, resolved" },
+        { ON("'message.received'", "local c = e.conversation\nif c and c.priority ~= 'hihg' then log(1) end"),
+          "rules/a.lua:3", "warning", "'c.priority' is never 'hihg'; did you mean 'high'?",
+          "low, normal, high, urgent" },
+        { WHEN("'message.status'", "'error' == e.status.state"), "rules/a.lua:2", "warning",
+          "'e.status.state' is never 'error'; did you mean 'failed'?", NULL },
+        { WHEN("'message.received'", "e.message.kind == 'photo'"), "rules/a.lua:2", "warning",
+          "'e.message.kind' is never 'photo'; did you mean 'image'?", NULL },
+        { WHEN("'message.received'", "e.conversation.state == 'resolved' or e.message.kind == 'flow'"), NULL, NULL,
+          NULL, NULL },
+        { WHEN("'message.received'", "e.conversation.state == 're' .. e.body.rest"), NULL, NULL, NULL, NULL },
+        { WHEN("'message.received'", "e.conversation.attributes.state == 'closed'"), NULL, NULL, NULL, NULL },
+        { WHEN("'payment.failed'", "e.payment.status == 'anything' and e.body.state == 'x'"), NULL, NULL, NULL, NULL },
+        { ON("'custom.x'", "local c = e.body\nif c.state == 'closed' then log(1) end"), NULL, NULL, NULL, NULL },
+    };
+    CHECK_EACH(cases);
+}
+
 static void fields_that_may_be_there_are_not_judged(void **state)
 {
     (void)state;
@@ -420,6 +443,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields_are_checked),
+        cmocka_unit_test(words_that_a_field_never_has_are_told),
         cmocka_unit_test(fields_that_may_be_there_are_not_judged),
         cmocka_unit_test(options_of_effects_are_checked),
         cmocka_unit_test(methods_are_called_with_a_colon),
