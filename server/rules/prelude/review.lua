@@ -30,14 +30,14 @@ end
 -- What all files use: names in literals, timers, and so on.
 local function new_uses()
     return {
-        texts = {}, parts = {}, data = {}, libraries = {}, timers = {}, any_data = false, any_library = false,
+        texts = {}, parts = {}, data = {}, libraries = {}, timers = {}, canceled = {}, any_data = false, any_library = false,
         any_timer = false, survey = false, outreach = false, own_methods = {},
     }
 end
 
 local kinds = support.set_of { "template", "survey", "endpoint", "calendar", "cron" }
 
-local function note_uses(list, uses)
+local function note_uses(file, list, uses)
     for at, token in ipairs(list) do
         local before, after = list[at - 1], list[at + 1]
         if token.kind == "text" then
@@ -57,10 +57,12 @@ local function note_uses(list, uses)
             if is(before, ":") and arguments then
                 if token.text == "after" then
                     if arguments[2] and arguments[2].text then
-                        uses.timers[arguments[2].text] = true
+                        uses.timers[arguments[2].text] = uses.timers[arguments[2].text] or { file = file, line = token.line }
                     else
                         uses.any_timer = true
                     end
+                elseif token.text == "cancel" and first and first.text then
+                    uses.canceled[first.text] = uses.canceled[first.text] or { file = file, line = token.line }
                 end
                 uses.survey = uses.survey or token.text == "survey"
                 uses.outreach = uses.outreach or token.text == "outreach"
@@ -290,7 +292,7 @@ function review.run(sources, globals)
             libraries[source.name] = source
         end
         source.tokens = unread.compiles(source.file) and tokens.read(source.text) or {}
-        note_uses(source.tokens, uses)
+        note_uses(source.file, source.tokens, uses)
     end
     for _, source in ipairs(sources) do
         if source.kind ~= "data" then

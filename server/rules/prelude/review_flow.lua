@@ -386,9 +386,38 @@ local function check_possible(rules, uses)
     end
 end
 
+-- Timers that are set and that no rule takes, and timers that are canceled and never set. Where a rule waits for one of
+-- nearly this name that nothing sets, that rule is told of already.
+local function check_timers(rules, uses)
+    local taken, awaited = {}, {}
+    for _, rule in ipairs(rules) do
+        for _, type in ipairs(rule.on) do
+            local timer = string.match(type, "^timer%.(.+)$")
+            if timer and timer ~= "*" then
+                local list = (uses.timers[timer] or timer == "snooze") and taken or awaited
+                list[#list + 1] = timer
+            end
+        end
+    end
+    for name, place in next, uses.own_methods.after and {} or uses.timers do
+        local is_heard = uses.texts["timer." .. name] or uses.texts["timer.*"]
+        if not is_heard and did_you_mean(name, awaited) == "" then
+            problem("warning", place, string.format("after: no rule listens to 'timer.%s'%s", name, did_you_mean(name, taken)),
+                string.format("what shall happen then is a rule with on = \"timer.%s\"", name))
+        end
+    end
+    for name, place in next, (uses.own_methods.cancel or uses.any_timer) and {} or uses.canceled do
+        if not uses.timers[name] then
+            problem("warning", place,
+                string.format("cancel: nothing sets the timer '%s'%s", name, did_you_mean(name, support.keys(uses.timers))))
+        end
+    end
+end
+
 -- `rules` in running order, with `certain` where it is known.
 function review_flow.check(rules, uses)
     check_possible(rules, uses)
+    check_timers(rules, uses)
     check_stopped(rules)
     check_circles(rules)
 end

@@ -66,6 +66,29 @@ static void words_that_a_field_never_has_are_told(void **state)
     CHECK_EACH(cases);
 }
 
+static void timers_that_no_rule_takes_are_told(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { FILE_A(RULE("a", "'message.received'", "e.conversation:after('1h', 'nudge')") RULE(
+              "b", "'message.button'", "e.conversation:after('2h', 'nugde')") RULE("c", "'timer.nudge'", "log(1)")),
+          "rules/a.lua:2", "warning", "after: no rule listens to 'timer.nugde'; did you mean 'nudge'?",
+          "on = \"timer.nugde\"" },
+        { ON("'message.received'", "e.conversation:after('1h', 'nudge')"), "rules/a.lua:2", "warning",
+          "after: no rule listens to 'timer.nudge'", NULL },
+        { FILE_A(RULE("a", "'message.received'", "e.conversation:after('1h', 'nudge')") RULE(
+              "b", "'message.button'", "e.conversation:cancel('nugde')") RULE("c", "'timer.nudge'", "log(1)")),
+          "rules/a.lua:2", "warning", "cancel: nothing sets the timer 'nugde'; did you mean 'nudge'?", NULL },
+        { FILE_A(RULE("a", "'message.received'", "e.conversation:after('1h', 'nudge')\ne.conversation:cancel('nudge')")
+                     RULE("b", "'timer.*'", "log(1)")),
+          NULL, NULL, NULL, NULL },
+        { FILE_A(RULE("a", "'message.received'", "e.conversation:after('1h', e.type)\ne.conversation:cancel('other')")
+                     RULE("b", "'timer.*'", "log(1)")),
+          NULL, NULL, NULL, NULL },
+    };
+    CHECK_EACH(cases);
+}
+
 static void fields_that_may_be_there_are_not_judged(void **state)
 {
     (void)state;
@@ -123,7 +146,7 @@ static void options_of_effects_are_checked(void **state)
              "fx:outreach { topic = 'x', goal = 'payment.succeeded', steps = {\n{ after = '1h', text = 'x' },\n"
              "{ afer = '2h', text = 'y' } } }"),
           "rules/a.lua:4", "error", "outreach: step 2 has no 'afer'", NULL },
-        { ON("'message.received'", "e.conversation:after('1h', 'x', { unles = 'reply' })"), "rules/a.lua:2", "error",
+        { ON("'message.received'", "e.conversation:after('1h', e.type, { unles = 'reply' })"), "rules/a.lua:2", "error",
           "after has no 'unles'", NULL },
         { ON("'message.received'", "fx:emit('x', {}, { contcat = 'email:a@b.c' })"), "rules/a.lua:2", "error",
           "emit has no 'contcat'", NULL },
@@ -444,6 +467,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields_are_checked),
         cmocka_unit_test(words_that_a_field_never_has_are_told),
+        cmocka_unit_test(timers_that_no_rule_takes_are_told),
         cmocka_unit_test(fields_that_may_be_there_are_not_judged),
         cmocka_unit_test(options_of_effects_are_checked),
         cmocka_unit_test(methods_are_called_with_a_colon),

@@ -85,7 +85,7 @@ static void one_mistake_does_not_hide_the_others(void **state)
             "rules/a.lua:3: rule 'a': unknown event type 'mesage.received'", "rules/a.lua:4: unknown field 'e.mesage'",
             "rules/a.lua:5: there is no template 'helo'", NULL } },
         /* A mistake of a declaration, beside those of functions. */
-        { { { "a.lua", "template 't' { text = 'Hi {{name' }\n" RULE("a", "e.conversation:after('soon', 'x')") },
+        { { { "a.lua", "template 't' { text = 'Hi {{name' }\n" RULE("a", "e.conversation:after('soon', e.type)") },
             { NULL, NULL } },
           { "rules/a.lua:1: '{{' has no '}}'", "rules/a.lua:3: after: 'soon' is not a duration",
             "rules/a.lua:1: the template 't' is not used", NULL } },
