@@ -6,6 +6,20 @@ local fault, type_word, unwrap = support.fault, support.type_word, support.unwra
 
 local calendar = {}
 
+-- "2027-12-25", or "12-25" for each year, of a day that there is.
+function calendar.is_date(text)
+    local year, month, day = string.match(type(text) == "string" and text or "", "^(%d%d%d%d)%-(%d%d)%-(%d%d)$")
+    if not year then
+        year, month, day = "2000", string.match(type(text) == "string" and text or "", "^(%d%d)%-(%d%d)$") -- a leap year
+    end
+    if not month then
+        return false
+    end
+    year, month, day = tonumber(year), tonumber(month), tonumber(day)
+    local same_year, same_month, same_day = values.civil_from_days(values.days_from_civil(year, month, day))
+    return month <= 12 and same_year == year and same_month == month and same_day == day
+end
+
 local weekdays = { "mon", "tue", "wed", "thu", "fri", "sat", "sun" }
 local weekday_number = {}
 for number, name in ipairs(weekdays) do
@@ -113,9 +127,7 @@ function calendar.compile(name, options, complain)
     end
 
     local function special_day(date, list, key)
-        local is_date = type(date) == "string"
-            and (string.find(date, "^%d%d%d%d%-%d%d%-%d%d$") or string.find(date, "^%d%d%-%d%d$"))
-        if not is_date then
+        if not calendar.is_date(date) then
             complain(key,
                 string.format("calendar '%s': %s is not a date; write \"2027-12-25\", or \"12-25\" for each year",
                 name, support.shown(date)))

@@ -103,6 +103,12 @@ static void declarations_are_checked(void **state)
         { "endpoint 'e' { url = 'ftp://x' }", 1, "starts with https://" },
         { "endpoint 'e' { url = 'https://x', secret = 'abc' }", 1, "'whsec_'" },
         { "cron 'c' { schedule = '61 * * * *' }", 1, "'61' is not a minute" },
+        { "calendar 'c' { timezone = 'UTC', hours = {}, holidays = { '02-29', '2028-02-29', '2027-02-29' } }", 1,
+          "'2027-02-29' is not a date" },
+        { "calendar 'c' { timezone = 'UTC', hours = {}, holidays = { '2026-13-01' } }", 1,
+          "'2026-13-01' is not a date" },
+        { "calendar 'c' { timezone = 'UTC', hours = {}, special = { ['00-10'] = '09:00-12:00' } }", 1,
+          "'00-10' is not a date" },
         { "cron 'c' { every = '1s' }", 1, "at most every 10 seconds" },
         { "cron 'c' { }", 1, "either 'schedule' or 'every'" },
     };
