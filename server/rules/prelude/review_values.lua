@@ -38,6 +38,14 @@ function review_values.check_choice(file, what, value, field)
         value.text, table.concat(choices, ", "), did_you_mean(value.text, choices)))
 end
 
+-- No language of that name is found, and the default one is taken.
+local function check_language(file, what, value)
+    if value and value.text and not templates.is_language(value.text) then
+        problem("warning", { file = file, line = value.line },
+            string.format("%s: '%s' is not a language; write \"en\" or \"pt-BR\"", what, value.text))
+    end
+end
+
 local function check_unless(file, value)
     if not value then
         return
@@ -105,6 +113,7 @@ function checks.send(file, arguments)
     local first = arguments[1]
     if first and first.table then
         check_text(file, "send", first.table)
+        check_language(file, "send", first.table.fields.language)
     elseif first and first.text and declarations.declared.template[first.text] then
         problem("warning", { file = file, line = first.line },
             string.format("send: \"%s\" is sent as a text, and is the name of a template", first.text),
@@ -125,6 +134,8 @@ function checks.set(file, arguments, line, of_conversation)
         problem("warning", { file = file, line = line },
             string.format("set: \"%s\" becomes an attribute; the conversation's own '%s' stays as it is", key, key),
             string.format("the conversation's own is changed by %s", own[key]))
+    elseif not of_conversation and key == "language" then
+        check_language(file, "set", arguments[2])
     end
 end
 

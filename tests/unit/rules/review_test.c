@@ -66,6 +66,20 @@ static void words_that_a_field_never_has_are_told(void **state)
     CHECK_EACH(cases);
 }
 
+static void languages_are_codes(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        { ON("'message.received'", "e.contact:set('language', 'German')"), "rules/a.lua:2", "warning",
+          "set: 'German' is not a language; write \"en\" or \"pt-BR\"", NULL },
+        { ON("'message.received'", "e.conversation:send { text = 'Hi', language = 'German' }"), "rules/a.lua:2",
+          "warning", "send: 'German' is not a language", NULL },
+        { ON("'message.received'", "e.contact:set('language', 'pt-BR')\ne.conversation:set('language', 'German')"),
+          NULL, NULL, NULL, NULL },
+    };
+    CHECK_EACH(cases);
+}
+
 static void timers_that_no_rule_takes_are_told(void **state)
 {
     (void)state;
@@ -468,6 +482,7 @@ int main(void)
         cmocka_unit_test(fields_are_checked),
         cmocka_unit_test(words_that_a_field_never_has_are_told),
         cmocka_unit_test(timers_that_no_rule_takes_are_told),
+        cmocka_unit_test(languages_are_codes),
         cmocka_unit_test(fields_that_may_be_there_are_not_judged),
         cmocka_unit_test(options_of_effects_are_checked),
         cmocka_unit_test(methods_are_called_with_a_colon),
