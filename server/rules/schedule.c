@@ -68,7 +68,7 @@ static err_t read_field(struct bytes text, const struct cron_field *field, uint6
             }
         }
         if (!ok) {
-            return fail(reterr, ERR_INVALID, "'%.*s' is not a %s", (int)part.len, part.ptr, field->what);
+            return fail(reterr, ERR_INVALID, "'%.*s' is no %s", (int)part.len, part.ptr, field->what);
         }
         for (uint64_t value = low; value <= high; value += step) {
             bits |= UINT64_C(1) << value;

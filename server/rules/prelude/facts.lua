@@ -29,6 +29,14 @@ local function near_miss(what, fields, methods, meant)
     end
 end
 
+-- A message of the history is a row of the table `message`.
+local row_missing = near_miss("a message of the history", {
+    "id", "created_at", "occurred_at", "conversation_id", "contact_id", "direction", "source", "identity", "kind", "text",
+    "content", "author", "provider_message_id", "reply_to", "event_id", "outreach_id", "survey_id", "state", "reason",
+    "error_code", "queued_at", "sent_at", "delivered_at", "read_at", "failed_at", "edited_at", "deleted_at",
+})
+local message_row = { __index = function(_, key) return row_missing(key) end }
+
 -- Methods that read ---------------------------------------------------------------------------------------------------
 
 local function limit_of(what, value)
@@ -59,6 +67,7 @@ local function add_reading_methods()
         local list = host.history(id, limit_of("history", limit)) or {}
         for _, message in ipairs(list) do
             host.with_times(message)
+            setmetatable(message, message_row)
         end
         return list
     end

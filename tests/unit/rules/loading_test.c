@@ -102,7 +102,7 @@ static void declarations_are_checked(void **state)
           "given twice" },
         { "endpoint 'e' { url = 'ftp://x' }", 1, "starts with https://" },
         { "endpoint 'e' { url = 'https://x', secret = 'abc' }", 1, "'whsec_'" },
-        { "cron 'c' { schedule = '61 * * * *' }", 1, "'61' is not a minute" },
+        { "cron 'c' { schedule = '61 * * * *' }", 1, "'61' is no minute" },
         { "calendar 'c' { timezone = 'UTC', hours = {}, holidays = { '02-29', '2028-02-29', '2027-02-29' } }", 1,
           "'2027-02-29' is not a date" },
         { "calendar 'c' { timezone = 'UTC', hours = {}, holidays = { '2026-13-01' } }", 1,

@@ -340,6 +340,14 @@ static void reads_beyond_the_facts(void **state)
     rule_run(set, 0, event, facts, NULL, TEST_NOW, 1, &outcome);
     assert_int_equal(outcome.verdict, RULE_FAILED);
     rule_outcome_done(&outcome);
+    rule_set_free(set);
+
+    set = load_text(RULE("local m = e.conversation:history(2)[1]\nlog(m.author)\nlog(m.txt)"), NULL);
+    rule_run(set, 0, event, facts, &reader, TEST_NOW, 1, &outcome);
+    assert_string_equal(json_string_value(json_at(outcome.log, "0.text")),
+                        "nil"); /* a field that this one does not have */
+    assert_non_null(strstr(outcome.error, "a message of the history has no field 'txt'; did you mean 'text'?"));
+    rule_outcome_done(&outcome);
     json_decref(event);
     json_decref(facts);
     rule_set_free(set);
