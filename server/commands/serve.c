@@ -51,6 +51,15 @@ static bool parse_roles(const char *text, struct serve_roles *ret_roles)
     return ret_roles->ingest || ret_roles->engine || ret_roles->deliver;
 }
 
+static void on_stop_signals(void (*handler)(int))
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = handler;
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}
+
 static void leave_before_the_start(int received)
 {
     (void)received;
@@ -62,11 +71,7 @@ static void leave_before_the_start(int received)
  * SIGHUP waits until there are rules to load again. */
 static void obey_signals_before_the_start(void)
 {
-    struct sigaction action;
-    memset(&action, 0, sizeof(action));
-    action.sa_handler = leave_before_the_start;
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
+    on_stop_signals(leave_before_the_start);
     sigset_t later;
     sigemptyset(&later);
     sigaddset(&later, SIGHUP);
@@ -115,11 +120,7 @@ static void leave_at_once(int received)
 /* From here on a second signal ends the process where it stands; leases and open work are for others. */
 static void obey_second_signal(void)
 {
-    struct sigaction action;
-    memset(&action, 0, sizeof(action));
-    action.sa_handler = leave_at_once;
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
+    on_stop_signals(leave_at_once);
     sigset_t open;
     sigemptyset(&open);
     sigaddset(&open, SIGTERM);
