@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { freePort } from './support/ports.mjs'
 import { telegram } from './support/providers.mjs'
+import { secondBot } from './support/second_bot.mjs'
 import { System } from './support/system.mjs'
 
 const person = 778001
@@ -21,14 +22,12 @@ before(async () => {
     rules: null,
     files: { 'answer.lua': rules },
     serve: false,
-    config: `if env("SECOND_BOT", "") == "yes" then
-      source "second" { kind = "telegram", bot_token = env "TELEGRAM_BOT_TOKEN", secret_token = env "TELEGRAM_SECRET_TOKEN", api_url = env "ANSWERD_SIMULATE_URL" }
-    end`,
+    config: secondBot.config,
   })
   const port = await freePort()
   other = `http://127.0.0.1:${port}`
   await system.serve({ port, adminPort: await freePort() })
-  knows = await system.serve({ args: ['--roles', 'ingest,deliver'], environment: { SECOND_BOT: 'yes' } })
+  knows = await system.serve({ args: ['--roles', 'ingest,deliver'], environment: secondBot.environment })
 })
 after(() => system?.stop())
 
