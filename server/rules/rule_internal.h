@@ -120,6 +120,14 @@ void rule_hint_add(const struct rule_set *set, const struct rule_info *rule, con
 /* Loads the prelude into `set->vm` and pushes the table of its main part; raises. Argument 1: the set. */
 int rule_prelude_open(lua_State *L);
 
+/* --- rule_state.c ------------------------------------------------------------------------------------------------- */
+
+/* Makes `set->vm` and runs all files of the set in it. `*ret_description` is what they declared, and what is wrong with
+ * them: {problems, declarations, rules, tests}, owned by the caller. */
+err_t rule_state_load(struct rule_set *set, json_t **ret_description, struct error *reterr) MUST_CHECK;
+/* Seals the functions of the set's rules, which are known by then: they can keep nothing from one event to the next. */
+err_t rule_state_settle(struct rule_set *set, struct error *reterr) MUST_CHECK;
+
 /* --- rule_set.c -------------------------------------------------------------------------------------------------- */
 
 /* Makes a new Lua state when the old one is worn and nothing runs in it. When that fails the old one stays. */
