@@ -135,6 +135,53 @@ static void draft_done(struct message_draft *draft)
     json_decref(draft->approved);
 }
 
+/* What the message is on this address. The draft is the caller's, also after an error. */
+static err_t make_draft(const struct scene *scene, const struct send_wish *wish, const json_t *template,
+                        const json_t *contact, const json_t *address, struct message_draft *draft, struct error *reterr)
+{
+    json_t *vars = all_vars(contact, json_object_at(wish->what, "vars"));
+    err_t err = template ? draft_template(scene, wish, template, contact, address, vars, draft, reterr)
+                         : draft_text(wish, vars, draft, reterr);
+    if (err == ERR_NONE && wish->survey_template)
+        err = add_survey_template(scene, wish, contact, address, vars, draft, reterr);
+    json_decref(vars);
+    if (err != ERR_NONE)
+        return err;
+    draft->text = json_str(draft->free, "text");
+    if (!draft->text)
+        draft->text = json_str(json_object_at(draft->free, "media"), "caption");
+    const json_t *buttons = json_array_at(draft->free, "buttons");
+    if (buttons)
+        json_object_set(draft->content, "buttons", (json_t *)(uintptr_t)buttons);
+    return ERR_NONE;
+}
+
+static void queue_draft(struct scene *scene, const struct send_wish *wish, json_t *contact, const json_t *address,
+                        struct message_draft *draft, json_t *made)
+{
+    char *text = memory_text(draft->text); /* the request takes the form over */
+    draft->text = text;
+    if (wish->approved_only) {
+        json_decref(draft->free);
+        draft->free = NULL;
+    }
+    int64_t delivery_id;
+    const json_t *message = message_queue(scene, contact, wish->conversation, address, draft, &delivery_id);
+    free(text);
+    draft->text = NULL;
+    json_put_int(made, "message", row_id(message));
+    json_put_int(made, "delivery", delivery_id);
+    json_put_str(made, "channel", json_str(message, "source"));
+}
+
+static const char *why_refused(const struct scene *scene, const json_t *contact, const char *topic)
+{
+    if (scene->confirms_opt_out || !contact_refuses(contact, topic))
+        return NULL;
+    return contact_refuses(contact, NULL) ? "the contact has opted out of everything"
+                                          : "the contact has opted out of this topic";
+}
+
 err_t send_message(struct scene *scene, const struct send_wish *wish, json_t *made, const char **ret_refused,
                    struct error *reterr)
 {
@@ -152,13 +199,10 @@ err_t send_message(struct scene *scene, const struct send_wish *wish, json_t *ma
     if (channel && !address_channel_known(desk, channel))
         return address_no_such_channel(desk, channel, reterr);
 
-    *ret_refused = NULL;
     const char *topic = topic_of(wish, template);
-    if (contact_refuses(contact, topic) && !scene->confirms_opt_out) {
-        *ret_refused = contact_refuses(contact, NULL) ? "the contact has opted out of everything"
-                                                      : "the contact has opted out of this topic";
+    *ret_refused = why_refused(scene, contact, topic);
+    if (*ret_refused)
         return ERR_NONE;
-    }
     struct address_wish address_wish = {
         .channel = channel,
         .conversation = wish->conversation,
@@ -178,43 +222,15 @@ err_t send_message(struct scene *scene, const struct send_wish *wish, json_t *ma
         .on_unknown = json_str_or(what, "on_unknown", json_str_or(template, "on_unknown", "hold")),
         .topic = topic,
         .reply_to = quoted_there(scene, what, address),
+        .quiet = strcmp(json_str_or(what, "quiet", ""), "respect") == 0 ? "respect" : NULL,
         .outreach_id = wish->outreach_id,
         .survey_id = wish->survey_id,
     };
-    if (strcmp(json_str_or(what, "quiet", ""), "respect") == 0)
-        draft.quiet = "respect";
-    json_t *vars = all_vars(contact, json_object_at(what, "vars"));
-    err_t err = template ? draft_template(scene, wish, template, contact, address, vars, &draft, reterr)
-                         : draft_text(wish, vars, &draft, reterr);
-    if (err == ERR_NONE && wish->survey_template)
-        err = add_survey_template(scene, wish, contact, address, vars, &draft, reterr);
-    json_decref(vars);
-    if (err != ERR_NONE) {
-        draft_done(&draft);
-        return err;
-    }
-    if (wish->approved_only && !draft.approved) {
+    err_t err = make_draft(scene, wish, template, contact, address, &draft, reterr);
+    if (err == ERR_NONE && wish->approved_only && !draft.approved)
         *ret_refused = "there is no approved template";
-        draft_done(&draft);
-        return ERR_NONE;
-    }
-    draft.text = json_str(draft.free, "text");
-    if (!draft.text)
-        draft.text = json_str(json_object_at(draft.free, "media"), "caption");
-    if (json_array_at(draft.free, "buttons"))
-        json_object_set(draft.content, "buttons", json_array_at(draft.free, "buttons"));
-    char *text = memory_text(draft.text); /* the request takes the form over */
-    draft.text = text;
-    if (wish->approved_only) {
-        json_decref(draft.free);
-        draft.free = NULL;
-    }
-    int64_t delivery_id;
-    const json_t *message = message_queue(scene, contact, wish->conversation, address, &draft, &delivery_id);
-    free(text);
+    else if (err == ERR_NONE)
+        queue_draft(scene, wish, contact, address, &draft, made);
     draft_done(&draft);
-    json_put_int(made, "message", row_id(message));
-    json_put_int(made, "delivery", delivery_id);
-    json_put_str(made, "channel", json_str(message, "source"));
-    return ERR_NONE;
+    return err;
 }
