@@ -175,8 +175,23 @@ static err_t approve_buttons(const json_t *buttons, const json_t *filled, const 
     return ERR_NONE;
 }
 
-static err_t approve_header(const json_t *header, const json_t *vars, json_t *list, struct error *reterr)
+/* What the approved template calls a variable of ours; NULL where its parameters are numbered. */
+static const char *approved_name(const json_t *part, const char *variable)
 {
+    const json_t *names = json_array_at(part, "parameter_names");
+    size_t index;
+    json_t *ours;
+    json_array_foreach (json_array_at(part, "parameters"), index, ours) {
+        const char *name = json_string_value(json_array_get(names, index));
+        if (name && strcmp(json_string_value(ours), variable) == 0)
+            return name;
+    }
+    return names ? variable : NULL;
+}
+
+static err_t approve_header(const json_t *part, const json_t *vars, json_t *list, struct error *reterr)
+{
+    const json_t *header = json_object_at(part, "header");
     const char *text = json_str(header, "text");
     if (text) {
         const char *begin, *end;
@@ -185,6 +200,7 @@ static err_t approve_header(const json_t *header, const json_t *vars, json_t *li
             json_t *parameter = json_object();
             json_array_append_new(list, parameter);
             json_put_str(parameter, "kind", "text");
+            json_put_str(parameter, "name", approved_name(part, name));
             char placeholder[80];
             snprintf(placeholder, sizeof(placeholder), "{{%s}}", name);
             err_t err = fill_text(placeholder, vars, parameter, "text", reterr);
@@ -223,23 +239,21 @@ static err_t approve(const json_t *declaration, const json_t *part, const char *
     const json_t *parameters = json_array_at(part, "parameters");
     json_t *body = json_array();
     json_put(approved, "body", body);
-    bool named = json_bool(part, "named", false);
+    const json_t *names = json_array_at(part, "parameter_names");
     size_t index;
     json_t *name;
     json_array_foreach (parameters, index, name) {
         json_t *parameter = json_object();
         json_array_append_new(body, parameter);
-        if (named)
-            json_put_str(parameter, "name", json_string_value(name));
+        json_put_str(parameter, "name", json_string_value(json_array_get(names, index)));
         char placeholder[80];
         snprintf(placeholder, sizeof(placeholder), "{{%.64s}}", json_string_value(name) ? json_string_value(name) : "");
         if (err == ERR_NONE)
             err = fill_text(placeholder, vars, parameter, "text", reterr);
     }
-    const json_t *header = json_object_at(part, "header");
-    if (err == ERR_NONE && header) {
+    if (err == ERR_NONE && json_object_at(part, "header")) {
         json_t *list = json_array();
-        err = approve_header(header, vars, list, reterr);
+        err = approve_header(part, vars, list, reterr);
         if (json_array_size(list) > 0)
             json_object_set(approved, "header", list);
         json_decref(list);

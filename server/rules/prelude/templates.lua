@@ -105,11 +105,38 @@ local template_fields = {
     whatsapp = "table", doc = "text",
 }
 local language_fields = { text = { type = "text", required = true }, buttons = "any" }
-local whatsapp_fields = { name = { type = "text", required = true }, language = "any", parameters = "words",
+local whatsapp_fields = { name = { type = "text", required = true }, language = "any", parameters = "any",
     header = "any", text = "any" }
 
+-- Our variables in the order of the approved template's {{1}}, {{2}}, …: { "name", "amount" }; or, where its parameters have
+-- names, by those: { first_name = "name" }. Returns the variables, and the names in the same order or nil.
+local function approved_parameters(what, value, complain)
+    value = unwrap(value)
+    if type(value) == "string" then
+        return { value }
+    elseif type(value) ~= "table" then
+        complain("parameters", string.format("%s: parameters are a list of variables, not %s", what, type_word(value)))
+        return {}
+    end
+    local names = #value == 0 and next(value) ~= nil and support.keys(value) or nil
+    local variables = {}
+    for _, key in ipairs(names or support.keys(value)) do
+        local variable = value[key]
+        if type(variable) ~= "string" then
+            complain("parameters", string.format("%s: the parameter %s is the name of a variable, not %s", what,
+                support.shown(key), type_word(variable)))
+        elseif not names and type(key) ~= "number" then
+            complain("parameters", string.format("%s: parameters have names or an order, and '%s' has a name beside others "
+                .. "that have none", what, key))
+        else
+            variables[#variables + 1] = variable
+        end
+    end
+    return variables, names
+end
+
 -- The text as the provider approved it, when it is written down: it must ask for as many parameters as it is given.
-local function check_approved_text(made, language, text, parameters, complain)
+local function check_approved_text(made, language, text, parameters, names_given, complain)
     local what = string.format("template '%s': whatsapp.text%s", made.name, language and " in '" .. language .. "'"
         or "")
     if type(text) ~= "string" then
@@ -132,6 +159,17 @@ local function check_approved_text(made, language, text, parameters, complain)
             return
         end
         wanted = wanted + 1
+    end
+    for _, name in ipairs(support.keys(names)) do
+        if not names_given then
+            complain("parameters", string.format("%s has the name {{%s}}, and the parameters are given in an order", what, name),
+                string.format("write parameters = { %s = \"…\" }, with the variable that it stands for", name))
+            return
+        elseif not support.set_of(names_given)[name] then
+            complain("parameters", string.format("%s has {{%s}}, which is not among the parameters%s", what, name,
+                did_you_mean(name, names_given)))
+            return
+        end
     end
     if wanted ~= #parameters then
         complain("parameters", string.format("%s has %s, and %d %s given: %s", what,
@@ -175,6 +213,9 @@ local function whatsapp_part(made, value, variables, complain)
     if part.parameters == nil then
         -- Without a list, the parameters are the variables as the text has them.
         part.parameters = { table.unpack(variables) }
+    else
+        part.parameters, part.parameter_names = approved_parameters("template '" .. made.name .. "': whatsapp",
+            part.parameters, complain)
     end
     for _, name in ipairs(part.parameters) do
         if not support.set_of(variables)[name] then
@@ -186,10 +227,10 @@ local function whatsapp_part(made, value, variables, complain)
     local approved = unwrap(part.text)
     if type(approved) == "table" then
         for _, language in ipairs(support.keys(approved)) do
-            check_approved_text(made, language, approved[language], part.parameters, complain)
+            check_approved_text(made, language, approved[language], part.parameters, part.parameter_names, complain)
         end
     elseif approved ~= nil then
-        check_approved_text(made, nil, approved, part.parameters, complain)
+        check_approved_text(made, nil, approved, part.parameters, part.parameter_names, complain)
     end
     part.text = nil -- for this check alone
     if part.header ~= nil then

@@ -69,6 +69,29 @@ static void both_forms_are_rendered(void **state)
     json_decref(template);
 }
 
+/* Meta has templates whose parameters have names, in the header as well. */
+static void parameters_may_have_names(void **state)
+{
+    (void)state;
+    json_t *template = declaration(), *vars = json_of("{'name':'Ada','amount':19.5,'code':'a/b'}");
+    json_t *part = json_object_at(template, "whatsapp");
+    json_put(part, "parameter_names", json_of("['first_name','amount_due']"));
+    json_put(part, "header", json_of("{'text':'For {{name}} and {{code}}'}"));
+    struct rendered rendered;
+    struct error error;
+    assert_int_equal(template_render(template, vars, "de", "whatsapp", NULL, &rendered, &error), ERR_NONE);
+    json_t *header =
+        json_of("[{'kind':'text','name':'first_name','text':'Ada'},{'kind':'text','name':'code','text':'a/b'}]");
+    json_t *body = json_of("[{'name':'first_name','text':'Ada'},{'name':'amount_due','text':'19.5'}]");
+    assert_true(json_equal(json_object_get(rendered.approved, "header"), header));
+    assert_true(json_equal(json_object_get(rendered.approved, "body"), body));
+    json_decref(header);
+    json_decref(body);
+    rendered_done(&rendered);
+    json_decref(vars);
+    json_decref(template);
+}
+
 static void a_missing_variable_is_named(void **state)
 {
     (void)state;
@@ -115,9 +138,9 @@ static void the_length_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(languages_fall_back),         cmocka_unit_test(both_forms_are_rendered),
-        cmocka_unit_test(a_missing_variable_is_named), cmocka_unit_test(values_are_not_templates),
-        cmocka_unit_test(the_length_is_bounded),
+        cmocka_unit_test(languages_fall_back),       cmocka_unit_test(both_forms_are_rendered),
+        cmocka_unit_test(parameters_may_have_names), cmocka_unit_test(a_missing_variable_is_named),
+        cmocka_unit_test(values_are_not_templates),  cmocka_unit_test(the_length_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

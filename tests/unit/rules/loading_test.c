@@ -88,6 +88,17 @@ static void declarations_are_checked(void **state)
           "whatsapp.text in 'en' has 0 parameters, and 1 is given" },
         { "template 't' { text = '{{a}}', whatsapp = { name = 'x', text = 'Hi {{2}}' } }", 1,
           "has {{2}} and not {{1}}" },
+        { "template 't' { text = '{{a}}', whatsapp = { name = 'x', parameters = { first = 'b' } } }", 1,
+          "parameter 'b' is not one of its variables" },
+        { "template 't' { text = '{{a}}', whatsapp = { name = 'x', parameters = { 'a', first = 'a' } } }", 1,
+          "'first' has a name beside others that have none" },
+        { "template 't' { text = '{{a}}', whatsapp = { name = 'x', parameters = { first = 1 } } }", 1,
+          "the parameter 'first' is the name of a variable, not a number" },
+        { "template 't' { text = '{{a}}', whatsapp = { name = 'x', parameters = 1 } }", 1, "are a list of variables" },
+        { "template 't' { text = '{{a}}', whatsapp = { name = 'x', text = 'Hi {{first}}' } }", 1,
+          "has the name {{first}}, and the parameters are given in an order" },
+        { "template 't' { text = '{{a}}', whatsapp = { name = 'x', text = 'Hi {{first}}', parameters = { frist = 'a' } } }",
+          1, "has {{first}}, which is not among the parameters; did you mean 'frist'?" },
         { "template 't' { text = { english = 'x' } }", 1, "is not a language" },
         { "template 't' { text = 'x', buttons = { { text = 'x', id = 'a', url = 'https://b' } } }", 1, "not both" },
         { "template 't' { text = 'x', on_unknown = 'retry' }", 1, "is not one of hold, resend, give_up" },
@@ -233,6 +244,9 @@ static void declarations_come_out_as_documents(void **state)
                   "survey 'csat' { question = 'How?', cooldown = '7d', words = { great = 5 } }\n"
                   "endpoint 'crm' { url = env 'ANSWERD_TEST_URL', secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' }\n"
                   "calendar 'c' { timezone = 'UTC', hours = { mon = '22:00-02:00' }, holidays = { '12-25' } }\n"
+                  "template 'due' { text = 'Hi {{name}}, {{amount}}', whatsapp = { name = 'due_v1',\n"
+                  "  text = 'Hi {{first_name}}, you owe {{amount_due}}',\n"
+                  "  parameters = { first_name = 'name', amount_due = 'amount' } } }\n"
                   "cron 'daily' { schedule = '0 9 * * *', timezone = 'Europe/Zurich' }\n",
                   NULL);
     const json_t *pay = rule_set_declaration(set, "template", "pay");
@@ -244,6 +258,12 @@ static void declarations_come_out_as_documents(void **state)
     assert_string_equal(json_string_value(json_at(pay, "languages.en.buttons.0.id")), "Yes");
     assert_string_equal(json_string_value(json_at(pay, "whatsapp.language.en")), "en_US");
     assert_string_equal(json_string_value(json_at(pay, "whatsapp.parameters.0")), "name");
+    assert_null(json_at(pay, "whatsapp.parameter_names"));
+    const json_t *due = rule_set_declaration(set, "template", "due");
+    assert_string_equal(json_string_value(json_at(due, "whatsapp.parameters.0")), "amount");
+    assert_string_equal(json_string_value(json_at(due, "whatsapp.parameter_names.0")), "amount_due");
+    assert_string_equal(json_string_value(json_at(due, "whatsapp.parameters.1")), "name");
+    assert_string_equal(json_string_value(json_at(due, "whatsapp.parameter_names.1")), "first_name");
     const json_t *csat = rule_set_declaration(set, "survey", "csat");
     assert_int_equal(json_int(csat, "scale", 0), 5);
     assert_int_equal(json_int(csat, "cooldown_ms", 0), 7 * 86400000);
