@@ -125,6 +125,15 @@ struct channel_kind {
 
     /* `answerd webhook register`: the call that subscribes `url`. NULL: by hand at the provider. */
     err_t (*registration)(const char *url, const json_t *settings, struct outgoing_request *out, struct error *reterr);
+
+    /* `answerd check --online`: the GET for a page of the account's templates, the one after the cursor `after` or,
+     * NULL, the first; and what its answer says. Appends an object for each: {name, language, status, body: names of
+     * its parameters ("1", "2" or words), header: "text", "image", …, header_parameters, buttons: [{kind,
+     * wants_value}]}, and to `ret_after` the cursor of this page when there is another one. NULL: nothing is approved
+     * at this provider. */
+    err_t (*ask_templates)(const char *after, const json_t *settings, struct outgoing_request *out,
+                           struct error *reterr);
+    err_t (*read_templates)(struct bytes answer, json_t *templates, struct buf *ret_after, struct error *reterr);
 };
 
 const struct channel_kind *channel_find(const char *kind); /* NULL when unknown */

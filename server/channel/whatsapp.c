@@ -302,7 +302,8 @@ static const struct channel_setting settings_of_whatsapp[] = {
     { "access_token", SETTING_SECRET, false, "a system user's token; without it this source only receives" },
     { "phone_number_id", SETTING_TEXT, false,
       "the id of the number that messages are sent from; what another number receives is kept and not handled" },
-    { "business_account_id", SETTING_TEXT, false, "the WhatsApp Business Account, for `answerd webhook register`" },
+    { "business_account_id", SETTING_TEXT, false,
+      "the WhatsApp Business Account, for `answerd webhook register` and `answerd check --online`" },
     { "api_url", SETTING_URL, false, "default https://graph.facebook.com" },
     { "api_version", SETTING_TEXT, false, "default " DEFAULT_GRAPH_VERSION },
     { "list_label", SETTING_TEXT, false, "the button that opens a list of more than three choices; default Options" },
@@ -325,4 +326,6 @@ const struct channel_kind channel_whatsapp = {
     .render = whatsapp_render,
     .classify = whatsapp_classify,
     .registration = registration,
+    .ask_templates = whatsapp_ask_templates,
+    .read_templates = whatsapp_read_templates,
 };

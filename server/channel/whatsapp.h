@@ -49,4 +49,8 @@ err_t whatsapp_render(const json_t *request, bool approved, const json_t *settin
 err_t whatsapp_render_template(const json_t *approved, json_t *body, struct error *reterr);
 void whatsapp_classify(const struct http_exchange *exchange, struct send_result *result);
 
+err_t whatsapp_ask_templates(const char *after, const json_t *settings, struct outgoing_request *out,
+                             struct error *reterr);
+err_t whatsapp_read_templates(struct bytes answer, json_t *templates, struct buf *ret_after, struct error *reterr);
+
 #endif

@@ -4,6 +4,7 @@
 #include "commands/commands.h"
 #include "commands/rule_check.h"
 #include "commands/source_check.h"
+#include "commands/template_check.h"
 #include "domain/rule_test.h"
 #include "rules/rule_set.h"
 
@@ -82,8 +83,8 @@ static void check_tests(struct report *report, const char *directory, const stru
     rule_sources_free(sources);
 }
 
-/* `config` is NULL when only rules are looked at. */
-static void check_rules(struct report *report, const char *directory, const struct config *config)
+/* `config` is NULL when only rules are looked at. `online`: the providers are asked as well. */
+static void check_rules(struct report *report, const char *directory, const struct config *config, bool online)
 {
     struct rule_limits limits = rule_limits_default();
     if (config) {
@@ -106,6 +107,8 @@ static void check_rules(struct report *report, const char *directory, const stru
         bool sound = problems_count_errors(report->problems) == before;
         if (rule_check(set, config, report->problems, &e))
             add_problem(report, directory, &e);
+        if (online && config)
+            templates_check(set, config, report->problems);
         if (sound) {
             snprintf(report->version, sizeof(report->version), "%s", rule_set_version(set));
             report->rule_count = rule_set_count(set);
@@ -141,7 +144,7 @@ static bool is_directory(const char *path)
     return path && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-static void check_all(struct report *report, const char *path, const char *rules, bool dev)
+static void check_all(struct report *report, const char *path, const char *rules, bool dev, bool online)
 {
     struct config *config = NULL;
     struct error e;
@@ -156,13 +159,13 @@ static void check_all(struct report *report, const char *path, const char *rules
         if (config)
             check_sources_further(report, config);
         if (rules || (config && is_directory(config->rules.directory)))
-            check_rules(report, rules ? rules : config->rules.directory, NULL);
+            check_rules(report, rules ? rules : config->rules.directory, NULL, false);
         config_free(config);
         return;
     }
     certificates_check(config, report->problems);
     sources_check(config, report->problems);
-    check_rules(report, rules ? rules : config->rules.directory, config);
+    check_rules(report, rules ? rules : config->rules.directory, config, online);
     config_free(config);
 }
 
@@ -220,8 +223,9 @@ static int run(const struct command *command, int argc, char **argv)
     const char *rules = NULL;
     bool json = false;
     bool strict = false;
+    bool online = false;
     bool dev = false;
-    void *const values[] = { &config_path, &rules, &json, &strict, &dev };
+    void *const values[] = { &config_path, &rules, &json, &strict, &online, &dev };
     int operands;
     int exit_code;
     if (!options_parse(command, argc, argv, values, &operands, &exit_code))
@@ -229,10 +233,10 @@ static int run(const struct command *command, int argc, char **argv)
     if (operands > 0)
         return command_usage_error(command, "takes no operand, got '%s'", argv[1]);
     struct report report = { .problems = json_array() };
-    if (rules && !config_path)
-        check_rules(&report, rules, NULL);
+    if (rules && !config_path && !online)
+        check_rules(&report, rules, NULL, false);
     else
-        check_all(&report, config_path, rules, dev);
+        check_all(&report, config_path, rules, dev, online);
     size_t errors = problems_count_errors(report.problems);
     bool ok = errors == 0 && (!strict || json_array_size(report.problems) == 0);
     if (json)
@@ -248,6 +252,7 @@ static const struct command_option options_table[] = {
     { "rules", OPTION_TEXT, "DIR", "only the rules of this folder; with --config, instead of its own rules" },
     { "json", OPTION_FLAG, NULL, "print one JSON object: ok, rule_set, rules, problems" },
     { "strict", OPTION_FLAG, NULL, "warnings count as well: exit status 1" },
+    { "online", OPTION_FLAG, NULL, "also ask WhatsApp which templates it approved; needs the configuration" },
     { "dev", OPTION_FLAG, NULL, "be as lenient as serve --dev" },
     { NULL, OPTION_FLAG, NULL, NULL },
 };
@@ -255,7 +260,7 @@ static const struct command_option options_table[] = {
 const struct command command_check = {
     .name = "check",
     .summary = "find what is wrong in the configuration, the sources and the rules",
-    .usage = "[--config FILE] [--rules DIR] [--json] [--strict]",
+    .usage = "[--config FILE] [--rules DIR] [--json] [--strict] [--online]",
     .details =
         "Prints each problem as `file:line: error|warning: text`, perhaps with a line `HINT: ...`. The exit status is\n"
         "1 when there is an error; warnings alone are fine without --strict. Rules are read, not run: fields that\n"
@@ -263,7 +268,9 @@ const struct command command_check = {
         "themselves without end, and what nobody uses. Tests (*_test.lua) must compile and call verbs\n"
         "that there are. With --json each problem has file, path (for an editor),\n"
         "line, severity, text and hint. Needs no database; secrets and certificates must be where the configuration\n"
-        "takes them from.",
+        "takes them from.\n"
+        "With --online, templates are compared with those that the accounts have: their names, languages, states,\n"
+        "parameters, headers and buttons. It sends nothing.",
     .options = options_table,
     .run = run,
 };
