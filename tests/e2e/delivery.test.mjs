@@ -44,7 +44,7 @@ rule {
     if e.message.text == "later" then conversation:after("1s", "late") end
   end,
 }
-template "answer" { text = "Hi {{name}}", whatsapp = { name = "answer_v1", parameters = { "name" } } }
+template "answer" { text = "Hi {{name}}", whatsapp = { name = "answer_v1", parameters = { first_name = "name" } } }
 rule {
   name = "answer", doc = "Answers by a template.", on = "message.received", priority = -1,
   when = function(e) return e.message.text == "template" end,
@@ -113,7 +113,10 @@ for (const [person, kind] of [['15557000008', 'refuse'], ['15557000009', 'fail_s
     assert.deepEqual(told.slice(1, 3).map(({ text, state, error_code }) => [text, state, error_code]),
       [['echo template', 'failed', '131047'], ['Hi Ada', 'failed', '131047']])
     await system.untilSql('the template to arrive', `SELECT 1 FROM message WHERE identity = 'whatsapp:${person}' AND text = 'Hi Ada' AND state = 'read' AND content ? 'replaces'`)
-    assert.deepEqual((await sentTo(person)).filter((entry) => entry.body.type === 'template').map((entry) => entry.body.template.name), ['answer_v1'])
+    const [approved, ...others] = (await sentTo(person)).filter((entry) => entry.body.type === 'template')
+    assert.equal(others.length, 0)
+    assert.deepEqual(approved.body.template, { name: 'answer_v1', language: { code: 'en' },
+      components: [{ type: 'body', parameters: [{ type: 'text', parameter_name: 'first_name', text: 'Ada' }] }] })
     const traced = await system.rows(`SELECT effect->>'do' AS what FROM trace, jsonb_array_elements(effects) AS effect
       WHERE rule = 'answerd.window' AND effect->'made' ? 'message'
         AND effect->>'instead_of' = (SELECT id::text FROM message WHERE identity = 'whatsapp:${person}' AND text = 'Hi Ada' AND state = 'failed')`)
