@@ -1,4 +1,4 @@
-#include "commands/template_check.h"
+#include "commands/template_compare.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
