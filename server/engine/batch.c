@@ -150,7 +150,7 @@ err_t batch_run(const struct batch_context *context, size_t limit, struct batch_
         return err;
     }
     struct claim claim = { .work = NULL };
-    err = engine_store_claim(context->pg, limit < BATCH_MAX_EVENTS ? limit : BATCH_MAX_EVENTS, 0, &claim, reterr);
+    err = engine_store_claim(context->pg, limit < BATCH_MAX_EVENTS ? limit : BATCH_MAX_EVENTS, &claim, reterr);
     if (err != ERR_NONE) {
         return err;
     }

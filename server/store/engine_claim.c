@@ -147,12 +147,12 @@ void claim_done(struct claim *claim)
 }
 
 /* Begins the transaction and claims, in one exchange with the server. */
-static err_t run_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *claim, struct error *reterr)
+static err_t run_claim(struct pg *pg, size_t limit, struct claim *claim, struct error *reterr)
 {
     static const char begin[] = "BEGIN ISOLATION LEVEL READ COMMITTED";
     static const char sql[] = "SELECT " EVENT_COLUMNS ", (SELECT generation FROM rule_pointer)"
-                              "  FROM claimed_events(claim_positions($1::integer, $2::bigint)) AS e";
-    const struct pg_value values[] = { PG_VALUE_INT8((int64_t)limit), PG_VALUE_INT8(only_position) };
+                              "  FROM claimed_events(claim_positions($1::integer, 0)) AS e";
+    const struct pg_value values[] = { PG_VALUE_INT8((int64_t)limit) };
     const struct pg_statement statements[] = { { begin, NULL, 0 }, { sql, values, ARRAY_LEN(values) } };
     struct pg_result *results[ARRAY_LEN(statements)] = { NULL };
     err_t err = pg_run_together(pg, statements, ARRAY_LEN(statements), results, reterr);
@@ -167,11 +167,10 @@ static err_t run_claim(struct pg *pg, size_t limit, int64_t only_position, struc
     return err;
 }
 
-err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim,
-                         struct error *reterr)
+err_t engine_store_claim(struct pg *pg, size_t limit, struct claim *ret_claim, struct error *reterr)
 {
     struct claim claim = { .work = NULL };
-    err_t err = run_claim(pg, limit, only_position, &claim, reterr);
+    err_t err = run_claim(pg, limit, &claim, reterr);
     if (err == ERR_NONE && json_array_size(claim.work) == 0) {
         err = pg_script(pg, "COMMIT", reterr);
     }

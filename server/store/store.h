@@ -119,10 +119,8 @@ struct claim {
     int64_t rules_generation; /* of the rules that are in force now (struct rule_pointer); 0: none ever were */
 };
 /* Begins a transaction and claims up to `limit` events of free lanes. With nothing to do, `work` is empty and the
- * transaction is ended. `only_position` > 0 claims just that one, unless its lane has to do something else before.
- * After an error the transaction is ended, too. */
-err_t engine_store_claim(struct pg *pg, size_t limit, int64_t only_position, struct claim *ret_claim,
-                         struct error *reterr) MUST_CHECK;
+ * transaction is ended, and so it is after an error. */
+err_t engine_store_claim(struct pg *pg, size_t limit, struct claim *ret_claim, struct error *reterr) MUST_CHECK;
 void claim_done(struct claim *claim);
 /* A word in the transaction of a claim: the server ends one in which nothing is said for long. */
 err_t engine_store_stay(struct pg *pg, struct error *reterr) MUST_CHECK;

@@ -151,7 +151,7 @@ static void assert_nothing_happened(struct stage *stage, int64_t events)
     assert_int_equal(database_number(stage->watcher, "SELECT count(*) FROM contact"), 0);
     struct pg *other = database_open(SCHEMA);
     struct claim claim = { .work = NULL };
-    SUCCEEDS(engine_store_claim(other, 100, 0, &claim, e));
+    SUCCEEDS(engine_store_claim(other, 100, &claim, e));
     assert_int_equal(json_array_size(claim.work), events);
     claim_done(&claim);
     engine_store_rollback(other);

@@ -98,7 +98,7 @@ static void test_rows_are_the_documents(void **state)
     SUCCEEDS(pg_script(pg, events, e));
     json_t *documents CLEANUP(json_free) = documents_of(pg);
     struct claim claim;
-    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    SUCCEEDS(engine_store_claim(pg, 10, &claim, e));
     assert_int_equal(json_array_size(claim.work), 5);
     assert_same_documents(claim.facts, documents);
     claim_done(&claim);
@@ -127,7 +127,7 @@ static void test_what_cannot_be_read_fails_the_claim(void **state)
         SUCCEEDS(pg_script(pg, cases[i].breaks, e));
         struct claim claim = { .work = NULL };
         struct error error;
-        assert_int_equal(engine_store_claim(pg, 10, 0, &claim, &error), cases[i].err);
+        assert_int_equal(engine_store_claim(pg, 10, &claim, &error), cases[i].err);
         assert_string_equal(error.sqlstate, cases[i].sqlstate);
         assert_null(claim.work);
         assert_int_equal(database_number(pg, "SELECT count(*) FROM work"), 5);

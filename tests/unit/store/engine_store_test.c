@@ -23,7 +23,7 @@ static void test_claim_and_commit(void **state)
     (void)state;
     struct pg *pg = database_open_migrated(SCHEMA);
     struct claim claim = { .work = NULL };
-    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    SUCCEEDS(engine_store_claim(pg, 10, &claim, e));
     assert_int_equal(json_array_size(claim.work), 0);
     claim_done(&claim);
 
@@ -33,7 +33,7 @@ static void test_claim_and_commit(void **state)
     add_event(pg, 12,
               "{'type': 'message.received', 'key': 'k2', 'lane': 5, 'source': 'whatsapp', 'contact': {'identities': "
               "['whatsapp:1']}}");
-    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    SUCCEEDS(engine_store_claim(pg, 10, &claim, e));
     assert_int_equal(json_array_size(claim.work), 2);
     assert_int_equal(json_object_size(claim.facts), 0);
     const json_t *event = json_object_at(json_array_get(claim.work, 0), "event");
@@ -85,7 +85,7 @@ static void test_conflicts_bring_facts(void **state)
                  "{'identity': 'email:a@b', 'contact_id': 100}]}");
     struct claim claim;
     struct error error;
-    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    SUCCEEDS(engine_store_claim(pg, 10, &claim, e));
     int64_t position = position_of(&claim, 0);
     assert_int_equal(json_object_size(claim.facts), 0);
     claim_done(&claim);
@@ -94,7 +94,7 @@ static void test_conflicts_bring_facts(void **state)
     assert_null(strstr(error.text, "a@b"));
 
     /* The connection is usable, and the next claim knows whom that handle belongs to: now it may move. */
-    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    SUCCEEDS(engine_store_claim(pg, 10, &claim, e));
     assert_int_equal(json_array_size(json_array_at(claim.facts, "contacts")), 1);
     assert_int_equal(json_int(json_array_get(json_array_at(claim.facts, "contacts"), 0), "id", 0), 200);
     claim_done(&claim);
@@ -118,7 +118,7 @@ static void assert_leads_to(struct pg *pg, const char *type, const char *doc_tex
     SUCCEEDS(pg_run(pg, sql, values, ARRAY_LEN(values), NULL, e));
     free(text);
     struct claim claim = { .work = NULL };
-    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    SUCCEEDS(engine_store_claim(pg, 10, &claim, e));
     assert_int_equal(json_array_size(claim.work), 1);
     struct buf found CLEANUP(buf_done);
     buf_init(&found, 1000);
@@ -198,12 +198,12 @@ static void test_failures_are_parked(void **state)
     int64_t position = database_number(pg, "SELECT min(position) FROM work");
     SUCCEEDS(engine_store_fail(pg, position, "it did not work", 2, 60000, &parked, e));
     assert_false(parked);
-    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    SUCCEEDS(engine_store_claim(pg, 10, &claim, e));
     assert_int_equal(json_array_size(claim.work), 0);
     claim_done(&claim);
     SUCCEEDS(engine_store_fail(pg, position, "it did not work", 2, 60000, &parked, e));
     assert_true(parked);
-    SUCCEEDS(engine_store_claim(pg, 10, 0, &claim, e));
+    SUCCEEDS(engine_store_claim(pg, 10, &claim, e));
     assert_int_equal(json_array_size(claim.work), 1);
     claim_done(&claim);
     engine_store_rollback(pg);
