@@ -135,6 +135,16 @@ static const char *value_kind(const json_t *button)
     return json_str(button, "id") ? "quick_reply" : NULL;
 }
 
+/* The button of a one-time password is sent as a link with the password for its value. */
+static bool fits(const char *given, const json_t *there)
+{
+    const char *kind = json_str_or(there, "kind", "");
+    bool is_link = strcmp(given, "url") == 0;
+    if (is_link && strcmp(kind, "otp") == 0)
+        return true;
+    return strcmp(given, kind) == 0 && (!is_link || json_bool(there, "wants_value", false));
+}
+
 static void compare_buttons(const struct comparison *c)
 {
     const json_t *variant = json_object_at(json_object_at(c->declaration, "languages"), c->language);
@@ -147,8 +157,7 @@ static void compare_buttons(const struct comparison *c)
         if (given && there == NULL)
             add_problem(c, "error", "the approved template must have as many buttons, in this order",
                         "has no button %zu in '%s' (%s)", i + 1, name, code);
-        else if (given &&
-                 (strcmp(given, kind) != 0 || (strcmp(given, "url") == 0 && !json_bool(there, "wants_value", false))))
+        else if (given && !fits(given, there))
             add_problem(c, "error",
                         "a button with an id is a quick reply there, one whose url has a variable such a link",
                         "has a button %zu of another kind in '%s' (%s): %s", i + 1, name, code, kind);

@@ -117,6 +117,8 @@ static void forms_are_compared(void **state)
         { PLAIN, "{\"url\": \"https://x\", \"text\": \"Pay\"}",
           BODY ", " BUTTONS("{\"type\": \"URL\", \"url\": \"https://x/{{1}}\"}"),
           "has a button 1 in 'due_v1' (en_US) that takes a value (url), and none is given" },
+        { PLAIN, "{\"url\": \"https://x/{{name}}\", \"text\": \"Copy\"}", BODY ", " BUTTONS("{\"type\": \"OTP\"}"),
+          NULL },
         { PLAIN, "", BODY ", " BUTTONS("{\"type\": \"PHONE_NUMBER\"}, {\"type\": \"OTP\"}"),
           "has a button 2 in 'due_v1' (en_US) that takes a value (otp), and none is given" },
     };
