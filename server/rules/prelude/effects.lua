@@ -148,13 +148,10 @@ local function tagging(name)
         local handle = handle_of(self, name)
         local count = select("#", ...)
         if count == 0 then
-            fault("%s needs a tag", name)
+            fault("%s", arguments.no_tag(name))
         end
         for position = 1, count do
-            for _, tag in ipairs(argument(name, "tag", "words", (select(position, ...)))) do
-                if #tag > 64 then
-                    fault("%s: a tag has at most 64 bytes", name)
-                end
+            for _, tag in ipairs(arguments.tags_of(name, (select(position, ...)))) do
                 append(run, { ["do"] = name, conversation = handle, tag = tag })
             end
         end
@@ -181,19 +178,11 @@ function conversation:prioritize(priority)
     })
 end
 
-local function key_argument(what, key)
-    if type(key) ~= "string" or not string.find(key, "^[%a_][%w_.-]*$") or #key > 64 then
-        fault("%s: the name is a text of letters, digits, '_', '-' and '.', not %s; write it like %s(\"plan\", \"pro\")", what,
-            shown(key), what)
-    end
-    return key
-end
-
 function conversation:set(key, value)
     local run = running("set")
     local handle = handle_of(self, "set")
     value = plain(value, "set: the value")
-    append(run, { ["do"] = "set", conversation = handle, key = key_argument("set", key), value = value })
+    append(run, { ["do"] = "set", conversation = handle, key = arguments.key("set", key), value = value })
 end
 
 -- What is said of a number that is no time; nil when it is one.
@@ -233,17 +222,6 @@ function conversation:survey(name)
     append(run, { ["do"] = "survey", conversation = handle, survey = name })
 end
 
-local function timer_name(what, name)
-    if name == nil then
-        fault(what == "after" and "after needs a name, as in after(\"4h\", \"nudge\"), for the event timer.nudge"
-            or "cancel needs the timer's name")
-    end
-    if type(name) ~= "string" or not string.find(name, "^[%w_][%w_.-]*$") or #name > 64 then
-        fault("%s: the timer's name is a text of letters, digits, '_', '-' and '.', not %s", what, shown(name))
-    end
-    return name
-end
-
 local after_fields = { unless = "any", data = "table" }
 
 -- after("4h", "nudge", { unless = "reply", data = {…} }): the event timer.nudge in four hours.
@@ -253,7 +231,7 @@ function conversation:after(delay, name, options)
     local given = check_effect("after", options or {}, after_fields)
     append(run, {
         ["do"] = "after", conversation = handle, delay_ms = argument("after", "delay", "duration", delay),
-        name = timer_name("after", name), unless = unless_of("after", given.unless),
+        name = arguments.timer_name("after", name), unless = unless_of("after", given.unless),
         data = plain(given.data, "after: data"),
     })
 end
@@ -261,7 +239,7 @@ end
 function conversation:cancel(name)
     local run = running("cancel")
     local handle = handle_of(self, "cancel")
-    append(run, { ["do"] = "cancel", conversation = handle, name = timer_name("cancel", name) })
+    append(run, { ["do"] = "cancel", conversation = handle, name = arguments.timer_name("cancel", name) })
 end
 
 -- Contacts ------------------------------------------------------------------------------------------------------------
@@ -272,13 +250,8 @@ effects.contact_methods = contact
 -- "name", "language" and "timezone" are the contact's own; any other key is an attribute.
 function contact:set(key, value)
     local run = running("set")
-    if key == "name" or key == "language" or key == "timezone" then
-        value = argument("set", key, "name", value, true)
-    end
-    if key == "timezone" and value and not host.zone(value) then
-        fault("set: %s", support.no_zone(value))
-    end
-    append(run, { ["do"] = "contact_set", key = key_argument("set", key), value = plain(value, "set: the value") })
+    value = arguments.contact_value(key, value)
+    append(run, { ["do"] = "contact_set", key = arguments.key("set", key), value = plain(value, "set: the value") })
 end
 
 function contact:identify(identity)
@@ -400,8 +373,6 @@ local step_fields = {
     quiet = { "respect", "ignore" }, language = "text", buttons = "table", vars = "table",
 }
 
-local max_goals = 10
-
 -- The events that end it: 'goal' or the list 'goals'.
 local function goals_of(given)
     exactly_one("outreach", given, "goal", "goals")
@@ -412,9 +383,7 @@ local function goals_of(given)
             fault("outreach: goal: %s", wrong)
         end
     end
-    if #list == 0 or #list > max_goals then
-        fault("outreach has %d goals; it takes 1 to %d", #list, max_goals)
-    end
+    arguments.check_goal_count(#list)
     return list
 end
 
@@ -455,7 +424,7 @@ function fx:outreach(options)
         end
         local after = step.after or last
         if after < last then
-            fault("%s is due before the one above it; 'after' counts from the start of the outreach", what)
+            fault("%s", arguments.due_too_early(what))
         end
         last = after
         steps[position] = {
@@ -464,9 +433,7 @@ function fx:outreach(options)
             buttons = buttons_of(what, step.buttons), vars = own, lacks = lacks,
         }
     end
-    if #steps == 0 or #steps > 20 then
-        fault("outreach has %d steps; it takes 1 to 20", #steps)
-    end
+    arguments.check_step_count(#steps)
     local next_attempt = given.next_attempt
     if next_attempt == nil and effects.event.payment then
         next_attempt = effects.event.payment.next_attempt
@@ -487,9 +454,7 @@ function fx:webhook(endpoint, body, options)
     endpoint = argument("webhook", "endpoint", "text", endpoint)
     need_declared("webhook", "endpoint", endpoint)
     local given = check_effect("webhook", options or {}, webhook_fields)
-    if body ~= nil and type(unwrap(body)) ~= "table" then
-        fault("webhook: the body is a table, not %s", type_word(body))
-    end
+    arguments.check_body("webhook", body)
     append(run, {
         ["do"] = "webhook", endpoint = endpoint,
         -- The types of Standard Webhooks have no '-', names of timers and sources may.
@@ -504,14 +469,9 @@ local emit_fields = { contact = "any" }
 -- contact's turn. Without a contact it is about the one of this event.
 function fx:emit(name, body, options)
     local run = running("emit")
-    name = (string.gsub(argument("emit", "name", "text", name), "^custom%.", ""))
-    if not string.find(name, "^[%w_][%w_.-]*$") or #name > 64 then
-        fault("emit: '%s' is not a name; use letters, digits, '_', '-' and '.'", name)
-    end
+    name = arguments.event_name("emit", name)
     local given = check_effect("emit", options or {}, emit_fields)
-    if body ~= nil and type(unwrap(body)) ~= "table" then
-        fault("emit: the body is a table, not %s", type_word(body))
-    end
+    arguments.check_body("emit", body)
     append(run, {
         ["do"] = "emit", name = name, body = plain(body, "emit: the body") or {},
         contact = given.contact ~= nil and identities.contact("emit", given.contact) or nil,

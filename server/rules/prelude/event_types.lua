@@ -94,6 +94,11 @@ function event_types.wrong(name)
         end
     end
     local choices = { table.unpack(event_types.names) }
+    if prefix then
+        for _, other in ipairs(event_types.names) do
+            choices[#choices + 1] = string.gsub(other, "%..*$", ".*")
+        end
+    end
     for _, family in ipairs(families) do
         -- "custum.refund" is meant to be custom.refund.
         local rest = string.match(name, "^[^.]*(%..+)$")

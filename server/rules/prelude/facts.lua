@@ -39,7 +39,8 @@ local message_row = { __index = function(_, key) return row_missing(key) end }
 
 -- Methods that read ---------------------------------------------------------------------------------------------------
 
-local function limit_of(what, value)
+-- How many messages or conversations are read.
+function facts.limit_of(what, value)
     if value == nil then
         return 20
     end
@@ -64,7 +65,7 @@ local function add_reading_methods()
         if not id then
             return {}
         end
-        local list = host.history(id, limit_of("history", limit)) or {}
+        local list = host.history(id, facts.limit_of("history", limit)) or {}
         for _, message in ipairs(list) do
             host.with_times(message)
             setmetatable(message, message_row)
@@ -86,7 +87,7 @@ local function add_reading_methods()
     -- The last `limit` conversations, newest first, each with the methods of e.conversation.
     function contact:conversations(limit)
         local id = of(self).id
-        local list = id and host.conversations_of(id, limit_of("conversations", limit)) or {}
+        local list = id and host.conversations_of(id, facts.limit_of("conversations", limit)) or {}
         for position, item in ipairs(list) do
             list[position] = facts.conversation_view(item, item.id)
         end

@@ -7,7 +7,8 @@ local support, declarations, effects, event_types = use "support", use "declarat
 local tokens, functions, fields = use "source_tokens", use "source_functions", use "review_fields"
 local flow, calendar = use "review_flow", use "calendar"
 local names, values, unread = use "review_names", use "review_values", use "unread"
-local types = use "review_types"
+local types, literals = use "review_types", use "review_arguments"
+local is_timer_name = use("effect_arguments").is_timer_name
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
 local review = {}
@@ -35,6 +36,11 @@ local function new_uses()
     }
 end
 
+local function is_literal(token)
+    return token ~= nil and (token.kind == "text" or token.kind == "number" or is(token, "true") or is(token, "false")
+        or is(token, "nil"))
+end
+
 local kinds = support.set_of { "template", "survey", "endpoint", "calendar", "cron" }
 
 local function note_uses(file, list, uses)
@@ -56,12 +62,13 @@ local function note_uses(file, list, uses)
             local first = arguments and arguments[1]
             if is(before, ":") and arguments then
                 if token.text == "after" then
-                    if arguments[2] and arguments[2].text then
-                        uses.timers[arguments[2].text] = uses.timers[arguments[2].text] or { file = file, line = token.line }
+                    local name = arguments[2] and arguments[2].text
+                    if is_timer_name(name) then
+                        uses.timers[name] = uses.timers[name] or { file = file, line = token.line }
                     else
                         uses.any_timer = true
                     end
-                elseif token.text == "cancel" and first and first.text then
+                elseif token.text == "cancel" and first and is_timer_name(first.text) then
                     uses.canceled[first.text] = uses.canceled[first.text] or { file = file, line = token.line }
                 end
                 uses.survey = uses.survey or token.text == "survey"
@@ -80,8 +87,8 @@ local function note_uses(file, list, uses)
                 uses.any_library = uses.any_library or token.text == "require"
                 uses.texts[token.text] = true
             end
-            -- A method of the author's own may be called like one of ours.
-            local is_made = is(after, "=") or (is(before, ".") or is(before, ":"))
+            -- A method of the author's own may be called like one of ours; an option that is a literal is none.
+            local is_made = is(after, "=") and not is_literal(list[at + 2]) or (is(before, ".") or is(before, ":"))
                 and (is(list[at - 3], "function"))
             if is_made then
                 uses.own_methods[token.text] = true
@@ -93,6 +100,9 @@ end
 -- Options of effects ----------------------------------------------------------------------------------------------------
 
 local function check_options(file, what, given, known)
+    if given then
+        literals.check_options(file, what, given, known)
+    end
     for _, name in ipairs(support.keys(given and given.fields or {})) do
         if known[name] == nil then
             problem("error", { file = file, line = given.fields[name].line },
@@ -133,11 +143,14 @@ local function check_calls(file, list, uses)
             if arguments then
                 check_call(file, token.text, arguments)
                 types.check(file, token.text, arguments, token.line)
-                values.check(file, token.text, arguments, token.line, values.is_conversation(list, at))
+                local owner = values.owner_of(list, at)
+                values.check(file, token.text, arguments, token.line, owner == "conversation")
+                literals.check(file, token.text, arguments, token.line, owner)
             end
         elseif token.kind == "name" and not is(list[at - 1], ".") then
             values.check_calendar(file, list, at, calendar.methods)
             values.check_date(file, list, at)
+            literals.check_helper(file, list, at)
         end
     end
 end

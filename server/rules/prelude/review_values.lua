@@ -166,21 +166,24 @@ function checks.outreach(file, arguments)
     end
 end
 
--- Is the method, token `at`, called on a conversation for certain? On e.conversation, on a variable made of it, or on a
--- conversation that is opened.
-function review_values.is_conversation(list, at)
+-- What the method, token `at`, is called on for certain: "conversation" or "contact", which is that of the event, a variable
+-- made of it, or a conversation that is opened; nil when one cannot tell.
+local owners = { conversation = "conversation", open_conversation = "conversation", contact = "contact" }
+
+function review_values.owner_of(list, at)
     local owner = list[at - 2]
-    if is(owner, "conversation") then
-        return true
+    if not owner or owner.kind ~= "name" then
+        return nil
+    elseif is(list[at - 3], ".") then
+        return owners[owner.text]
     end
     for place = 1, at - 5 do
-        if owner and owner.kind == "name" and is(list[place], "local") and is(list[place + 1], owner.text)
-            and is(list[place + 2], "=") then
-            local value = list[place + 5]
-            return is(value, "conversation") or is(value, "open_conversation")
+        local value = list[place + 5]
+        if is(list[place], "local") and is(list[place + 1], owner.text) and is(list[place + 2], "=") then
+            return value and value.kind == "name" and owners[value.text] or nil
         end
     end
-    return false
+    return nil
 end
 
 -- date("%Q", now())

@@ -84,11 +84,20 @@ local function check_zone(file, list, at)
     end
 end
 
+-- Is the name at `at` one of those that a `local`, a `for` or a function declares?
+local function is_declared(list, at)
+    while is(list[at - 1], ",") and list[at - 2] and list[at - 2].kind == "name" do
+        at = at - 2
+    end
+    local before = list[at - 1]
+    return is(before, "local") or is(before, "for") or is(before, "function") or is(before, "(")
+        and (is(list[at - 2], "function") or is(list[at - 3], "function") or is(list[at - 5], "function"))
+end
+
 -- Has the file a function or variable of its own by that name?
 function source_check.has_own(list, name)
     for at, token in ipairs(list) do
-        if token.kind == "name" and token.text == name and (is(list[at - 1], "local") or is(list[at - 1], "function")
-            or is(list[at - 1], ",")) then
+        if token.kind == "name" and token.text == name and is_declared(list, at) then
             return true
         end
     end

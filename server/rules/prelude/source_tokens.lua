@@ -98,7 +98,7 @@ local openers = support.set_of { "(", "{", "[", "function", "if", "do", "repeat"
 local closers = support.set_of { ")", "}", "]", "end", "until" }
 
 -- What tokens that are one literal stand for, {value = 5}; nil for anything else, nil itself and tables among it. Of a text
--- with escapes only the type is known.
+-- with escapes only the type is known, and it is hidden.
 local function literal_of(list, from, to)
     local first, is_negative = list[from], is(list[from], "-")
     if from ~= to and not (is_negative and from + 1 == to and list[to].kind == "number") then
@@ -107,7 +107,7 @@ local function literal_of(list, from, to)
         local number = tonumber(list[to].text)
         return number and { value = is_negative and -number or number }
     elseif first.kind == "text" then
-        return { value = first.text or "?" }
+        return { value = first.text or "?", is_hidden = first.text == nil }
     elseif is(first, "true") or is(first, "false") then
         return { value = first.text == "true" }
     end
@@ -149,6 +149,7 @@ local function read_table(list, start)
         if at - from == 1 then
             value.text = list[from].kind == "text" and list[from].text or nil
             value.is_nil = is(list[from], "nil")
+            value.is_name = list[from].kind == "name"
         elseif is(list[from], "{") then
             local inner = read_table(list, from)
             if inner.last == at - 1 then
@@ -195,6 +196,8 @@ function source_tokens.arguments(list, at)
                     local made = read_table(list, from)
                     argument.table = made.last == position - 1 and made or nil
                 end
+                argument.is_nil = position - from == 1 and is(list[from], "nil")
+                argument.is_name = list[position - 1].kind == "name"
                 arguments[#arguments + 1] = argument
             end
             from = position + 1
@@ -211,6 +214,34 @@ function source_tokens.arguments(list, at)
     arguments.last = position
     return arguments
 end
+
+-- What an argument or a field, as the functions above give it, stands for: true and the value when all of it is literal.
+local function value_of(written)
+    if written.is_nil then
+        return true, nil
+    elseif written.literal then
+        return not written.literal.is_hidden, written.literal.value
+    elseif not written.table or written.table.is_open then
+        return false
+    end
+    local made = {}
+    for place, item in ipairs(written.table.items) do
+        local is_literal, value = value_of(item)
+        if not is_literal or value == nil then
+            return false
+        end
+        made[place] = value
+    end
+    for name, field in next, written.table.fields do
+        local is_literal, value = value_of(field)
+        if not is_literal then
+            return false
+        end
+        made[name] = value
+    end
+    return true, made
+end
+source_tokens.value_of = value_of
 
 source_tokens.openers = openers
 source_tokens.closers = closers

@@ -272,7 +272,8 @@ local function convert(kind, value)
         end
         for position, item in ipairs(value) do
             if type(item) ~= "string" or not string.find(item, "%S") then
-                return nil, "is a text or a list of texts; number " .. position .. " is " .. type_word(item)
+                return nil, "is a text or a list of texts; number " .. position .. " is " ..
+                    (type(item) == "string" and "an empty text" or type_word(item))
             end
             list[position] = item
         end
