@@ -138,6 +138,10 @@ static void add_messenger(json_t *event, const char *value)
     add_number(event, "messenger:", value);
 }
 
+const char *const customer_handle_kinds[] = {
+    "whatsapp", "telegram", "messenger", "instagram", "phone", "email", NULL
+};
+
 static void add_instagram(json_t *event, const char *value)
 {
     add_number(event, "instagram:", value);

@@ -9,6 +9,9 @@
 
 #include "channel/event.h"
 
+/* The kinds of handles that people have, ending with NULL. What names a person best comes first. */
+extern const char *const customer_handle_kinds[];
+
 /* "stripe:cus_…"; `id` is a text or a number. */
 void customer_add_id(json_t *event, const char *provider, const json_t *id);
 

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/macros.h"
+#include "channel/channel.h"
 #include "rules/rule_review.h"
 
 size_t problems_count_errors(const json_t *problems)
@@ -85,9 +87,22 @@ static void check_not_empty(const struct rule_set *set, json_t *problems)
     json_array_append_new(problems, problem);
 }
 
+/* The kinds of the sources that send, by name; new reference. */
+static json_t *senders_of(const struct config *config)
+{
+    json_t *senders = json_object();
+    for (size_t i = 0; i < config->source_count; i++) {
+        const struct channel_kind *kind = channel_find(config->sources[i].kind);
+        if (kind && kind->render)
+            json_put_str(senders, config->sources[i].name, kind->name);
+    }
+    return senders;
+}
+
 err_t rule_check(struct rule_set *set, const struct config *config, json_t *problems, struct error *reterr)
 {
-    err_t err = rule_review(set, problems, reterr);
+    json_t *senders CLEANUP(json_free) = config ? senders_of(config) : NULL;
+    err_t err = rule_review(set, senders, problems, reterr);
     if (err == ERR_NONE)
         check_not_empty(set, problems);
     if (err == ERR_NONE && config)

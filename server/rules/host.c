@@ -529,4 +529,5 @@ void rule_host_push(lua_State *L, struct rule_set *set)
     luaL_setfuncs(L, rule_host_facts, 1);
     lua_pushinteger(L, (lua_Integer)set->limits.max_effects);
     lua_setfield(L, -2, "max_effects");
+    rule_host_push_kinds(L);
 }

@@ -108,6 +108,13 @@ void rule_host_push_seconds(lua_State *L, msec_t at);
 
 int rule_host_find_word(lua_State *L);
 
+/* --- host_kinds.c --------------------------------------------------------------------------------------------------
+ */
+
+/* Sets the fields of the table on top of the stack that list words of the channels: `channel_kinds`, which send,
+ * `personal_handles`, which people have, best known first, and `handle_kinds`, all that events can give somebody. */
+void rule_host_push_kinds(lua_State *L);
+
 /* --- rule_hint.c ---------------------------------------------------------------------------------------------------
  */
 

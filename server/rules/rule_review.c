@@ -54,17 +54,27 @@ static void push_sources(lua_State *L, const struct rule_set *set, bool tests)
     }
 }
 
-/* The result stays on the stack. Argument 1: the set. */
+struct review {
+    const struct rule_set *set;
+    const json_t *senders;
+};
+
+/* The result stays on the stack. Argument 1: the struct review. */
 static int call_review(lua_State *L)
 {
-    const struct rule_set *set = lua_touserdata(L, 1);
+    const struct review *review = lua_touserdata(L, 1);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rule_key_review);
-    push_sources(L, set, false);
-    lua_call(L, 1, 1);
+    push_sources(L, review->set, false);
+    if (review->senders != NULL) {
+        vm_json_push(L, review->senders);
+    } else {
+        lua_pushnil(L);
+    }
+    lua_call(L, 2, 1);
     return 1;
 }
 
-/* The same. */
+/* The same. Argument 1: the set. */
 static int call_test_calls(lua_State *L)
 {
     const struct rule_set *set = lua_touserdata(L, 1);
@@ -81,13 +91,14 @@ static int call_api(lua_State *L)
     return 1;
 }
 
-static err_t call(struct rule_set *set, lua_CFunction function, json_t **ret_result, struct error *reterr)
+static err_t call(struct rule_set *set, lua_CFunction function, void *argument, json_t **ret_result,
+                  struct error *reterr)
 {
     struct rule_context context = { .now = 0 };
     set->context = &context;
     lua_State *L = vm_lua(set->vm);
     int top = lua_gettop(L);
-    err_t err = vm_protect(set->vm, function, set, 1, reterr);
+    err_t err = vm_protect(set->vm, function, argument, 1, reterr);
     if (err == ERR_NONE) {
         err = vm_json_take(L, -1, &result_limits, ret_result, reterr);
     }
@@ -103,10 +114,11 @@ static bool is_about_the_same(const json_t *left, const json_t *right)
            json_equal(json_object_get(left, "text"), json_object_get(right, "text"));
 }
 
-err_t rule_review(struct rule_set *set, json_t *problems, struct error *reterr)
+err_t rule_review(struct rule_set *set, const json_t *senders, json_t *problems, struct error *reterr)
 {
+    struct review review = { set, senders };
     json_t *found CLEANUP(json_free) = NULL;
-    err_t err = call(set, call_review, &found, reterr);
+    err_t err = call(set, call_review, &review, &found, reterr);
     if (err != ERR_NONE) {
         return err;
     }
@@ -125,10 +137,10 @@ err_t rule_review(struct rule_set *set, json_t *problems, struct error *reterr)
 
 err_t rule_review_test_calls(struct rule_set *set, json_t **ret_calls, struct error *reterr)
 {
-    return call(set, call_test_calls, ret_calls, reterr);
+    return call(set, call_test_calls, set, ret_calls, reterr);
 }
 
 err_t rule_review_api(struct rule_set *set, json_t **ret_api, struct error *reterr)
 {
-    return call(set, call_api, ret_api, reterr);
+    return call(set, call_api, set, ret_api, reterr);
 }

@@ -10,8 +10,9 @@
 #include "rules/rule_set.h"
 
 /* Appends what was found to `problems`, as rule_set_load() does, by file and line. A problem that is there already, as
- * a warning of loading, is replaced by the one found here. */
-err_t rule_review(struct rule_set *set, json_t *problems, struct error *reterr) MUST_CHECK;
+ * a warning of loading, is replaced by the one found here. `senders` are the sources that send, {name: kind}; borrowed,
+ * NULL when they are not known. */
+err_t rule_review(struct rule_set *set, const json_t *senders, json_t *problems, struct error *reterr) MUST_CHECK;
 
 /* What the tests of the set call on the `t` of test("…", function(t) … end), as an array of {file, line, name}; new
  * reference. Empty for a set that was read without its tests. */

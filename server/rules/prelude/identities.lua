@@ -51,9 +51,8 @@ function identities.contact(what, value)
         result.identities[#result.identities + 1] = identities.one(what, argument(what, "contact", "text", item))
     end
     -- What names a person best comes first: the first identity decides whose turn it is.
-    local order = { "whatsapp", "telegram", "messenger", "instagram", "phone", "email" }
     local rank = {}
-    for position, kind in ipairs(order) do
+    for position, kind in ipairs(host.personal_handles) do
         rank[kind] = position
     end
     local kinds = {}

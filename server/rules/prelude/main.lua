@@ -196,8 +196,8 @@ function main.finish(sources)
 end
 
 -- The second look, and the names of everything that rule files can use. Not part of loading: nothing that runs needs it.
-function main.review(sources)
-    return use("review").run(sources, globals)
+function main.review(sources, senders)
+    return use("review").run(sources, globals, senders)
 end
 
 function main.test_calls(sources)

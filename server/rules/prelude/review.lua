@@ -8,6 +8,7 @@ local tokens, functions, fields = use "source_tokens", use "source_functions", u
 local flow, calendar = use "review_flow", use "calendar"
 local names, values, unread = use "review_names", use "review_values", use "unread"
 local types, literals = use "review_types", use "review_arguments"
+local handles = use "review_handles"
 local is_timer_name = use("effect_arguments").is_timer_name
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
@@ -290,9 +291,10 @@ end
 
 -- The whole ---------------------------------------------------------------------------------------------------------------
 
--- `sources` is a list of {kind = "rules" | "library" | "data", name, file, text}. Returns what was found, in the form of
--- the problems of loading.
-function review.run(sources, globals)
+-- `sources` is a list of {kind = "rules" | "library" | "data", name, file, text}; `senders` are the kinds of the sources of the
+-- configuration that send, by name, or nil. Returns what was found, in the form of the problems of loading.
+function review.run(sources, globals, senders)
+    handles.begin(senders)
     local all, uses = support.problems(), new_uses()
     local kept, is_sound = {}, true
     for position = #all, 1, -1 do

@@ -208,6 +208,7 @@ function review_fields.check(file, list, from, to, event, fx, types)
                             (string.gsub(table.concat(part_of_types[field], "*, ") .. "*", "([%a]%.[%a]+)%*", "%1"))))
                 end
             end
+            words.check(file, list, "event", event, at, at + 2)
             local next_sign, next_member = list[at + 3], list[at + 4]
             if part_fields[field] and next_member and next_member.kind == "name"
                 and (is(next_sign, ".") or is(next_sign, ":")) then

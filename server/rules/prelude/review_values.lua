@@ -8,6 +8,7 @@ local problem, is = support.problem, use("source_tokens").is
 local limits, declarations, did_you_mean = use "effect_arguments", use "declarations", support.did_you_mean
 local wrong_format, has_own = use("values").wrong_format, use("source_check").has_own
 local effects = use "effects"
+local handles = use "review_handles"
 local known = effects.option_fields.outreach
 
 local review_values = {}
@@ -89,6 +90,10 @@ local function check_steps(file, options)
             local what = "outreach: step " .. position
             check_duration(file, what, item.table.fields.after, item.line)
             check_text(file, what, item.table, options)
+            local channel = item.table.fields.channel
+            if channel and channel.text and channel.text ~= "other" then
+                handles.check_channel(file, what, channel.text, channel.line)
+            end
         end
     end
 end
@@ -106,7 +111,11 @@ end
 
 function checks.open_conversation(file, arguments)
     local options = arguments[1] and arguments[1].table
+    local channel = options and options.fields.channel
     check_duration(file, "open_conversation: reopen", options and options.fields.reopen)
+    if channel and channel.text then
+        handles.check_channel(file, "open_conversation", channel.text, channel.line)
+    end
 end
 
 function checks.send(file, arguments)
@@ -146,6 +155,42 @@ function checks.identify(file, arguments, line)
         if not well then
             problem("error", { file = file, line = line }, (string.gsub(tostring(wrong), "^[^ ]*:%d+: ", "")))
         end
+        handles.check_handle(file, "identify", string.match(text, "^([%a][%w_]*):"), line)
+    end
+end
+
+function checks.identity(file, arguments, line)
+    local kind = arguments[1] and arguments[1].text
+    if kind then
+        handles.check_handle(file, "identity", kind, line)
+    end
+end
+
+function checks.prefer(file, arguments, line)
+    local channel = arguments[1] and arguments[1].text
+    if channel then
+        handles.check_channel(file, "prefer", channel, line)
+    end
+end
+
+function checks.can_reach(file, arguments, line)
+    local channel = arguments[1] and arguments[1].text
+    if channel then
+        handles.check_reachable(file, channel, line)
+    end
+end
+
+-- What names the person that an event is emitted for: "email:…", or fields of these kinds.
+function checks.emit(file, arguments)
+    local options = arguments[3] and arguments[3].table
+    local contact = options and options.fields.contact
+    for _, name in ipairs(support.keys(contact and contact.table and contact.table.fields or {})) do
+        if name ~= "name" and name ~= "language" then
+            handles.check_handle(file, "emit: contact", name, contact.table.fields[name].line)
+        end
+    end
+    for _, item in ipairs(contact and (contact.table and contact.table.items or { contact }) or {}) do
+        handles.check_handle(file, "emit: contact", string.match(item.text or "", "^([%a][%w_]*):"), item.line)
     end
 end
 

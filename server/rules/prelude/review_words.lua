@@ -2,7 +2,7 @@
 -- nothing else would ever say so.
 
 local _, use = ...
-local support, tokens = use "support", use "source_tokens"
+local support, tokens, handles = use "support", use "source_tokens", use "review_handles"
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
 local review_words = {}
@@ -54,11 +54,15 @@ local function compared_with(list, first, last)
     return nil
 end
 
--- `shown.NAME`, where `shown` is such a part, begins with token `first`, and NAME is the token `place`.
+-- `shown.NAME`, where `shown` is such a part or the event, begins with token `first`, and NAME is the token `place`.
 function review_words.check(file, list, part, shown, first, place)
     local name = list[place].text
     local word = compared_with(list, first, place)
     if not word or not word.text then
+        return
+    end
+    if name == "channel" or name == "preferred_channel" then
+        handles.check_compared(file, shown .. "." .. name, word.text, word.line)
         return
     end
     local instead = meant[name] and meant[name][word.text]

@@ -15,6 +15,9 @@ struct wanted {
     const char *hint; /* a part of it, or NULL */
 };
 
+/* The sources that send, as rule_review() takes them. */
+static json_t *known_senders;
+
 static json_t *review(const struct rule_file *files)
 {
     json_t *problems;
@@ -23,7 +26,7 @@ static json_t *review(const struct rule_file *files)
     if (load_files(files, NULL, &problems, &set, &e) != ERR_NONE) {
         fail_msg("%s", e.text);
     }
-    if (rule_review(set, problems, &e) != ERR_NONE) {
+    if (rule_review(set, known_senders, problems, &e) != ERR_NONE) {
         fail_msg("%s", e.text);
     }
     rule_set_free(set);

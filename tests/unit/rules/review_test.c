@@ -438,7 +438,8 @@ static json_t *review_of_directory(const char *directory)
         fail_msg("%s", e.text);
     }
     json_t *problems = json_array();
-    if (rule_set_load(sources, NULL, problems, &set, &e) != ERR_NONE || rule_review(set, problems, &e) != ERR_NONE) {
+    if (rule_set_load(sources, NULL, problems, &set, &e) != ERR_NONE ||
+        rule_review(set, NULL, problems, &e) != ERR_NONE) {
         fail_msg("%s", e.text);
     }
     rule_set_free(set);
@@ -463,8 +464,8 @@ static void a_review_changes_nothing(void **state)
     struct rule_set *set = load_text(RULE("a", "'custom.x'", "fx:emit('x', {})"), NULL);
     struct error e;
     json_t *first = json_array(), *second = json_array();
-    assert_int_equal(rule_review(set, first, &e), ERR_NONE);
-    assert_int_equal(rule_review(set, second, &e), ERR_NONE);
+    assert_int_equal(rule_review(set, NULL, first, &e), ERR_NONE);
+    assert_int_equal(rule_review(set, NULL, second, &e), ERR_NONE);
     assert_int_equal(json_array_size(first), 1);
     assert_true(json_equal(first, second));
     struct rule_outcome outcome = run_rule(set, "{\"type\":\"custom.x\"}", NULL);

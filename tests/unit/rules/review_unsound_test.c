@@ -22,7 +22,7 @@ static json_t *look_at(const struct rule_file *files)
     remove_files(files, directory);
     assert_int_equal(err, ERR_NONE);
     if (rule_set_load_for_review(sources, NULL, problems, &set, &e) != ERR_NONE ||
-        rule_review(set, problems, &e) != ERR_NONE) {
+        rule_review(set, NULL, problems, &e) != ERR_NONE) {
         fail_msg("%s", e.text);
     }
     rule_set_free(set);
