@@ -119,19 +119,49 @@ static bool is_known(const char *const *known, const char *word)
     return false;
 }
 
-bool api_check_keys(struct api_call *call, const char *const *known)
+bool api_check_names(struct api_call *call, const char *prefix, const json_t *object, const char *const *known,
+                     const char *hint)
 {
     const char *key;
     json_t *value;
-    json_object_foreach (call->input, key, value) {
+    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
         if (!is_known(known, key)) {
             const char *nearest = text_nearest(key, known);
-            char hint[120];
-            snprintf(hint, sizeof(hint), "did you mean '%s'", nearest != NULL ? nearest : "");
-            api_refuse(call, 400, "unknown_field", nearest != NULL ? hint : "openapi.json lists the fields",
-                       "unknown field '%s'", key);
+            char meant[120];
+            snprintf(meant, sizeof(meant), "did you mean '%s'", nearest != NULL ? nearest : "");
+            api_refuse(call, 400, "unknown_field", nearest != NULL ? meant : hint, "unknown field '%s%.100s'", prefix,
+                       key);
             return false;
         }
+    }
+    return true;
+}
+
+bool api_check_keys(struct api_call *call, const char *const *known)
+{
+    return api_check_names(call, "", call->input, known,
+                           known[0] != NULL ? "openapi.json lists the fields" : "this call takes none");
+}
+
+bool api_has_no_fields(struct api_call *call)
+{
+    static const char *const none[] = { NULL };
+    return api_check_keys(call, none);
+}
+
+bool api_check_text(struct api_call *call, const char *key, size_t max_characters)
+{
+    const json_t *value = json_object_get(call->input, key);
+    if (value == NULL) {
+        return true;
+    }
+    if (!json_is_string(value) || json_string_length(value) == 0) {
+        api_refuse(call, 400, "invalid", NULL, "'%s' must be a text that is not empty", key);
+        return false;
+    }
+    if (text_utf8_length(bytes_of(json_string_value(value))) > max_characters) {
+        api_refuse(call, 400, "too_long", NULL, "'%s' is longer than %zu characters", key, max_characters);
+        return false;
     }
     return true;
 }

@@ -68,6 +68,14 @@ bool api_database_failed(struct api_call *call, const struct error *error);
 
 /* True when the body has only keys of the NULL-terminated `known`; otherwise the call is answered. */
 bool api_check_keys(struct api_call *call, const char *const *known);
+/* The same of an object in the body, whose fields are called `prefix` and their name. `hint` is said of a name that is
+ * near to none. */
+bool api_check_names(struct api_call *call, const char *prefix, const json_t *object, const char *const *known,
+                     const char *hint);
+/* For calls that take nothing. */
+bool api_has_no_fields(struct api_call *call);
+/* True when a field of the body is not there, or a text of 1 to `max_characters`; otherwise the call is answered. */
+bool api_check_text(struct api_call *call, const char *key, size_t max_characters);
 /* A required text of 1 to `max_bytes` bytes, or NULL and the call is answered. */
 const char *api_text(struct api_call *call, const char *key, size_t max_bytes);
 

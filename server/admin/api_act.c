@@ -13,6 +13,7 @@
 
 #define TEXT_MAX_BYTES 16384
 #define NAME_MAX_BYTES 200
+#define AGENT_MAX_CHARACTERS 100
 #define MESSAGES_SHOWN 20
 
 /* One action: the fields of its body, and how they become an effect. False: the call was answered. */
@@ -121,18 +122,19 @@ static bool make_snooze(struct api_call *call, json_t *effect)
 {
     const char *duration = json_str(call->input, "for");
     const char *until = json_str(call->input, "until");
+    bool is_one = (json_object_get(call->input, "for") != NULL) != (json_object_get(call->input, "until") != NULL);
     int64_t ms = 0;
     msec_t at = 0;
     json_put_str(effect, "do", "snooze");
-    if (duration != NULL && until == NULL && text_to_duration(bytes_of(duration), &ms) && ms > 0) {
+    if (is_one && duration != NULL && text_to_duration(bytes_of(duration), &ms) && ms > 0) {
         json_put_int(effect, "for_ms", ms);
         return true;
     }
-    if (until != NULL && duration == NULL && clock_parse_iso(bytes_of(until), &at)) {
+    if (is_one && until != NULL && clock_parse_iso(bytes_of(until), &at)) {
         json_put_time(effect, "until", at);
         return true;
     }
-    api_refuse(call, 400, "invalid", NULL, "a snooze needs 'for' (\"2h\") or 'until' (a time)");
+    api_refuse(call, 400, "invalid", NULL, "a snooze needs one of 'for' (\"2h\") and 'until' (a time)");
     return false;
 }
 
@@ -209,7 +211,7 @@ bool api_act_on_conversation(struct api_call *call)
                    "there is no action '%s'", call->word);
         return true;
     }
-    if (!api_check_keys(call, action->fields)) {
+    if (!api_check_keys(call, action->fields) || !api_check_text(call, "agent", AGENT_MAX_CHARACTERS)) {
         return true;
     }
     json_t *effect = json_object();

@@ -9,6 +9,7 @@
 #include "store/api_store.h"
 
 #define WAIT_MS 5000
+#define KEY_MAX_CHARACTERS 500
 
 /* The same Idempotency-Key of the same token names the same thing; without one each call is a thing of its own. */
 static void put_key(struct api_call *call, json_t *doc)
@@ -63,12 +64,29 @@ static bool is_event_name(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == length;
 }
 
+/* A field of another type must not be one that is not there: without its key an event is a new one each time, and
+ * without its conversation it is about nobody. */
+static bool check_types(struct api_call *call)
+{
+    const json_t *conversation = json_object_get(call->input, "conversation");
+    const json_t *wait = json_object_get(call->input, "wait");
+    if (conversation != NULL && (!json_is_integer(conversation) || json_integer_value(conversation) < 1)) {
+        api_refuse(call, 400, "invalid", NULL, "'conversation' must be the number of a conversation");
+        return false;
+    }
+    if (wait != NULL && !json_is_boolean(wait)) {
+        api_refuse(call, 400, "invalid", NULL, "'wait' must be true or false");
+        return false;
+    }
+    return api_check_text(call, "key", KEY_MAX_CHARACTERS);
+}
+
 bool api_post_event(struct api_call *call)
 {
     static const char *const fields[] = {
         "name", "body", "contact", "conversation", "key", "occurred_at", "wait", NULL
     };
-    if (!api_check_keys(call, fields)) {
+    if (!api_check_keys(call, fields) || !check_types(call)) {
         return true;
     }
     const char *name = api_text(call, "name", 100);
@@ -144,6 +162,9 @@ static bool answer_done(struct api_call *call, err_t err, const char *state, con
 
 bool api_retry_event(struct api_call *call)
 {
+    if (!api_has_no_fields(call)) {
+        return true;
+    }
     struct error error;
     err_t err = api_store_retry_event(call->pg, call->id, &error);
     call->host->work_added(call->host->arg);
@@ -152,6 +173,9 @@ bool api_retry_event(struct api_call *call)
 
 bool api_retry_delivery(struct api_call *call)
 {
+    if (!api_has_no_fields(call)) {
+        return true;
+    }
     struct error error;
     err_t err = api_store_retry_delivery(call->pg, call->id, &error);
     call->host->deliveries_added(call->host->arg);
@@ -160,6 +184,9 @@ bool api_retry_delivery(struct api_call *call)
 
 bool api_resume_source(struct api_call *call)
 {
+    if (!api_has_no_fields(call)) {
+        return true;
+    }
     struct error error;
     err_t err = api_store_resume(call->pg, call->word, &error);
     call->host->deliveries_added(call->host->arg);
@@ -168,6 +195,9 @@ bool api_resume_source(struct api_call *call)
 
 bool api_reload(struct api_call *call)
 {
+    if (!api_has_no_fields(call)) {
+        return true;
+    }
     json_t *report = NULL;
     struct error error;
     if (call->host->reload(call->host->arg, &report, &error) != ERR_NONE) {

@@ -316,11 +316,44 @@ test('handles may be written in any way: they mean the same person', async () =>
   assert.deepEqual(await identities({ whatsapp: 'US.13abC' }), ['whatsapp:US.13abC'])
   assert.deepEqual(await identities('WhatsApp:+1 555 0177'), ['whatsapp:15550177'])
   assert.deepEqual(await identities(['phone:+1 666 020 0001', 'email:ada@example.com']), ['phone:16660200001', 'email:ada@example.com'])
-  assert.deepEqual(await identities({ identities: ['email:ADA@example.com', 'nothing', 7] }), ['email:ada@example.com'])
+  assert.deepEqual(await identities({ identities: ['email:ADA@example.com', 'crm:4711'], phone: '', telegram: null }), ['email:ada@example.com', 'crm:4711'])
   assert.equal(await system.value(`SELECT count(DISTINCT contact_id)::int FROM event_log WHERE type = 'custom.seen_somewhere' AND doc #>> '{contact,identities}' LIKE '%ada@%'`), 1)
   for (const contact of ['ada', '', ':x', 'email:', 5, [], { email: ' ' }, { phone: 'none' }, { identities: [] }])
     assert.equal((await call('POST', '/events', { body: { name: 'x', contact } })).status, 400, JSON.stringify(contact))
   assert.equal((await call('POST', '/events', { body: { name: 'x', occurred_at: 'yesterday' } })).status, 400)
+})
+
+test('what cannot be a handle, or has no name that is known, is refused and not lost', async () => {
+  const said = async (contact) => {
+    const { status, answer } = await call('POST', '/events', { body: { name: 'x', contact } })
+    assert.equal(status, 400, `${JSON.stringify(contact)}: ${JSON.stringify(answer)}`)
+    return answer.error
+  }
+  const many = ['email:ada@example.com']
+  for (const contact of [{ whatsapp: 'x y' }, { whatsapp: '15' }, { phone: 'call 15550100' }, { phone: '1'.repeat(16) }, { telegram: '@ada' }, { messenger: 'ada' },
+    { instagram: 4.5 }, { email: 'ada' }, { email: '@example.com' }, { email: 'Ada <ada@example.com>' }, { email: true }, { stripe: 'cus A' },
+    'whatsapp:ada', 'email:ada', 'crm:a b', ['email:ada@example.com', 'nothing'], { identities: [...many, 7] }, { identities: many[0] },
+    { identities: many, name: 5 }, { identities: many, language: [] }, { email: `${'a'.repeat(200)}@example.com` }]) {
+    assert.ok((await said(contact)).message, JSON.stringify(contact))
+  }
+  assert.deepEqual(await said({ whatsapp: 'x y' }), { code: 'invalid', message: "'contact.whatsapp' is not a handle of the kind whatsapp", hint: 'WhatsApp knows people by a number, as in "+1 555 0100", or an id, as in "US.1349"' })
+  const misspelt = await said({ email: 'ada@example.com', whatsap: '15550177' })
+  assert.deepEqual([misspelt.code, misspelt.message, misspelt.hint], ['unknown_field', "unknown field 'contact.whatsap'", "did you mean 'whatsapp'"])
+  assert.match((await said({ email: 'ada@example.com', paddle: 'ctm_1' })).hint, /identities/)
+})
+
+test('a field of another type is refused, and not taken for one that is not there', async () => {
+  const long = 'ä'.repeat(101)
+  for (const field of [{ key: 7 }, { key: '' }, { key: 'k'.repeat(501) }, { conversation: String(conversation) }, { conversation: 0 }, { conversation: 1.5 }, { wait: 'yes' }, { occurred_at: 5 }]) {
+    const { status, answer } = await call('POST', '/events', { body: { name: 'x', ...field } })
+    assert.equal(status, 400, `${JSON.stringify(field)}: ${JSON.stringify(answer)}`)
+  }
+  for (const agent of [5, null, '', long]) assert.equal((await act('note', { text: 'x', agent })).status, 400, JSON.stringify(agent))
+  assert.equal((await act('note', { text: 'x', agent: long.slice(1) })).status, 200)
+  assert.equal((await act('snooze', { for: 5, until: '2030-01-01T00:00:00Z' })).status, 400)
+  assert.equal((await act('snooze', { for: '2h', until: '2030-01-01T00:00:00Z' })).status, 400)
+  for (const path of ['/events/1/retry', '/deliveries/1/retry', '/sources/whatsapp/resume', '/reload'])
+    assert.deepEqual((await call('POST', path, { body: { force: true } })).answer.error?.code, 'unknown_field', path)
 })
 
 test('pages follow each other without gap or double', async () => {
