@@ -15,6 +15,9 @@
 #define PAUSE_MS ((msec_t)5000)
 #define LONGEST_PAUSE_MS ((msec_t)5 * 60 * 1000)
 
+#define ADDRESS_HINT                                                                                                   \
+    "\nHINT: deliver { allowed_networks = \"10.1.2.0/24\" } in the configuration, with its network, allows it"
+
 /* Secrets are shown as whsec_ and base64; what is not base64 is taken as it stands. */
 static bool secret_key(const char *secret, struct buf *out)
 {
@@ -134,7 +137,8 @@ void webhook_call_classify(const struct http_exchange *exchange, struct send_res
     *result = (struct send_result){ .verdict = SEND_RETRY, .retry_after_ms = exchange->retry_after_ms };
     *ret_gone = false;
     if (exchange->outcome != HTTP_ANSWERED) {
-        snprintf(result->reason, sizeof(result->reason), "%s", exchange->error);
+        snprintf(result->reason, sizeof(result->reason), "%.100s%s", exchange->error,
+                 exchange->refused_address ? ADDRESS_HINT : "");
         result->pause_ms = pause_of(-1);
         return;
     }

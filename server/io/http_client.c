@@ -274,6 +274,7 @@ static void complete(struct transfer *t, CURLcode code)
         exchange.status = (int)status;
         exchange.body = buf_bytes(&t->answer);
     } else if (t->refused_address) {
+        exchange.refused_address = true;
         snprintf(exchange.error, sizeof(exchange.error), "the address is not public");
     } else if (t->answer.overflowed) {
         snprintf(exchange.error, sizeof(exchange.error), "the answer is larger than %zu bytes", t->answer.max);

@@ -39,7 +39,8 @@ struct http_exchange {
     struct bytes body;     /* borrowed during the callback */
     msec_t retry_after_ms; /* from Retry-After (seconds or date); -1 when absent */
     msec_t duration_ms;
-    char error[256]; /* for a person; empty when answered; never holds the URL */
+    char error[256];      /* for a person; empty when answered; never holds the URL */
+    bool refused_address; /* nothing was sent, for `forbid_private_addresses` */
 };
 
 typedef void http_client_done(const struct http_exchange *exchange, void *arg);

@@ -68,7 +68,8 @@ test('an outgoing webhook reaches no private address, however it is written', as
       assert.match(reason, /the address is not public|resolve|connect/i, endpoint)
     }
     for (const certain of ['loopback', 'name', 'ipv6', 'mapped', 'metadata'])
-      assert.match(rows.find((row) => row.endpoint === certain).reason, /the address is not public/, certain)
+      assert.match(rows.find((row) => row.endpoint === certain).reason, /the address is not public\nHINT: deliver { allowed_networks = /, certain)
+    assert.match(await system.value(`SELECT reason FROM delivery_log WHERE endpoint = 'loopback'`), /allowed_networks/)
     assert.deepEqual(requests, [])
   } finally {
     await system.stop()

@@ -179,6 +179,9 @@ static void tells_what_was_answered(void **state)
     webhook_call_classify(&unanswered, &result, &gone);
     assert_string_equal(result.code, "");
     assert_string_equal(result.reason, "cut off");
+    unanswered.refused_address = true;
+    webhook_call_classify(&unanswered, &result, &gone);
+    assert_non_null(strstr(result.reason, "cut off\nHINT: deliver { allowed_networks = "));
 }
 
 int main(void)
