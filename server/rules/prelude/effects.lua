@@ -496,6 +496,8 @@ function effects.fx_lacks(key)
             key, key, key)
     elseif contact[key] then
         return string.format("fx has no '%s'; it is for the contact: e.contact:%s(…)", key, key)
+    elseif effects.meant[key] then
+        return string.format("fx has no '%s'; write e.conversation%s", key, effects.meant[key])
     end
     return string.format("fx has no %s%s", shown(key), did_you_mean(key, support.keys(fx)))
 end

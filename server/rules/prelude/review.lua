@@ -8,7 +8,7 @@ local tokens, functions, fields = use "source_tokens", use "source_functions", u
 local flow, calendar = use "review_flow", use "calendar"
 local names, values, unread = use "review_names", use "review_values", use "unread"
 local types, literals = use "review_types", use "review_arguments"
-local handles = use "review_handles"
+local handles, slips = use "review_handles", use "review_slips"
 local is_timer_name = use("effect_arguments").is_timer_name
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
@@ -150,8 +150,11 @@ local function check_calls(file, list, uses)
             end
         elseif token.kind == "name" and not is(list[at - 1], ".") then
             values.check_calendar(file, list, at, calendar.methods)
+            slips.check_calendar(file, list, at, calendar.methods)
             values.check_date(file, list, at)
             literals.check_helper(file, list, at)
+        elseif token.kind == "text" then
+            slips.check_sum(file, list, at)
         end
     end
 end

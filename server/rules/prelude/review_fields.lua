@@ -3,7 +3,7 @@
 
 local host, use = ...
 local support, event_types, effects, tokens = use "support", use "event_types", use "effects", use "source_tokens"
-local words = use "review_words"
+local words, slips = use "review_words", use "review_slips"
 local facts = use "facts" -- adds the methods that read
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
@@ -69,6 +69,17 @@ local function lacks_object(list, at, shown)
     return not is(after, "(") or not (is(behind, ",") or is(behind, ")"))
 end
 
+-- What other tools call fields of ours.
+local synonyms = {
+    message = { body = "text", content = "text", type = "kind", image = "media", file = "media", from = "e.contact" },
+    contact = {
+        phone = "e.contact:identity(\"phone\")", email = "e.contact:identity(\"email\")", lang = "language", locale = "language",
+        tags = "e.conversation.tags",
+    },
+    conversation = { labels = "tags", agent = "assignee", subject = "topic" },
+    payment = { error = "reason", customer_id = "customer", attempts = "attempt" },
+}
+
 -- `shown.NAME` or `shown:NAME(…)`, where `shown` is such a part and NAME the token `place`.
 local function check_member(file, list, part, shown, place, decides)
     local sign, member = list[place - 1], list[place]
@@ -87,6 +98,13 @@ local function check_member(file, list, part, shown, place, decides)
     local meant = part == "conversation" and effects.meant[member.text]
     if meant and is(sign, ":") then
         problem("error", at, string.format("'%s' has no method '%s'; write %s%s", shown, member.text, shown, meant))
+        return
+    end
+    local synonym = is(sign, ".") and synonyms[part] and synonyms[part][member.text]
+    if synonym and not part_fields[part][member.text] then
+        problem("warning", at, string.format("'%s' has no field '%s'; did you mean %s?", shown, member.text,
+            string.find(synonym, "[.:]") and synonym or "'" .. synonym .. "'"),
+            part == "contact" and string.format("what rules have set is in %s.attributes", shown) or nil)
         return
     end
     local near = did_you_mean(member.text, is(sign, ":") and support.keys(methods or {}) or names_of(part))
@@ -185,6 +203,7 @@ function review_fields.check(file, list, from, to, event, fx, types)
         local alias = reads and aliases[token.text]
         if alias and at > alias.at then
             check_member(file, list, alias.part, token.text, at + 2, not fx)
+            slips.check_assignment(file, list, alias.part, at + 2)
             words.check(file, list, alias.part, token.text, at, at + 2)
         elseif reads and fx and token.text == fx and is(sign, ".") and effects.fx_methods[member.text]
             and lacks_object(list, at + 2, { fx }) then
@@ -213,6 +232,7 @@ function review_fields.check(file, list, from, to, event, fx, types)
             if part_fields[field] and next_member and next_member.kind == "name"
                 and (is(next_sign, ".") or is(next_sign, ":")) then
                 check_member(file, list, field, "e." .. field, at + 4, not fx)
+                slips.check_assignment(file, list, field, at + 4)
                 words.check(file, list, field, "e." .. field, at, at + 4)
             end
         end

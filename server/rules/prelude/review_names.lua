@@ -20,6 +20,7 @@ local absent = {
     loadstring = "use require() for a library", dofile = "use require() for a library", xpcall = "use pcall()",
     setmetatable = "tables are plain here", getmetatable = "tables are plain here", rawget = "index the table",
     rawset = "index the table", debug = "log(…) shows a value in a test", coroutine = "a rule runs to its end in one go",
+    sleep = "c:after(delay, name) makes an event later", wait = "c:after(delay, name) makes an event later",
     e = "a rule's function gets it: function(e, fx)", fx = "'run' gets it behind the event: function(e, fx)",
     null = "Lua says nil", None = "Lua says nil", undefined = "Lua says nil", this = "the event is e", test = "tests are in NAME_test.lua",
 }

@@ -3,6 +3,7 @@
 
 local _, use = ...
 local support, tokens, handles = use "support", use "source_tokens", use "review_handles"
+local slips = use "review_slips"
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
 local review_words = {}
@@ -40,6 +41,12 @@ local function contains(list, text)
     return false
 end
 
+-- Is the value only the beginning of another one, as in e.message.button.id?
+local function goes_on(token)
+    return is(token, ".") or is(token, ":") or is(token, "[") or is(token, "(") or is(token, "{") or is(token, "..")
+        or token ~= nil and token.kind == "text"
+end
+
 -- The literal that the value ending at token `last` is compared with, or that is compared with the one from `first`.
 local function compared_with(list, first, last)
     local sign, before = list[last + 1], list[first - 1]
@@ -47,7 +54,7 @@ local function compared_with(list, first, last)
         local beyond = list[last + 3]
         local word = list[last + 2]
         return word and word.kind == "text" and not is(beyond, "..") and word or nil
-    elseif is(before, "==") or is(before, "~=") then
+    elseif (is(before, "==") or is(before, "~=")) and not goes_on(sign) then
         local word = list[first - 2]
         return word and word.kind == "text" and not is(list[first - 3], "..") and word or nil
     end
@@ -59,6 +66,9 @@ function review_words.check(file, list, part, shown, first, place)
     local name = list[place].text
     local word = compared_with(list, first, place)
     if not word or not word.text then
+        return
+    end
+    if slips.check_compared(file, part, shown, name, word.line) then
         return
     end
     if name == "channel" or name == "preferred_channel" then

@@ -314,9 +314,41 @@ local function separators(case)
     return place and string.format("a `%s` is missing %s", closer, place) or nil
 end
 
+-- Statements ------------------------------------------------------------------------------------------------------------------
+
+-- `when = function(e) e.payment.amount > 5 end`: what is no statement is perhaps the result.
+local function results(case)
+    if not says(case, "syntax error near") then
+        return nil
+    end
+    local line = case.lines[case.line]
+    for _, mended in ipairs { (string.gsub(line, "(function%s*%b())", "%1 return ")), (string.gsub(line, "^%s*", "%0return ")) } do
+        if mended ~= line and helps(case, case.line, mended) then
+            return "this is no statement; what a function gives back follows `return`: function(e) return … end"
+        end
+    end
+    return nil
+end
+
+-- fx:stop without its ().
+local function calls(case)
+    if not says(case, "function arguments expected") then
+        return nil
+    end
+    for _, number in ipairs { case.line, line_above(case, case.line) } do
+        local line = case.lines[number]
+        for from, call, to in string.gmatch(line, "()([%a_][%w_]*:[%a_][%w_]*)()") do
+            if from and helps(case, number, string.sub(line, 1, to - 1) .. "()" .. string.sub(line, to)) then
+                return string.format("a call has parentheses, also around nothing: %s()", call)
+            end
+        end
+    end
+    return nil
+end
+
 -- The whole ---------------------------------------------------------------------------------------------------------------------
 
-local ways = { characters, texts, counting, braces, colons, conditions, other_operators, ends, separators, too_many }
+local ways = { characters, texts, counting, braces, colons, conditions, other_operators, ends, separators, too_many, results, calls }
 
 -- What to do about the error of a source that does not compile; nil when that is not known.
 function syntax_hints.find(source, line, text)

@@ -145,6 +145,7 @@ static void the_source_is_checked(void **state)
         { IN_RUN("fx:webhook('crm', {})"), 4, "there is no endpoint 'crm'" },
         { IN_RUN("fx:sned { }"), 4, "fx has no 'sned'" },
         { IN_RUN("fx:send('Hi')"), 4, "fx has no 'send'; it is for a conversation: e.conversation:send(…)" },
+        { IN_RUN("fx:wait('1h')"), 4, "fx has no 'wait'; write e.conversation:after(delay, name)" },
         { IN_RUN("fx:opt_out()"), 4, "fx has no 'opt_out'; it is for the contact" },
         { IN_RUN("local x = data('vip')"), 4, "there is no data 'vip'" },
         { IN_RUN("local x = calendar('office'):open(now())"), 4, "there is no calendar 'office'" },

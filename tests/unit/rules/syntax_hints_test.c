@@ -74,6 +74,9 @@ static void blocks(void **state)
     (void)state;
     static const struct mistake cases[] = {
         { "if a = 1 then end", 1, "`==` compares" },
+        { "local f = function(e) e.a > 1 end", 1, "what a function gives back follows `return`" },
+        { "local function f(e)\n  e.a == 1\nend", 2, "follows `return`" },
+        { "if a then\n  fx:stop\nend", 3, "a call has parentheses, also around nothing: fx:stop()" },
         { "if a\n  b()\nend", 2, "`then` is missing at the end of line 1" },
         { "if a b() end", 1, "`then` is missing before 'b'" },
         { "for i = 1, 2\n  b()\nend", 2, "`do` is missing at the end of line 1" },
