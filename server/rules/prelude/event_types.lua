@@ -114,13 +114,9 @@ function event_types.wrong(name)
     return string.format("unknown event type '%s'%s", name, hint)
 end
 
--- What is said of a field that events do not have: the part that has it, or the name that is nearly the same.
+-- What is said of a field that events do not have: the part that has it, else the name that is nearly the same.
 local parts_in_order = { "message", "contact", "conversation", "payment", "survey", "subscription", "order" }
 function event_types.meant(key)
-    local hint = support.did_you_mean(key, event_types.fields)
-    if hint ~= "" then
-        return hint
-    end
     local found = {}
     for _, part in ipairs(parts_in_order) do
         for _, field in ipairs(event_types.part_fields[part]) do
@@ -129,7 +125,10 @@ function event_types.meant(key)
             end
         end
     end
-    return #found > 0 and string.format("; did you mean %s?", table.concat(found, " or ")) or ""
+    if #found > 0 then
+        return string.format("; did you mean %s?", table.concat(found, " or "))
+    end
+    return support.did_you_mean(key, event_types.fields)
 end
 
 return event_types

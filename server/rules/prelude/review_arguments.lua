@@ -3,7 +3,7 @@
 
 local host, use = ...
 local support, effects, limits, identities = use "support", use "effects", use "effect_arguments", use "identities"
-local values, facts = use "values", use "facts"
+local values, facts, event_types = use "values", use "facts", use "event_types"
 local tokens, has_own = use "source_tokens", use("source_check").has_own
 local problem, is, value_of = support.problem, tokens.is, tokens.value_of
 
@@ -273,7 +273,14 @@ local stand_ins = {
     money = { 100, "usd" }, duration = { "1h" }, seconds = { 1 }, minutes = { 1 }, hours = { 1 }, days = { 1 },
     date = { "%F", 0, false }, local_time = { 0, false }, has = { "text", "word" }, is = { "text", "word" },
 }
+local is_text_first = { has = true, is = true }
 local judged_elsewhere = { date = { [1] = true, [3] = true }, local_time = { [2] = true } }
+
+-- has(e.message, "refund"): is the first argument a part of the event, which is a table?
+local function is_part(list, argument)
+    return argument and argument.to == argument.from + 2 and is(list[argument.from], "e") and is(list[argument.from + 1], ".")
+        and event_types.part_fields[list[argument.to].text] ~= nil
+end
 
 -- money(19.5, "usd"), duration("4 hous"), has(text, ""): the helper `list[at]`, called with literals.
 function review_arguments.check_helper(file, list, at)
@@ -289,6 +296,8 @@ function review_arguments.check_helper(file, list, at)
         local elsewhere = judged_elsewhere[name] and judged_elsewhere[name][place]
         if is_literal and not elsewhere then
             given[place] = value
+        elseif place == 1 and is_text_first[name] and is_part(list, argument) then
+            given[place] = {}
         else
             given[place] = instead[place] or instead[#instead] or nil
         end

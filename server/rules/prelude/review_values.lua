@@ -139,7 +139,10 @@ local own = { priority = "prioritize(…)", assignee = "assign(…)", tags = "ta
 
 function checks.set(file, arguments, line, of_conversation)
     local key = arguments[1] and arguments[1].text
-    if of_conversation and key and own[key] then
+    if key and #arguments == 1 then
+        problem("warning", { file = file, line = line }, string.format("set: \"%s\" is given no value, which takes it away", key),
+            string.format("write set(\"%s\", true), or set(\"%s\", nil) to take it away", key, key))
+    elseif of_conversation and key and own[key] then
         problem("warning", { file = file, line = line },
             string.format("set: \"%s\" becomes an attribute; the conversation's own '%s' stays as it is", key, key),
             string.format("the conversation's own is changed by %s", own[key]))

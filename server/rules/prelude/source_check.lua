@@ -150,7 +150,7 @@ function source_check.file(file, source, data_names)
                     and not event_fields[list[at + 2].text] then
                     local field = list[at + 2].text
                     local hint = did_you_mean(field, event_types.fields)
-                    if hint ~= "" then
+                    if hint ~= "" and event_types.meant(field) == hint then
                         problem("warning", { file = file, line = token.line }, string.format("unknown field 'e.%s'%s",
                             field, hint))
                     end

@@ -52,6 +52,7 @@ static void what_would_be_refused_when_it_runs_is_told(void **state)
         SAID("log(now() + hours('4'))", "hours: a number is needed, not a text"),
         SAID("log(has(e.message.text))", "has: there is no word to look for"),
         SAID("log(is(e.message.text, 'stop', ''))", "is: words are texts or lists of texts, not an empty text"),
+        SAID("log(has(e.message, 'refund'))", "has: the first argument is a text, not a table"),
         SAID("log(date('%F', '2026-01-05'))", "date: a time is a number of seconds"),
         FINE("e.conversation:send { text = e.message.text } e.conversation:send(e.message.text)"),
         FINE("e.conversation:send { text = e.message.text, template = e.body.template }"),
