@@ -62,7 +62,21 @@ local function check_keys(what, given, known, hint)
     for _, key in ipairs(support.keys(support.unwrap(given))) do
         if type(key) == "string" and not set[key] then
             local near = did_you_mean(key, known)
-            fault("%s has no '%s'%s", what, key, near ~= "" and near or hint and "; " .. hint or "")
+            fault("%s has no '%s'%s", what, key, near ~= "" and near or "; " .. (hint or "it has " .. table.concat(known, ", ")))
+        end
+    end
+end
+
+-- A field of the event itself that belongs into one of its tables.
+local function check_place(kind, fields)
+    local family = string.match(kind, "^(%a+)%.")
+    local is_own = family == "custom" or family == "webhook"
+    for _, key in ipairs(support.keys(fields)) do
+        local is_known = type(key) ~= "string" or support.set_of(options.event)[key]
+        if not is_known and is_own and did_you_mean(key, options.event) ~= "; did you mean 'body'?" then
+            fault("t:event has no '%s'; write body = { %s = … }", key, key)
+        elseif not is_known and parts[family] and support.set_of(parts[family])[key] then
+            fault("t:event has no '%s'; write %s = { %s = … }", key, family, key)
         end
     end
 end
@@ -77,9 +91,10 @@ function checks.event(kind, fields)
         or kind ~= "agent.action" and event_types.wrong(kind))
     if wrong then
         fault("t:event: %s", wrong)
-    elseif type(fields) ~= "table" then
+    elseif type(fields) ~= "table" or type(kind) ~= "string" then
         return
     end
+    check_place(kind, fields)
     for part, known in pairs(parts) do
         if type(fields[part]) == "table" and part ~= "contact" then
             check_keys("t:event: '" .. part .. "'", fields[part], known)

@@ -248,7 +248,11 @@ static void what_a_test_misspells_fails_it(void **state)
     expect_fail("t:event('payment.failed', { paymnt = {} })", "t:event has no 'paymnt'; did you mean 'payment'?");
     expect_fail("t:event('payment.failed', { payment = { amout = 5 } })",
                 "t:event: 'payment' has no 'amout'; did you mean 'amount'?");
-    expect_fail("t:event('custom.x', { number = 5 })", "t:event has no 'number'", "is in body = { … }");
+    expect_fail("t:event('custom.x', { number = 5 })", "t:event has no 'number'; write body = { number = … }");
+    expect_fail("t:event('custom.x', { amount = 5 })", "t:event has no 'amount'; write body = { amount = … }");
+    expect_fail("t:event('custom.x', { bodi = {} })", "t:event has no 'bodi'; did you mean 'body'?");
+    expect_fail("t:event('payment.failed', { amount = 5 })", "t:event has no 'amount'; write payment = { amount = … }");
+    expect_fail("t:contact { phonenumber = '1' }", "t:contact has no 'phonenumber'; it has whatsapp, telegram");
     expect_fail("t:message 'hi'\nt:status 'deliverd'", "'deliverd' is no state; did you mean 'delivered'?");
     expect_fail("t:provider('down', { chanel = 'telegram' })", "has no 'chanel'; did you mean 'channel'?");
     expect_fail("t.message 'hi'", "all_test.lua:2: t.message: call it with a colon, as in t:message(…)");
