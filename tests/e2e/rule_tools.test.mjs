@@ -153,6 +153,29 @@ source "c" { kind = "stripe" }
   await rm(shop, { recursive: true })
 })
 
+test('check knows the channels by the sources of the configuration, and shows the errors of every file', async () => {
+  const shop = await mkdtemp(join(tmpdir(), 'answerd check '))
+  await mkdir(join(shop, 'rules'))
+  await writeFile(join(shop, 'answerd.lua'), `source "shop" { kind = "telegram", bot_token = "1:x", secret_token = "x" }
+source "pay" { kind = "stripe", signing_secrets = "whsec_x" }
+`)
+  const rule = (name, code) => writeFile(join(shop, 'rules', `${name}.lua`), `rule { name = "${name}", on = "message.received", run = function(e, fx)\n  ${code}\nend }\n`)
+  await rule('prefers', 'e.contact:prefer("shop") e.contact:prefer("whatsapp") e.contact:prefer("shpo") e.contact:prefer("pay")')
+  await rule('reaches', 'log(e.contact:can_reach("shop"), e.contact:can_reach("telegram"))')
+  await rule('broken', 'if x the end')
+  await rule('also_broken', 'local x = { 1 2 }')
+  const { code, stdout } = await run(['check', '--json', '--config', join(shop, 'answerd.lua')])
+  assert.equal(code, 1)
+  assert.deepEqual(JSON.parse(stdout).problems.filter(({ line }) => line === 2).map(({ file, severity, text }) => `${file} ${severity}: ${text}`), [
+    "rules/also_broken.lua error: '}' expected near '2'",
+    "rules/broken.lua error: 'then' expected near 'the'",
+    "rules/prefers.lua warning: prefer: there is no channel 'pay' that sends",
+    "rules/prefers.lua warning: prefer: there is no channel 'shpo' that sends; did you mean 'shop'?",
+    "rules/reaches.lua warning: can_reach: the source of the kind 'telegram' is called 'shop'",
+  ])
+  await rm(shop, { recursive: true })
+})
+
 test('check reads the tests as well, and does not run them', async () => {
   const checked = async (text) => {
     await file('more_test.lua', text)
