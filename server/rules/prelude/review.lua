@@ -138,23 +138,24 @@ end
 
 local function check_calls(file, list, uses)
     for at, token in ipairs(list) do
-        if token.kind == "name" and is(list[at - 1], ":") and not is(list[at - 3], "function")
-            and not uses.own_methods[token.text] then
-            local arguments = tokens.arguments(list, at)
-            if arguments then
+        if token.kind == "name" and is(list[at - 1], ":") and not is(list[at - 3], "function") then
+            local arguments, owner = tokens.arguments(list, at), values.owner_of(list, at)
+            if arguments and (owner or is(list[at - 2], "fx") or not uses.own_methods[token.text]) then
                 check_call(file, token.text, arguments)
                 types.check(file, token.text, arguments, token.line)
-                local owner = values.owner_of(list, at)
                 values.check(file, token.text, arguments, token.line, owner == "conversation")
                 literals.check(file, token.text, arguments, token.line, owner)
             end
         elseif token.kind == "name" and not is(list[at - 1], ".") then
             values.check_calendar(file, list, at, calendar.methods)
             slips.check_calendar(file, list, at, calendar.methods)
+            slips.check_time(file, list, at)
             values.check_date(file, list, at)
             literals.check_helper(file, list, at)
         elseif token.kind == "text" then
             slips.check_sum(file, list, at)
+            slips.check_alternative(file, list, at)
+            slips.check_order(file, list, at)
         end
     end
 end
@@ -220,6 +221,11 @@ local function check_rules(source, libraries, is_sound)
                 check_written_events(file, written)
             end
             local is_judged = rule or not is_sound -- one of a sound set that is not declared is switched off
+            if rule and not rule.when and written.when and not when and not written.when.is_nil then
+                problem("warning", { file = file, line = written.when.line },
+                    string.format("rule '%s' runs on every event: its 'when' gave nothing when the file was read", rule.name),
+                    "a condition is a function: when = function(e) return … end")
+            end
             if is_judged and when then
                 check_parameters(file, written.when.line, "when", when)
                 fields.check(file, list, when.from, when.to, when.params[1], nil, types_of(rule))

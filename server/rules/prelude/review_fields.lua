@@ -100,6 +100,12 @@ local function check_member(file, list, part, shown, place, decides)
         problem("error", at, string.format("'%s' has no method '%s'; write %s%s", shown, member.text, shown, meant))
         return
     end
+    local other = part == "contact" and "conversation" or part == "conversation" and "contact" or nil
+    if other and is(sign, ":") and methods_of[other][member.text] then
+        problem("error", at, string.format("'%s' has no method '%s'; it is for the %s: e.%s:%s(…)", shown, member.text, other, other,
+            member.text))
+        return
+    end
     local synonym = is(sign, ".") and synonyms[part] and synonyms[part][member.text]
     if synonym and not part_fields[part][member.text] then
         problem("warning", at, string.format("'%s' has no field '%s'; did you mean %s?", shown, member.text,

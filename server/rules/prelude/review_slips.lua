@@ -16,6 +16,41 @@ function review_slips.check_sum(file, list, at)
     end
 end
 
+-- e.message.text == "a" or "b"
+function review_slips.check_alternative(file, list, at)
+    local first, after = list[at - 2], list[at + 1]
+    local ends = after == nil or is(after, "then") or is(after, "or") or is(after, "and") or is(after, "end") or is(after, ")")
+    local compares = is(list[at - 3], "==") or is(list[at - 3], "~=")
+    if is(list[at - 1], "or") and first and first.kind == "text" and compares and ends then
+        problem("warning", { file = file, line = list[at].line }, string.format("the text behind `or` is always true by itself%s",
+            list[at].text and string.format(": write … == \"%s\" again", list[at].text) or ""))
+    end
+end
+
+-- e.occurred_at < now() - "4h"
+function review_slips.check_order(file, list, at)
+    local token, before, after = list[at], list[at - 1], list[at + 1]
+    local is_compared = false
+    for _, sign in ipairs { "<", ">", "<=", ">=", "-" } do
+        is_compared = is_compared or is(before, sign) or is(after, sign)
+    end
+    if is_compared and token.text and string.find(token.text, "^%d+[smhd]$") then
+        problem("error", { file = file, line = token.line }, string.format("times are numbers: write duration(\"%s\")", token.text))
+    end
+end
+
+-- local_time(now()).hours
+local time_fields = { "year", "month", "day", "hour", "min", "sec", "weekday", "offset" }
+local is_time_field = support.set_of(time_fields)
+function review_slips.check_time(file, list, at)
+    local arguments = is(list[at], "local_time") and not is(list[at - 1], ":") and tokens.arguments(list, at)
+    local member = arguments and is(list[arguments.last + 1], ".") and list[arguments.last + 2]
+    if member and not is_time_field[member.text] then
+        problem("error", { file = file, line = member.line }, string.format("local_time(…) has no field '%s'%s", member.text,
+            support.did_you_mean(member.text, time_fields)), "its fields are " .. table.concat(time_fields, ", "))
+    end
+end
+
 -- calendar("office"):is_open(…)
 function review_slips.check_calendar(file, list, at, methods)
     local last = is(list[at + 1], "(") and at + 3 or at + 1
