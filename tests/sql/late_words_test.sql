@@ -69,8 +69,16 @@ SELECT test.tell(91, 1, '{"outcome": "unknown"}');
 SELECT test.same(cancel_deliveries('{}', '{91, 101}'), 0, 'nothing is taken away');
 SELECT test.tell(101, 1, '{"outcome": "postponed", "duration_ms": null}');
 SELECT test.same(test.state(91) || ', ' || test.state(101), 'unknown unknown unknown, canceled canceled', 'who did not leave is canceled');
+SELECT test.same(retry_delivery((SELECT id FROM delivery WHERE message_id = 91)), 'canceling', 'not by hand either');
+SELECT test.same(test.leave(), '', 'it does not leave');
+SELECT test.same(test.state(91), 'unknown unknown unknown', 'and does not end as something else');
 SELECT test.tell(91, 1, '{"outcome": "sent"}');
 SELECT test.same(test.state(91), 'sent sent', 'who did has left');
+-- Settled, it is somebody's to decide again.
+SELECT test.send(111, 9000), test.leave(), test.tell(111, 1, '{"outcome": "unknown"}'), cancel_deliveries('{}', '{111}'), deliver_settle('0');
+SELECT test.same(retry_delivery((SELECT id FROM delivery WHERE message_id = 111)), 'unknown', 'nobody knew');
+SELECT test.same(test.leave(), '111', 'somebody wants it sent');
+SELECT test.tell(111, 1, '{"outcome": "sent"}');
 
 -- What had left its line stands at the end of it when somebody wants it sent again: there is one at a time to a recipient.
 SELECT test.send(71, 6000), test.leave(), test.tell(71, 1, '{"outcome": "unknown"}');
