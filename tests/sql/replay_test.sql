@@ -22,6 +22,7 @@ SELECT test.same(test.ask('other', 'SELECT test.choose()::text'), '2', 'for some
 SELECT test.same(replay_append(900, 1, 1), 1::bigint, 'the first'), test.same(replay_append(900, 2, 2), 1::bigint, 'the second');
 SELECT test.same(test.ask('other', 'SELECT replay_append(901, 1, 2)::text'), '0', 'they wait already');
 SELECT test.same(test.waits(), 'waiting, handled 900, parked 900', 'each once');
+SELECT test.same(test.choose(), 0::bigint, 'nor are they chosen any more');
 SELECT test.same((SELECT count(*) FROM parked_event), 0::bigint, 'what waits is not parked');
 
 -- Parked again and put back, it is still what runs again.
