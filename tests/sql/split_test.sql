@@ -114,3 +114,26 @@ SELECT test.same((SELECT string_agg(message_id || ' ' || error_code, ', ' ORDER 
     '430 split, 450 split, 460 held_dropped', 'what was meant for somebody else');
 SELECT test.same((SELECT string_agg(m.id || ' ' || (m.contact_id = :other), ', ' ORDER BY m.id) FROM message AS m WHERE m.id BETWEEN 410 AND 470),
     '410 true, 420 false, 430 true, 440 true, 450 false, 460 true, 470 true', 'whose messages they are');
+
+-- What an agent wrote where both were heard was written to nobody knows whom: it leaves on the handles of whose conversation it was, and
+-- on no other. What was written in a conversation of their own goes on there.
+DELETE FROM outbox;
+SELECT test.contact(500, 'whatsapp:9'), test.add_handle(500, 'telegram:10', 'telegram');
+SELECT test.event('reply to both', 500, '{"contact_id": 500, "conversation_id": 501}', 'agent.action', 'answerd'),
+       test.event('reply to the other', 500, '{"contact_id": 500, "conversation_id": 502}', 'agent.action', 'answerd');
+INSERT INTO handling (event_id, contact_id, conversation_id)
+SELECT e.id, 500, document_id(e.doc->'conversation_id') FROM event AS e WHERE e.key LIKE 'reply to %';
+INSERT INTO message (id, created_at, direction, kind, state, text, contact_id, conversation_id, source, identity)
+SELECT 504 + n, now(), 'in', 'text', 'received', 'hello', 500, 501, split_part(via, ':', 1), via
+  FROM unnest(ARRAY['whatsapp:9', 'telegram:10']) WITH ORDINALITY AS heard (via, n);
+SELECT test.send(r.id, 500, jsonb_build_object('event_id', e.id, 'conversation_id', e.doc->'conversation_id', 'source', split_part(via, ':', 1),
+           'identity', via, 'recipient', split_part(via, ':', 1) || ' ' || via))
+  FROM (VALUES (510, 'reply to both', 'telegram:10'), (520, 'reply to both', 'whatsapp:9'), (530, 'reply to the other', 'telegram:10'))
+       AS r (id, because, via)
+  JOIN event AS e ON e.key = r.because;
+SELECT split_contact(500, 'telegram:10') AS other \gset
+SELECT test.same((SELECT string_agg(message_id || ' ' || (contact_id = :other), ', ' ORDER BY message_id) FROM outbox), '520 false, 530 true',
+    'replies that still leave');
+SELECT test.same((SELECT string_agg(concat_ws(' ', d.message_id, d.error_code, m.state, m.contact_id = :other, v.contact_id = :other), ', ')
+                    FROM delivery AS d JOIN message AS m ON m.id = d.message_id JOIN conversation AS v ON v.id = m.conversation_id
+                   WHERE d.state = 'canceled' AND d.message_id BETWEEN 510 AND 530), '510 split canceled t t', 'the one that does not');
