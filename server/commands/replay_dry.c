@@ -3,6 +3,7 @@
 #include "commands/rule_world.h"
 #include "domain/desk.h"
 #include "domain/effect_key.h"
+#include "engine/facts_reader.h"
 #include "store/replay_store.h"
 
 #include <stdio.h>
@@ -30,18 +31,6 @@ static int64_t next_id(void *arg)
 {
     struct dry_run *run = arg;
     return ++run->last_id;
-}
-
-static json_t *read_history(void *arg, int64_t conversation_id, size_t limit)
-{
-    const struct dry_run *run = arg;
-    return engine_store_history(run->pg, conversation_id, limit);
-}
-
-static json_t *read_conversations(void *arg, int64_t contact_id, size_t limit)
-{
-    const struct dry_run *run = arg;
-    return engine_store_conversations(run->pg, contact_id, limit);
 }
 
 static void count_effect(struct dry_run *run, const char *rule, const char *kind, int64_t event_id, const json_t *shown)
@@ -88,10 +77,11 @@ static void count_trace(struct dry_run *run, const json_t *trace)
     }
 }
 
-/* Handles the claimed events and what they cause, on one desk. */
-static void handle_claim(struct dry_run *run, const struct claim *claim)
+/* Handles the claimed events and what they cause, on one desk; fails when a rule could not read what it asked for. */
+static err_t handle_claim(struct dry_run *run, const struct claim *claim, struct error *reterr)
 {
-    const struct fact_reader reader = { .history = read_history, .conversations = read_conversations, .arg = run };
+    struct facts_reader facts;
+    const struct fact_reader reader = facts_reader_begin(&facts, run->pg);
     const struct desk_settings settings = {
         .next_id = next_id,
         .id_arg = run,
@@ -121,6 +111,10 @@ static void handle_claim(struct dry_run *run, const struct claim *claim)
     }
     json_decref(events);
     desk_free(desk);
+    facts_reader_end(&facts);
+    if (facts.err != ERR_NONE && reterr)
+        *reterr = facts.error;
+    return facts.err;
 }
 
 static int compare_texts(const void *left, const void *right)
@@ -170,7 +164,7 @@ err_t replay_dry_run(struct pg *pg, const struct config *config, struct rule_set
         err = replay_store_try(pg, selection, first, first + EVENTS_AT_ONCE - 1, &claim, reterr);
         if (err != ERR_NONE)
             break;
-        handle_claim(&run, &claim);
+        err = handle_claim(&run, &claim, reterr);
         for (size_t i = 0; i < json_array_size(claim.work); i++)
             progress_step(&progress);
         claim_done(&claim);

@@ -136,6 +136,10 @@ static json_t *handle_events(struct handling *handling, struct claim *claim, str
     json_t *changes = desk_take_changes(desk);
     put_attempts(changes, claim->work, index);
     desk_free(desk);
+    if (handling->err == ERR_NONE && facts.err != ERR_NONE) {
+        handling->err = facts.err;
+        handling->error = facts.error;
+    }
     facts_reader_end(&facts);
     outcome->count = index;
     return changes;

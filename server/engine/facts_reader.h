@@ -1,4 +1,7 @@
-/* What rules may read during a batch, over the connection whose transaction or snapshot they shall see. */
+/* What rules may read during a batch, over the connection whose transaction or snapshot they shall see.
+ *
+ * To a rule a read that fails looks as if nothing were there. What it makes of that must not count: its transaction is
+ * broken, and `error` tells why. */
 #ifndef ENGINE_FACTS_READER_H
 #define ENGINE_FACTS_READER_H
 
@@ -9,6 +12,8 @@
 struct facts_reader {
     struct pg *pg;
     struct buf raw; /* of the last raw() */
+    err_t err;      /* of the first read that failed */
+    struct error error;
 };
 
 /* The result refers to `facts`, which must stay where it is until the end. */

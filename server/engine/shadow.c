@@ -200,6 +200,12 @@ static void try_event(struct shadow *shadow, struct pg *pg, const json_t *item, 
     json_t *changes = desk_take_changes(desk);
     desk_free(desk);
     facts_reader_end(&facts);
+    shadow->credit_us -= micros;
+    if (facts.err != ERR_NONE) {
+        report_trouble(shadow, "reading facts", &facts.error);
+        json_decref(changes);
+        return;
+    }
 
     json_t *run = json_object();
     json_put_int(run, "event_id", json_int(event, "id", 0));
@@ -212,7 +218,6 @@ static void try_event(struct shadow *shadow, struct pg *pg, const json_t *item, 
         json_array_extend(traces, json_array_at(changes, "traces"));
     }
     json_decref(changes);
-    shadow->credit_us -= micros;
     metric_add(shadow->events, 1);
     metric_add(shadow->seconds, (double)micros / 1e6);
 }

@@ -7,33 +7,24 @@
 #include "base/text.h"
 #include "store/query.h"
 
-/* A statement that fails leaves the claim's transaction broken: the commit will say so, and the batch is tried again.
- */
-static json_t *read_rows(struct pg *pg, const char *sql, const struct pg_value *values, size_t count)
-{
-    json_t *rows = NULL;
-    if (query_json(pg, sql, values, count, &rows, NULL) != ERR_NONE) {
-        return NULL;
-    }
-    return rows;
-}
-
-json_t *engine_store_history(struct pg *pg, int64_t conversation_id, size_t limit)
+err_t engine_store_history(struct pg *pg, int64_t conversation_id, size_t limit, json_t **ret_messages,
+                           struct error *reterr)
 {
     static const char sql[] = "SELECT coalesce(json_agg(m ORDER BY m.created_at, m.id), '[]') FROM ("
                               "  SELECT * FROM message WHERE conversation_id = $1::bigint ORDER BY created_at DESC, id "
                               "DESC LIMIT $2::bigint) AS m";
     const struct pg_value values[] = { PG_VALUE_INT8(conversation_id), PG_VALUE_INT8((int64_t)limit) };
-    return read_rows(pg, sql, values, ARRAY_LEN(values));
+    return query_json(pg, sql, values, ARRAY_LEN(values), ret_messages, reterr);
 }
 
-json_t *engine_store_conversations(struct pg *pg, int64_t contact_id, size_t limit)
+err_t engine_store_conversations(struct pg *pg, int64_t contact_id, size_t limit, json_t **ret_conversations,
+                                 struct error *reterr)
 {
     static const char sql[] = "SELECT coalesce(json_agg(c ORDER BY c.updated_at DESC, c.id DESC), '[]') FROM ("
                               "  SELECT * FROM conversation WHERE contact_id = $1::bigint ORDER BY updated_at DESC, id "
                               "DESC LIMIT $2::bigint) AS c";
     const struct pg_value values[] = { PG_VALUE_INT8(contact_id), PG_VALUE_INT8((int64_t)limit) };
-    return read_rows(pg, sql, values, ARRAY_LEN(values));
+    return query_json(pg, sql, values, ARRAY_LEN(values), ret_conversations, reterr);
 }
 
 err_t engine_store_raw(struct pg *pg, int64_t event_id, struct buf *ret_body, struct error *reterr)

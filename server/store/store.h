@@ -145,9 +145,11 @@ err_t engine_store_stop_worker(struct pg *pg, int64_t worker_id, struct error *r
 err_t engine_store_note_in_flight(struct pg *pg, int64_t worker_id, const int64_t *positions, size_t count,
                                   struct error *reterr) MUST_CHECK;
 err_t engine_store_blame_crashed(struct pg *pg, int64_t *ret_blamed, struct error *reterr) MUST_CHECK;
-/* For fact_reader. New references. */
-json_t *engine_store_history(struct pg *pg, int64_t conversation_id, size_t limit);
-json_t *engine_store_conversations(struct pg *pg, int64_t contact_id, size_t limit);
+/* For fact_reader. New references. A statement that fails leaves the transaction broken. */
+err_t engine_store_history(struct pg *pg, int64_t conversation_id, size_t limit, json_t **ret_messages,
+                           struct error *reterr) MUST_CHECK;
+err_t engine_store_conversations(struct pg *pg, int64_t contact_id, size_t limit, json_t **ret_conversations,
+                                 struct error *reterr) MUST_CHECK;
 err_t engine_store_raw(struct pg *pg, int64_t event_id, struct buf *ret_body, struct error *reterr) MUST_CHECK;
 
 /* --- deliver (blocking, short transactions) --- */

@@ -18,6 +18,7 @@ static const char rules_text[] =
     "rule { name = 'circle', on = 'custom.circle', run = function(e, fx) fx:emit('circle', "
     "{}) end }\n"
     "endpoint 'crm' { url = 'https://crm.example/' }\n"
+    "rule { name = 'reads', on = 'custom.reads', run = function(e, fx) if not e:raw() then fx:webhook('crm', {}) end end }\n"
     "rule { name = 'calls', on = 'custom.calls', run = function(e, fx) fx:webhook('crm', "
     "{}) end }\n";
 
@@ -505,6 +506,51 @@ static void test_what_is_refused_is_not_handled(void **state)
     tear_down(&stage);
 }
 
+/* To a rule it looks as if nothing were there; what it makes of that must not count. */
+static void test_what_a_rule_could_not_read_is_the_reason(void **state)
+{
+    (void)state;
+    struct stage stage;
+    set_up(&stage);
+    add_events(&stage, 2, "custom.reads");
+    SUCCEEDS(pg_script(stage.watcher, "ALTER TABLE webhook RENAME TO webhook_away", e));
+    struct batch_outcome outcome;
+    struct error error;
+    assert_int_equal(batch_run(&stage.context, 30, &outcome, &error), ERR_BUSY);
+    assert_string_equal(error.sqlstate, "42P01");
+    assert_nothing_happened(&stage, 2);
+    SUCCEEDS(pg_script(stage.watcher, "ALTER TABLE webhook_away RENAME TO webhook", e));
+    SUCCEEDS(batch_run(&stage.context, 30, &outcome, e));
+    assert_int_equal(database_number(stage.watcher, "SELECT count(*) FROM delivery"), 2);
+    tear_down(&stage);
+}
+
+/* Nor does what the shadow makes of it. */
+static void test_what_the_shadow_could_not_read_is_told_and_not_recorded(void **state)
+{
+    (void)state;
+    struct stage stage;
+    set_up(&stage);
+    shadow_free(stage.shadow);
+    stage.context.shadow = stage.shadow = shadow_new(100, stage.sources, 10);
+    shadow_set_rules(stage.shadow, load_rules_of("rule { name = 'reads', on = 'custom.quick', run = function(e, fx) "
+                                                 "if not e:raw() then fx:emit('none', {}) end end }"));
+    add_events(&stage, 1, "custom.quick");
+    SUCCEEDS(pg_script(stage.watcher, "ALTER TABLE webhook RENAME TO webhook_away", e));
+    struct batch_outcome outcome;
+    struct capture capture;
+    capture_begin(&capture);
+    SUCCEEDS(batch_run(&stage.context, 1, &outcome, e));
+    const char *said = capture_end(&capture);
+    assert_non_null(strstr(said, "the shadow rules are not tried on some events\" during=\"reading facts\""));
+    assert_non_null(strstr(said, "webhook"));
+    assert_int_equal(database_number(stage.watcher, "SELECT count(*) FROM handling WHERE event_id = 1"), 1);
+    assert_int_equal(database_number(stage.watcher, "SELECT count(*) FROM shadow_run WHERE event_id = 1"), 0);
+    SUCCEEDS(pg_script(stage.watcher, "ALTER TABLE webhook_away RENAME TO webhook", e));
+    SUCCEEDS(batch_run(&stage.context, 30, &outcome, e));
+    tear_down(&stage);
+}
+
 static void test_the_database_hears_of_a_batch_between_its_rules(void **state)
 {
     (void)state;
@@ -551,6 +597,8 @@ int main(void)
         cmocka_unit_test(test_attempts_are_those_of_each_event),
         cmocka_unit_test(test_a_circle_of_rules_ends),
         cmocka_unit_test(test_shadow_rules_are_tried_on_what_was_handled),
+        cmocka_unit_test(test_what_a_rule_could_not_read_is_the_reason),
+        cmocka_unit_test(test_what_the_shadow_could_not_read_is_told_and_not_recorded),
         cmocka_unit_test(test_rules_that_are_not_in_force_handle_nothing),
         cmocka_unit_test(test_a_batch_that_cannot_be_noted_is_not_begun),
         cmocka_unit_test(test_without_numbers_for_its_objects_nothing_is_written),

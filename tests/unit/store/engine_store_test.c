@@ -57,9 +57,11 @@ static void test_claim_and_commit(void **state)
     assert_int_equal(database_number(pg, "SELECT count(*) FROM work"), 0);
     assert_int_equal(database_number(pg, "SELECT count(*) FROM handling"), 2);
 
-    json_t *history CLEANUP(json_free) = engine_store_history(pg, 101, 10);
+    json_t *history CLEANUP(json_free) = NULL;
+    SUCCEEDS(engine_store_history(pg, 101, 10, &history, e));
     assert_int_equal(json_array_size(history), 2);
-    json_t *conversations CLEANUP(json_free) = engine_store_conversations(pg, 100, 10);
+    json_t *conversations CLEANUP(json_free) = NULL;
+    SUCCEEDS(engine_store_conversations(pg, 100, 10, &conversations, e));
     assert_int_equal(json_array_size(conversations), 1);
 
     /* The same work a second time is refused as a whole. */
