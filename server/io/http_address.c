@@ -50,7 +50,8 @@ static bool ipv6_is_public(const unsigned char *a)
         return ipv4_is_public(ipv4_at(a + 2));
     /* All that is assigned for the Internet is in 2000::/3; documentation and Teredo are inside of it. */
     bool global = (a[0] & 0xe0) == 0x20;
-    bool documentation = a[0] == 0x20 && a[1] == 0x01 && a[2] == 0x0d && a[3] == 0xb8;
+    bool documentation = (a[0] == 0x20 && a[1] == 0x01 && a[2] == 0x0d && a[3] == 0xb8) || /* 2001:db8::/32 */
+                         (a[0] == 0x3f && a[1] == 0xff && (a[2] & 0xf0) == 0);             /* 3fff::/20 */
     bool teredo = a[0] == 0x20 && a[1] == 0x01 && a[2] == 0x00 && a[3] == 0x00;
     return global && !documentation && !teredo;
 }
