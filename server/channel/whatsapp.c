@@ -162,7 +162,7 @@ json_t *whatsapp_error_doc(const json_t *error)
 static void each_element(const struct whatsapp_change *change, const char *list_name,
                          void (*parse)(const struct whatsapp_change *change, json_t *element))
 {
-    json_t *list = json_object_get(change->value, list_name);
+    json_t *list = event_value(change->value, list_name);
     if (list && !json_is_array(list)) {
         whatsapp_add_unknown(change, list_name, NULL, 0, list);
         return;

@@ -214,9 +214,14 @@ static void add_interactive(const struct reading *r)
 static void add_reaction(const struct reading *r)
 {
     const json_t *reaction = json_object_at(r->message, "reaction");
+    const char *target = json_str(reaction, "message_id");
     const char *emoji = json_str_or(reaction, "emoji", "");
+    if (target == NULL) {
+        keep(r, "messages.reaction");
+        return;
+    }
     json_t *doc = add(r, "message.reaction", "reaction");
-    json_put_str(doc, "reply_to", json_str(reaction, "message_id"));
+    json_put_str(doc, "reply_to", target);
     if (*emoji) {
         json_put_str(doc, "emoji", emoji);
     } else {

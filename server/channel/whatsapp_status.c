@@ -36,10 +36,13 @@ void whatsapp_parse_status(const struct whatsapp_change *change, json_t *status)
     const char *state = json_str(status, "status");
     msec_t at = event_time_s(status, "timestamp");
     struct whatsapp_person person = person_of(status);
+    const char *participant = json_str(status, "recipient_participant_id");
+    if (participant == NULL) { /* whose number we may not know */
+        participant = json_str(status, "recipient_participant_user_id");
+    }
     struct buf key CLEANUP(buf_done);
     buf_init(&key, 1024);
     if (id && *id && state) {
-        const char *participant = json_str(status, "recipient_participant_id");
         buf_addf(&key, "%s:%s%s%s", id, state, participant ? ":" : "", participant ? participant : "");
     }
     if (key.len == 0 || key.overflowed || !state || !is_known_state(state)) {
@@ -61,5 +64,5 @@ void whatsapp_parse_status(const struct whatsapp_change *change, json_t *status)
     }
     event_copy(doc, "pricing", status, "pricing", JSON_OBJECT);
     event_copy(doc, "conversation", status, "conversation", JSON_OBJECT);
-    json_put_str(doc, "participant", json_str(status, "recipient_participant_id"));
+    json_put_str(doc, "participant", participant);
 }

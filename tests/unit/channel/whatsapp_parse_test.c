@@ -117,6 +117,8 @@ static void reads_what_is_tapped_and_done(void **state)
     CHECK(FROM_ADA("\"type\":\"reaction\",\"reaction\":{\"message_id\":\"wamid.R\",\"emoji\":\"\"}"),
           { "message.removed", "true" }, { "message.emoji", "-" });
     CHECK(FROM_ADA("\"type\":\"reaction\",\"reaction\":{\"message_id\":\"wamid.R\"}"), { "message.removed", "true" });
+    CHECK(FROM_ADA("\"type\":\"reaction\",\"reaction\":null"), { "type", "webhook.whatsapp" },
+          { "provider_type", "messages.reaction" }, { "key", "wamid.A" }, { "contact.name", "Ada" });
     CHECK(FROM_ADA("\"type\":\"revoke\",\"revoke\":{\"original_message_id\":\"wamid.O\"}"),
           { "type", "message.deleted" }, { "message.id", "wamid.O" }, { "key", "wamid.A" });
     CHECK(FROM_ADA("\"type\":\"edit\",\"edit\":{\"original_message_id\":\"wamid.O\",\"message\":{\"type\":\"text\","
@@ -226,6 +228,18 @@ static void reads_statuses(void **state)
                    "type\":\"group\","
                    "\"recipient_id\":\"g1\",\"recipient_participant_id\":\"15550101\"}]"),
           { "key", "wamid.B:read:15550101" }, { "contact.identities.0", "whatsapp:15550101" });
+    /* Each of a group reports on their own, whether we may know their number or not. */
+    CHECK(ENVELOPE("\"statuses\":[{\"id\":\"wamid.B\",\"status\":\"read\",\"timestamp\":\"1795420700\",\"recipient_"
+                   "type\":\"group\","
+                   "\"recipient_id\":\"g1\",\"recipient_participant_user_id\":\"US.7\"}]"),
+          { "key", "wamid.B:read:US.7" }, { "contact.identities", "[\"whatsapp:US.7\"]" },
+          { "status.participant", "US.7" });
+    /* A null is no list. */
+    CHECK(ENVELOPE("\"contacts\":null,\"messages\":null,\"errors\":null,\"statuses\":[{\"id\":\"wamid.B\","
+                   "\"status\":\"sent\"}]"),
+          { "key", "wamid.B:sent" });
+    CHECK(ENVELOPE("\"messages\":null,\"statuses\":null"), { "type", "webhook.whatsapp" },
+          { "provider_type", "messages" }, { "body.value.metadata.phone_number_id", "42" });
     CHECK(ENVELOPE("\"statuses\":[{\"id\":\"wamid.B\",\"status\":\"played\",\"timestamp\":1795420700}]"),
           { "status.state", "played" }, { "contact", "-" });
     CHECK(ENVELOPE("\"statuses\":[{\"id\":\"wamid.B\",\"status\":\"teleported\"}]"), { "type", "webhook.whatsapp" },
