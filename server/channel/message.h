@@ -12,7 +12,8 @@
  *                      command, …}
  *                      `id` of an edited or deleted message is that of the original; `reply_to` of a reaction is the
  *                      message reacted to, `removed` says that it was taken back; `direction` is "out" for what was
- *                      sent by us with another tool (message.sent_elsewhere)
+ *                      sent by us with another tool (message.sent_elsewhere), and for what we edited, deleted or
+ *                      reacted to with one
  *   status             {message_id, state, echo, error {code, title, detail}, pricing, participant}
  *   template           {name, language, status (lower case), reason, detail}
  *   topic, provider_reason          contact.opted_out, contact.opted_in; the topic "channel" is this channel alone

@@ -23,15 +23,35 @@ static json_t *keep(const struct item *i, const char *provider_type)
     return event;
 }
 
+static void add_party_id(const struct item *i, const char *party, struct buf *id)
+{
+    buf_init(id, 128);
+    event_id_text(json_object_get(json_object_at(i->element, party), "id"), id);
+    if (id->overflowed) {
+        buf_clear(id);
+    }
+}
+
+/* Was it done by the page or account itself, so that the customer is the recipient? */
+static bool is_from_us(const struct item *i)
+{
+    struct buf ours CLEANUP(buf_done);
+    struct buf sender CLEANUP(buf_done);
+    buf_init(&ours, 128);
+    event_id_text(json_object_get(i->entry->entry, "id"), &ours);
+    add_party_id(i, "sender", &sender);
+    return json_bool(json_object_at(i->element, "message"), "is_echo", false) ||
+           (sender.len > 0 && bytes_equal(buf_bytes(&sender), buf_bytes(&ours)));
+}
+
 static void put_party(json_t *event, const struct item *i, const char *party)
 {
     struct buf prefix CLEANUP(buf_done);
     struct buf id CLEANUP(buf_done);
     buf_init(&prefix, 32);
-    buf_init(&id, 128);
     buf_addf(&prefix, "%s:", i->provider);
-    event_id_text(json_object_get(json_object_at(i->element, party), "id"), &id);
-    if (id.len == 0 || id.overflowed) {
+    add_party_id(i, party, &id);
+    if (id.len == 0) {
         return;
     }
     event_identify(event, prefix.ptr, id.ptr);
@@ -42,11 +62,16 @@ static void put_party(json_t *event, const struct item *i, const char *party)
 static void put_account(json_t *event, const struct item *i, const char *party)
 {
     struct buf id CLEANUP(buf_done);
-    buf_init(&id, 128);
-    event_id_text(json_object_get(json_object_at(i->element, party), "id"), &id);
-    if (id.len > 0 && !id.overflowed) {
+    add_party_id(i, party, &id);
+    if (id.len > 0) {
         json_put_str(event, "account", id.ptr);
     }
+}
+
+/* Kept as it is, with the customer it is about. */
+static void keep_with_party(const struct item *i, const char *provider_type)
+{
+    put_party(keep(i, provider_type), i, is_from_us(i) ? "recipient" : "sender");
 }
 
 static json_t *add(const struct item *i, const char *type, const char *key, bool from_us)
@@ -62,6 +87,15 @@ static json_t *put_object(json_t *event, const char *key)
     json_t *object = json_object();
     json_put(event, key, object);
     return object;
+}
+
+/* What the customer, or we with another tool, did to a message; returns the message object. */
+static json_t *add_message(const struct item *i, const char *type, const char *key)
+{
+    bool from_us = is_from_us(i);
+    json_t *doc = put_object(add(i, type, key, from_us), "message");
+    json_put_str(doc, "direction", from_us ? "out" : NULL);
+    return doc;
 }
 
 /* --- messages ------------------------------------------------------------------------------------------------------
@@ -96,7 +130,8 @@ static json_t *media_of(const json_t *attachment)
     const json_t *payload = json_object_at(attachment, "payload");
     json_t *media = json_object();
     json_put_str(media, "kind", kind_of_attachment(attachment));
-    json_put_str(media, "url", json_str(payload, "url"));
+    const char *url = json_str(payload, "url");
+    json_put_str(media, "url", url ? url : json_str(attachment, "url")); /* a fallback has it outside the payload */
     const char *title = json_str(payload, "title");
     json_put_str(media, "title", title ? title : json_str(attachment, "title"));
     struct buf id CLEANUP(buf_done);
@@ -199,18 +234,18 @@ static void on_message(const struct item *i, const json_t *message)
 {
     const char *id = json_str(message, "mid");
     if (id == NULL || *id == '\0') {
-        put_party(keep(i, "message"), i, "sender");
+        keep_with_party(i, "message");
         return;
     }
     if (json_bool(message, "is_deleted", false)) {
         struct buf key CLEANUP(buf_done);
         buf_init(&key, SIZE_MAX);
         buf_addf(&key, "%s:deleted", id);
-        json_t *doc = put_object(add(i, "message.deleted", key.ptr, json_bool(message, "is_echo", false)), "message");
+        json_t *doc = add_message(i, "message.deleted", key.ptr);
         json_put_str(doc, "id", id);
         return;
     }
-    if (json_bool(message, "is_echo", false)) {
+    if (is_from_us(i)) {
         on_echo(i, message, id);
         return;
     }
@@ -253,7 +288,7 @@ static void on_reaction(const struct item *i, const json_t *reaction)
     struct buf key CLEANUP(buf_done);
     buf_init(&key, 128);
     event_key_of_element(&key, "reaction", i->element);
-    json_t *doc = put_object(add(i, "message.reaction", key.ptr, false), "message");
+    json_t *doc = add_message(i, "message.reaction", key.ptr);
     const char *emoji = json_str(reaction, "emoji");
     json_put_str(doc, "kind", "reaction");
     json_put_str(doc, "reply_to", json_str(reaction, "mid"));
@@ -273,7 +308,7 @@ static void on_edit(const struct item *i, const json_t *edit)
     struct buf key CLEANUP(buf_done);
     buf_init(&key, SIZE_MAX);
     buf_addf(&key, "%s:edit:%lld", id, (long long)json_int(edit, "num_edit", i->at));
-    json_t *doc = put_object(add(i, "message.edited", key.ptr, false), "message");
+    json_t *doc = add_message(i, "message.edited", key.ptr);
     json_put_str(doc, "id", id);
     json_put_str(doc, "kind", "text");
     json_put_str(doc, "text", json_str(edit, "text"));
@@ -302,7 +337,7 @@ static void on_progress(const struct item *i, const json_t *progress, const char
         return;
     }
     if (watermark == 0) {
-        put_party(keep(i, state), i, "sender");
+        keep_with_party(i, state);
         return;
     }
     struct buf key CLEANUP(buf_done);
@@ -366,7 +401,7 @@ static void parse_item(const struct meta_entry *entry, const char *provider, jso
             break;
         }
     }
-    put_party(keep(&item, type), &item, "sender");
+    keep_with_party(&item, type);
 }
 
 /* "changes": comments, mentions, and the dashboard's test, which wraps a messaging element. */
@@ -389,7 +424,7 @@ static void parse_standby(const struct meta_entry *entry, const char *provider, 
         .element = element,
         .at = event_time_ms(element, "timestamp"),
     };
-    put_party(keep(&item, "standby"), &item, "sender");
+    keep_with_party(&item, "standby");
 }
 
 static bool parse_list(const struct meta_entry *entry, const char *provider, const char *name,

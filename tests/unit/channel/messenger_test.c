@@ -36,6 +36,11 @@ static void reads_each_element(void **state)
                "a\"}},{\"type\":\"file\",\"payload\":{\"url\":\"https://b\"}}]}"),
           { "message.kind", "image" }, { "message.media.url", "https://a" },
           { "message.attachments.1.kind", "document" });
+    CHECK(
+        ITEM(
+            "\"message\":{\"mid\":\"m1\",\"attachments\":[{\"type\":\"fallback\",\"title\":\"T\",\"url\":\"https://p\","
+            "\"payload\":null}]}"),
+        { "message.kind", "share" }, { "message.media.url", "https://p" }, { "message.media.title", "T" });
     CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"is_deleted\":true}"), { "type", "message.deleted" },
           { "message.id", "m1" }, { "key", "m1:deleted" });
     CHECK(ITEM("\"message\":{\"mid\":\"m1\",\"is_echo\":true,\"text\":\"t\",\"metadata\":\"77\"}"),
@@ -64,6 +69,33 @@ static void reads_each_element(void **state)
     CHECK("{\"field\":\"messages\",\"value\":{\"sender\":{\"id\":\"7\"},\"recipient\":{\"id\":\"1\"},\"message\":{"
           "\"mid\":\"m\",\"text\":\"test\"}}}",
           { "type", "message.received" }, { "message.text", "test" });
+}
+
+/* Nobody is their own customer: what the page did itself is about whom it did it to. */
+static void the_page_is_no_contact(void **state)
+{
+    (void)state;
+#define BY_US(list, content)                                                                                           \
+    "{\"object\":\"page\",\"entry\":[{\"id\":\"1\",\"time\":1795420790000,\"" list "\":[{\"sender\":{\"id\":\"1\"},"   \
+    "\"recipient\":{\"id\":\"7\"},\"timestamp\":1795420700000," content "}]}]}"
+    static const struct {
+        const char *body, *type, *direction;
+    } cases[] = {
+        { BY_US("messaging", "\"reaction\":{\"action\":\"react\",\"emoji\":\"x\",\"mid\":\"m1\"}"), "message.reaction",
+          "out" },
+        { BY_US("messaging", "\"message_edit\":{\"mid\":\"m1\",\"text\":\"new\",\"num_edit\":1}"), "message.edited",
+          "out" },
+        { BY_US("messaging", "\"message\":{\"mid\":\"m1\",\"is_deleted\":true}"), "message.deleted", "out" },
+        { BY_US("messaging", "\"message\":{\"mid\":\"m1\",\"text\":\"t\"}"), "message.sent_elsewhere", "out" },
+        { BY_US("messaging", "\"new_thing\":{}"), "webhook.messenger", "-" },
+        { BY_US("standby", "\"message\":{\"mid\":\"m1\",\"text\":\"t\",\"is_echo\":true}"), "webhook.messenger", "-" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CHECK(cases[i].body, { "type", cases[i].type }, { "message.direction", cases[i].direction },
+              { "contact.identities", "[\"messenger:7\"]" }, { "contact.recipient", "7" });
+    }
+    CHECK(ITEM("\"reaction\":{\"action\":\"react\",\"emoji\":\"x\",\"mid\":\"m1\"}"), { "message.direction", "-" },
+          { "contact.identities", "[\"messenger:7\"]" }, { "account", "1" });
 }
 
 /* A row: the source's page, the page that the webhook names, and whether the message is kept with a reason. */
@@ -194,6 +226,7 @@ int main(void)
     crypto_start();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_each_element),
+        cmocka_unit_test(the_page_is_no_contact),
         cmocka_unit_test(keeps_what_is_of_another_page),
         cmocka_unit_test(knows_echoes_of_its_own_app),
         cmocka_unit_test(reads_instagram),
