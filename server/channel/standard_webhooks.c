@@ -281,12 +281,17 @@ static err_t standard_parse(const struct webhook *w, const json_t *settings, jso
     return ERR_NONE;
 }
 
+/* The id that was signed: one beside it, of a set that is not complete, is anybody's. What is parsed by hand need not
+ * have a signature. */
 void standard_webhooks_key(const struct webhook *w, struct buf *ret_key)
 {
+    struct signed_headers headers;
     buf_init(ret_key, SIZE_MAX);
     const char *id = webhook_header_value(w, "svix-id");
     id = id && *id ? id : webhook_header_value(w, "webhook-id");
-    if (id && *id) {
+    if (find_headers(w, &headers)) {
+        buf_add_bytes(ret_key, headers.id);
+    } else if (id && *id) {
         buf_add_text(ret_key, id);
     } else {
         event_key_of_bytes(ret_key, w->body);
