@@ -165,11 +165,13 @@ static err_t adyen_sign(const struct webhook *w, struct bytes secret, struct buf
     return ERR_NONE;
 }
 
-/* "true" and true mean the same; what is neither is no success. */
-static bool is_success(const json_t *item)
+/* "true" and true mean the same, in any case. */
+static bool success_is(const json_t *item, bool expected)
 {
     const json_t *value = json_object_get(item, "success");
-    return json_is_true(value) || (json_is_string(value) && strcasecmp(json_string_value(value), "true") == 0);
+    const char *text = json_string_value(value);
+    return text ? strcasecmp(text, expected ? "true" : "false") == 0
+                : json_is_boolean(value) && json_is_true(value) == expected;
 }
 
 static void read_contact(json_t *event, const json_t *item)
@@ -217,9 +219,13 @@ static void read_payment(json_t *event, const json_t *item)
     const char *original = json_str(item, "originalReference");
     bool modifies = original && *original;
     payment_put_id(payment, "id", json_object_get(item, modifies ? "originalReference" : "pspReference"));
-    payment_put_id(payment, "modification", modifies ? json_object_get(item, "pspReference") : NULL);
+    const json_t *modification = modifies ? json_object_get(item, "pspReference") : NULL;
+    const char *type = json_str_or(event, "type", "");
+    payment_put_id(payment, "modification", modification);
+    payment_put_id(payment, "refund", strcmp(type, "payment.refunded") == 0 ? modification : NULL);
+    payment_put_id(payment, "dispute", strcmp(type, "payment.disputed") == 0 ? modification : NULL);
     put_amount(payment, json_object_at(item, "amount"));
-    if (strcmp(json_str_or(event, "type", ""), "payment.succeeded") != 0) {
+    if (strcmp(type, "payment.succeeded") != 0) {
         /* "Refused", or "53790:1111:03/2030" and so on, which is no reason */
         json_put_str(payment, "reason", json_str(item, "reason"));
         json_put_str(payment, "code", json_str(extra, "refusalReasonRaw"));
@@ -233,7 +239,8 @@ static void read_payment(json_t *event, const json_t *item)
     payment_finish(event, payment_reference_keys);
 }
 
-/* "EVENTCODE" when it succeeded, "EVENTCODE failed" when not. A failed refund or capture concerns the merchant. */
+/* "EVENTCODE" when it succeeded, "EVENTCODE failed" when not, and "EVENTCODE unclear", which nothing is made of, when
+ * the item does not say. A failed refund or capture concerns the merchant. */
 static const struct payment_type types[] = {
     { "AUTHORISATION", "payment.succeeded", read_payment, false },
     { "AUTHORISATION failed", "payment.failed", read_payment, false },
@@ -254,12 +261,12 @@ static void parse_item(const struct webhook *w, json_t *element, const json_t *i
     struct buf key CLEANUP(buf_done);
     buf_init(&type, 1024);
     buf_init(&key, SIZE_MAX);
-    buf_addf(&type, "%s%s", code, is_success(item) ? "" : " failed");
+    bool success = success_is(item, true);
+    buf_addf(&type, "%s%s", code, success ? "" : success_is(item, false) ? " failed" : " unclear");
 
     const char *psp = json_str(item, "pspReference");
     if (psp && *psp && *code) {
-        buf_addf(&key, "%s:%s:%s:%s", psp, code, is_success(item) ? "true" : "false",
-                 json_str_or(item, "eventDate", ""));
+        buf_addf(&key, "%s:%s:%s:%s", psp, code, success ? "true" : "false", json_str_or(item, "eventDate", ""));
     } else {
         event_key_of_element(&key, NULL, element);
     }

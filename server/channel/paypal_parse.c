@@ -71,7 +71,7 @@ static const char *parent_of(const json_t *resource)
     return NULL;
 }
 
-static void read_payment(json_t *event, const json_t *resource)
+static json_t *put_payment(json_t *event, const json_t *resource)
 {
     json_t *payment = payment_of(event);
     payment_put_id(payment, "id", json_object_get(resource, "id"));
@@ -86,18 +86,24 @@ static void read_payment(json_t *event, const json_t *resource)
     payment_put_id(payment, "customer", json_at(resource, "payer.payer_id"));
     json_put_str(payment, "custom", json_str(resource, "custom_id"));
     put_status(payment, resource);
+    return payment;
+}
+
+static void read_payment(json_t *event, const json_t *resource)
+{
+    (void)put_payment(event, resource);
     payment_finish(event, reference_keys);
 }
 
 static void read_refund(json_t *event, const json_t *resource)
 {
-    read_payment(event, resource);
-    json_t *payment = payment_of(event);
+    json_t *payment = put_payment(event, resource);
     const char *sale = json_str(resource, "sale_id");
     const char *parent = sale ? sale : parent_of(resource);
     payment_put_id(payment, "refund", json_object_get(resource, "id"));
     json_put_str(payment, "id", parent);
     json_put_str(payment, "message", json_str(resource, "note_to_payer"));
+    payment_finish(event, reference_keys); /* what was paid is named by now */
 }
 
 /* The resource is the subscription: what failed is in its billing_info (v2) or agreement_details (v1). */

@@ -10,6 +10,7 @@
 #include "channel/signature.h"
 
 #include <string.h>
+#include <strings.h>
 
 static const struct body_signature scheme = { "X-Razorpay-Signature", "", HASH_SHA256, SIGNATURE_HEX };
 
@@ -29,25 +30,52 @@ static const json_t *entity(const json_t *payload, const char *name)
     return json_object_at(json_object_at(payload, name), "entity");
 }
 
+/* The entities that know who pays; who stands first is believed first. */
+static const char *const payers[] = { "payment", "subscription",    "invoice", "order",    "payment_link",
+                                      "qr_code", "virtual_account", "token",   "customer", NULL };
+
+/* The customer's id in one of them; NULL when it has none. */
+static const json_t *customer_in(const json_t *payload, const char *name)
+{
+    const json_t *object = entity(payload, name);
+    const json_t *id = event_value(object, strcmp(name, "customer") == 0 ? "id" : "customer_id");
+    return id ? id : event_value(json_object_at(object, "customer_details"), "id");
+}
+
+static const json_t *customer_of(const json_t *payload)
+{
+    const json_t *id = NULL;
+    for (size_t i = 0; payers[i] && id == NULL; i++) {
+        id = customer_in(payload, payers[i]);
+    }
+    return id;
+}
+
+/* Razorpay's own address stands in for the one that a customer did not give. */
+static void add_email(json_t *event, const char *email)
+{
+    if (email && strcasecmp(email, "void@razorpay.com") != 0) {
+        customer_add_email(event, email);
+    }
+}
+
 static void read_contact(json_t *event, const json_t *payload)
 {
-    static const char *const names[] = { "payment", "subscription", "invoice", "order", "payment_link", "customer" };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const json_t *object = entity(payload, names[i]);
-        customer_add_id(event, "razorpay", json_object_get(object, "customer_id"));
+    for (size_t i = 0; payers[i]; i++) {
+        customer_add_id(event, "razorpay", customer_in(payload, payers[i]));
     }
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const json_t *object = entity(payload, names[i]);
+    for (size_t i = 0; payers[i]; i++) {
+        const json_t *object = entity(payload, payers[i]);
         customer_add_metadata(event, json_object_get(object, "notes")); /* an empty array when there are none */
     }
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const json_t *object = entity(payload, names[i]);
+    for (size_t i = 0; payers[i]; i++) {
+        const json_t *object = entity(payload, payers[i]);
         static const char *const details[] = { "customer_details", "customer" };
-        customer_add_email(event, json_str(object, "email"));
+        add_email(event, json_str(object, "email"));
         customer_add_phone(event, json_str(object, "contact"));
         for (size_t k = 0; k < ARRAY_LEN(details); k++) {
             const json_t *person = json_object_at(object, details[k]);
-            customer_add_email(event, json_str(person, "email"));
+            add_email(event, json_str(person, "email"));
             customer_add_phone(event, json_str(person, "contact"));
             customer_set_name(event, json_str(person, "name"));
         }
@@ -73,8 +101,7 @@ static void read_payment(json_t *event, const json_t *payload)
     payment_put_id(payment, "invoice", json_object_get(object, "invoice_id"));
     payment_put_id(payment, "invoice", json_object_get(invoice, "id"));
     payment_put_id(payment, "order", json_object_get(object, "order_id"));
-    payment_put_id(payment, "customer", json_object_get(object, "customer_id"));
-    payment_put_id(payment, "customer", json_object_get(subscription, "customer_id"));
+    payment_put_id(payment, "customer", customer_of(payload));
     payment_put_id(payment, "subscription", json_object_get(subscription, "id"));
     json_put_str(payment, "status", json_str(object, "status"));
     json_put_str(payment, "method", json_str(object, "method"));
@@ -123,7 +150,7 @@ static void read_order(json_t *event, const json_t *payload)
     json_put_str(order, "reference", json_str(object, "receipt"));
     json_put_str(order, "payment_status", json_str(object, "status"));
     payment_put_id(order, "payment", json_object_get(entity(payload, "payment"), "id"));
-    payment_put_id(order, "customer", json_object_get(entity(payload, "payment"), "customer_id"));
+    payment_put_id(order, "customer", customer_of(payload));
     payment_put_metadata(order, json_object_get(object, "notes"));
 }
 

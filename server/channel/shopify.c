@@ -147,12 +147,21 @@ static void read_transaction(json_t *event, const json_t *body)
     payment_finish(event, payment_reference_keys);
 }
 
+/* The id under `key`, else the end of the global one ("gid://shopify/SubscriptionContract/42"), which says the same. */
+static void put_id(json_t *payment, const char *as, const json_t *body, const char *key, const char *global_key)
+{
+    const char *global = json_str(body, global_key);
+    const char *slash = global ? strrchr(global, '/') : NULL;
+    json_put_str(payment, as, slash && slash[1] ? slash + 1 : NULL);
+    payment_put_id(payment, as, json_object_get(body, key));
+}
+
 static void read_billing_attempt(json_t *event, const json_t *body)
 {
     json_t *payment = payment_of(event);
     payment_put_id(payment, "id", json_object_get(body, "id"));
-    payment_put_id(payment, "order", json_object_get(body, "order_id"));
-    payment_put_id(payment, "subscription", json_object_get(body, "subscription_contract_id"));
+    put_id(payment, "order", body, "order_id", "admin_graphql_api_order_id");
+    put_id(payment, "subscription", body, "subscription_contract_id", "admin_graphql_api_subscription_contract_id");
     payment_put_lower(payment, "reason", json_str(body, "error_code"));
     json_put_str(payment, "message", json_str(body, "error_message"));
     payment_finish(event, (const char *const[]){ "subscription", "id", NULL });

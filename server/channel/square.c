@@ -160,8 +160,11 @@ static void read_subscription(json_t *event, const json_t *object)
 static void read_order(json_t *event, const json_t *object)
 {
     json_t *order = order_of(event);
-    const json_t *thing = json_object_at(object, "order_updated");
-    thing = thing ? thing : json_object_at(object, "order");
+    static const char *const names[] = { "order_updated", "order_created", "order" };
+    const json_t *thing = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(names) && thing == NULL; i++) {
+        thing = json_object_at(object, names[i]);
+    }
     json_t *id = event_value(thing, "order_id");
     payment_put_id(order, "id", id ? id : json_object_get(thing, "id"));
     put_money(order, json_object_at(thing, "total_money"));
@@ -182,6 +185,7 @@ static const struct payment_type types[] = {
     { "refund.created COMPLETED", "payment.refunded", read_refund, false },
     { "refund.updated COMPLETED", "payment.refunded", read_refund, false },
     { "dispute.created", "payment.disputed", read_dispute, false },
+    { "order.created COMPLETED", "order.completed", read_order, false },
     { "order.updated COMPLETED", "order.completed", read_order, false },
     { "subscription.created", "subscription.created", read_subscription, false },
     { "subscription.updated", "subscription.updated", read_subscription, false },
@@ -215,8 +219,8 @@ static err_t square_parse(const struct webhook *w, const json_t *settings, json_
     payment_key(w, json_object_get(body, "event_id"), &key);
 
     const json_t *object = json_object_at(json_object_at(body, "data"), "object");
-    static const char *const states[] = { "payment.status", "refund.status", "subscription.status",
-                                          "order_updated.state", "order.state" };
+    static const char *const states[] = { "payment.status",      "refund.status",       "subscription.status",
+                                          "order_updated.state", "order_created.state", "order.state" };
     const char *state = NULL;
     for (size_t i = 0; i < ARRAY_LEN(states) && state == NULL; i++) {
         state = json_string_value(json_at(object, states[i]));

@@ -219,8 +219,8 @@ static const struct fields payments[] = {
       "'contact':'+919876543211'},'notes':[]}}},'created_at':1763881200}",
       "{'type':'payment.succeeded','occurred_at':'2025-11-23T07:00:00.000Z','contact':{"
       "'identities':['razorpay:cust_3','email:i@b.c','phone:919876543211'],'name':'Ada L'},'payment':{"
-      "'id':'inv_2','amount':70,'currency':'inr','url':'https://i','invoice':'inv_2','reference':'inv_2',"
-      "'secondary':true}}" },
+      "'id':'inv_2','amount':70,'currency':'inr','url':'https://i','invoice':'inv_2','customer':'cust_3',"
+      "'reference':'inv_2','secondary':true}}" },
     { "razorpay: an invoice with its payment", "razorpay",
       "{'entity':'event','account_id':'acc_1','event':'invoice.paid','payload':{'payment':{'entity':{"
       "'id':'pay_1','amount':10050,'currency':'INR','status':'failed','order_id':'order_1',"
