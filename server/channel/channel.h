@@ -140,6 +140,6 @@ const struct channel_kind *channel_find(const char *kind); /* NULL when unknown 
 const struct channel_kind *const *channel_all(void);       /* ends with NULL */
 
 /* Version of the parsers as a whole; raised whenever a parser learns something. */
-#define CHANNEL_PARSER_VERSION 4
+#define CHANNEL_PARSER_VERSION 5
 
 #endif
