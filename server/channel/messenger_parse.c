@@ -320,6 +320,10 @@ static void on_progress(const struct item *i, const json_t *progress, const char
     const json_t *ids = json_array_at(progress, "mids");
     const char *id = json_str(progress, "mid");
     msec_t watermark = event_time_ms(progress, "watermark");
+    if (is_from_us(i)) {
+        keep_with_party(i, state); /* that we have read what they wrote */
+        return;
+    }
     if (id) {
         add_status(i, id, state, false);
         return;

@@ -87,6 +87,7 @@ static void the_page_is_no_contact(void **state)
           "out" },
         { BY_US("messaging", "\"message\":{\"mid\":\"m1\",\"is_deleted\":true}"), "message.deleted", "out" },
         { BY_US("messaging", "\"message\":{\"mid\":\"m1\",\"text\":\"t\"}"), "message.sent_elsewhere", "out" },
+        { BY_US("messaging", "\"read\":{\"mid\":\"m1\"}"), "webhook.messenger", "-" },
         { BY_US("messaging", "\"new_thing\":{}"), "webhook.messenger", "-" },
         { BY_US("standby", "\"message\":{\"mid\":\"m1\",\"text\":\"t\",\"is_echo\":true}"), "webhook.messenger", "-" },
     };
