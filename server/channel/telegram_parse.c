@@ -188,13 +188,19 @@ static const json_t *author_of(const json_t *message)
     return json_object_at(message, "sender_chat") ? NULL : json_object_at(message, "from");
 }
 
+/* Written by the owner of a business account to a customer, who is the chat. */
+static bool is_by_owner(const struct update *u)
+{
+    return strstr(u->kind, "business_message") && !json_equal(json_object_get(json_object_at(u->body, "from"), "id"),
+                                                              json_object_get(json_object_at(u->body, "chat"), "id"));
+}
+
 static void on_message(struct update *u)
 {
     const json_t *message = u->body;
     const json_t *from = json_object_at(message, "from");
     const json_t *chat = json_object_at(message, "chat");
     msec_t at = event_time_s(message, "date");
-    bool is_business = strcmp(u->kind, "business_message") == 0;
 
     const json_t *paid = json_object_at(message, "successful_payment");
     const json_t *refunded = json_object_at(message, "refunded_payment");
@@ -211,7 +217,7 @@ static void on_message(struct update *u)
         json_decref(doc);
         return;
     }
-    bool is_owner = is_business && !json_equal(json_object_get(from, "id"), json_object_get(chat, "id"));
+    bool is_owner = is_by_owner(u);
     json_t *event = add(u, is_owner ? "message.sent_elsewhere" : "message.received", at);
     put_contact(event, from, chat);
     put_business_recipient(event, message);
@@ -240,6 +246,7 @@ static void on_edited(struct update *u)
     put_business_recipient(event, message);
     json_put(event, "message", doc);
     put_surroundings(doc, message);
+    json_put_str(doc, "direction", is_by_owner(u) ? "out" : NULL);
 }
 
 static void on_deleted(struct update *u)

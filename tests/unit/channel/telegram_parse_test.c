@@ -124,6 +124,9 @@ static void keeps_the_business_connection(void **state)
           { "contact.recipient", "4711@bC" }, { "message.business_connection", "bC" });
     CHECK(UPDATE("business_message", BY("{\"id\":1,\"is_bot\":false}") ",\"text\":\"by the owner\"}"),
           { "type", "message.sent_elsewhere" }, { "contact.recipient", "4711@bC" });
+    CHECK(UPDATE("edited_business_message", BY("{\"id\":1,\"is_bot\":false}") ",\"text\":\"better\"}"),
+          { "type", "message.edited" }, { "message.direction", "out" }, { "contact.recipient", "4711@bC" });
+    CHECK(UPDATE("edited_business_message", BY(ADA) ",\"text\":\"new\"}"), { "message.direction", "-" });
     CHECK(UPDATE("edited_business_message", BY(ADA) ",\"text\":\"new\"}"), { "type", "message.edited" },
           { "contact.recipient", "4711@bC" });
     CHECK(UPDATE("deleted_business_messages",
