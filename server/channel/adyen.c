@@ -261,8 +261,15 @@ static void parse_item(const struct webhook *w, json_t *element, const json_t *i
     struct buf key CLEANUP(buf_done);
     buf_init(&type, 1024);
     buf_init(&key, SIZE_MAX);
+    const json_t *extra = json_object_at(item, "additionalData");
+    const char *action = json_str_or(extra, "modification.action", "refund");
+    bool is_cancel = strcmp(code, "CANCEL_OR_REFUND") == 0 && strcmp(action, "refund") != 0;
     bool success = success_is(item, true);
-    buf_addf(&type, "%s%s", code, success ? "" : success_is(item, false) ? " failed" : " unclear");
+    buf_addf(&type, "%s%s%s", code,
+             success                   ? ""
+             : success_is(item, false) ? " failed"
+                                       : " unclear",
+             is_cancel ? " cancel" : "");
 
     const char *psp = json_str(item, "pspReference");
     if (psp && *psp && *code) {
@@ -271,14 +278,11 @@ static void parse_item(const struct webhook *w, json_t *element, const json_t *i
         event_key_of_element(&key, NULL, element);
     }
 
-    const json_t *extra = json_object_at(item, "additionalData");
-    const char *action = json_str_or(extra, "modification.action", "refund");
-    bool is_cancel = strcmp(code, "CANCEL_OR_REFUND") == 0 && strcmp(action, "refund") != 0;
     size_t first = json_array_size(events);
     payment_add_events(&parser, events, w, type.ptr, key.ptr, event_time_s(item, "eventDate"),
-                       json_is_object(item) && !is_cancel ? item : NULL, element);
+                       json_is_object(item) ? item : NULL, element);
     for (size_t i = first; i < json_array_size(events); i++) {
-        json_put_str(json_array_get(events, i), "provider_type", code);
+        json_put_str(json_array_get(events, i), "provider_type", *code ? code : "notificationItems");
     }
 }
 

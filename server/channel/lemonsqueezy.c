@@ -138,8 +138,9 @@ static err_t lemonsqueezy_parse(const struct webhook *w, const json_t *settings,
     /* An order that is not paid yet (or never will be) is not complete. */
     const char *status = json_str_or(attributes, "status", "paid");
     bool open_order = strcmp(provider_type, "order_created") == 0 && strcmp(status, "paid") != 0;
-    payment_add_events(&parser, events, w, provider_type, key.ptr, at,
-                       json_is_object(attributes) && !open_order ? body : NULL, body);
+    payment_add_events(&parser, events, w, open_order ? "order_created open" : provider_type, key.ptr, at,
+                       json_is_object(attributes) ? body : NULL, body);
+    json_put_str(json_array_get(events, json_array_size(events) - 1), "provider_type", provider_type);
     return ERR_NONE;
 }
 

@@ -84,6 +84,25 @@ static void adyen_names_refunds_and_disputes(void **state)
           { "payment.modification", "P2" }, { "payment.refund", "-" }, { "payment.dispute", "-" });
 }
 
+/* What is kept because it is no payment is about somebody all the same. */
+static void what_is_kept_names_its_customer(void **state)
+{
+    (void)state;
+    CHECK(
+        "adyen",
+        "{\"notificationItems\":[{\"NotificationRequestItem\":{\"eventCode\":\"CANCEL_OR_REFUND\",\"success\":true,"
+        "\"pspReference\":\"P2\",\"additionalData\":{\"modification.action\":\"cancel\",\"shopperReference\":\"S\"}}}]}",
+        { "type", "webhook.adyen" }, { "provider_type", "CANCEL_OR_REFUND" },
+        { "contact.identities", "[\"adyen:S\"]" });
+    CHECK("adyen", "{\"notificationItems\":[{\"x\":1}]}", { "type", "webhook.adyen" },
+          { "provider_type", "notificationItems" }, { "body", "{\"x\":1}" });
+    CHECK("lemonsqueezy",
+          "{\"meta\":{\"event_name\":\"order_created\"},\"data\":{\"type\":\"orders\",\"id\":\"5\",\"attributes\":"
+          "{\"status\":\"pending\",\"customer_id\":7,\"user_email\":\"a@b.c\"}}}",
+          { "type", "webhook.lemonsqueezy" }, { "provider_type", "order_created" },
+          { "contact.identities", "[\"lemonsqueezy:7\",\"email:a@b.c\"]" });
+}
+
 #define RAZORPAY(event, payload) "{\"entity\":\"event\",\"event\":\"" event "\",\"payload\":{" payload "}}"
 #define ENTITY(name, content) "\"" name "\":{\"entity\":{" content "}}"
 
@@ -174,13 +193,10 @@ static void paypals_refunds_refer_to_what_was_paid(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_id_that_was_not_signed_names_nothing),
-        cmocka_unit_test(adyen_says_what_succeeded),
-        cmocka_unit_test(adyen_names_refunds_and_disputes),
-        cmocka_unit_test(razorpay_names_its_customer_in_many_places),
-        cmocka_unit_test(razorpays_placeholder_is_nobody),
-        cmocka_unit_test(square_orders_may_begin_complete),
-        cmocka_unit_test(shopifys_global_ids_are_ids),
+        cmocka_unit_test(an_id_that_was_not_signed_names_nothing),    cmocka_unit_test(adyen_says_what_succeeded),
+        cmocka_unit_test(adyen_names_refunds_and_disputes),           cmocka_unit_test(what_is_kept_names_its_customer),
+        cmocka_unit_test(razorpay_names_its_customer_in_many_places), cmocka_unit_test(razorpays_placeholder_is_nobody),
+        cmocka_unit_test(square_orders_may_begin_complete),           cmocka_unit_test(shopifys_global_ids_are_ids),
         cmocka_unit_test(paypals_refunds_refer_to_what_was_paid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
