@@ -25,8 +25,10 @@
  *   to        {recipient, identity}
  *   free      {text, buttons [{id, text} | {text, url}], media {kind, url | id, caption, file_name}, reply_to, thread,
  *              callback_query_id (Telegram: answers a tap instead of sending a message)}
- *   approved  {name, language, body [{name?, text}], header [{kind, text | url | id, file_name}],
- *              buttons [{index, kind "quick_reply" | "url" | "copy_code" | "flow", value}]}
+ *   approved  {name, language, body [{name?, text}],
+ *              header [{kind, name?, text | url | id, file_name | latitude, longitude, name, address}],
+ *              buttons [{index, kind "quick_reply" | "url" | "copy_code" | "flow" | "catalog" | "mpm", value,
+ *                        data (flow), sections [{title, products [id]}] (mpm)}]}
  *   echo      comes back with the provider's status webhooks where the provider does that
  */
 #ifndef CHANNEL_MESSAGE_H

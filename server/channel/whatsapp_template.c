@@ -71,6 +71,56 @@ static err_t add_body(json_t *components, const json_t *values, struct error *re
     return ERR_NONE;
 }
 
+static err_t media_parameter(const json_t *value, const char *kind, json_t **ret_parameter, struct error *reterr)
+{
+    const char *id = json_str(value, "id");
+    const char *url = json_str(value, "url");
+    if (id == NULL && url == NULL) {
+        return fail(reterr, ERR_INVALID, "the %s in the template's header has neither a url nor an id", kind);
+    }
+    json_t *media = json_object();
+    json_put_str(media, id ? "id" : "link", id ? id : url);
+    json_put_str(media, "filename", strcmp(kind, "document") == 0 ? json_str(value, "file_name") : NULL);
+    json_t *parameter = json_object();
+    json_put_str(parameter, "type", kind);
+    json_put(parameter, kind, media);
+    *ret_parameter = parameter;
+    return ERR_NONE;
+}
+
+static err_t location_parameter(const json_t *value, json_t **ret_parameter, struct error *reterr)
+{
+    json_t *location = json_object();
+    event_copy_number(location, "latitude", value, "latitude");
+    event_copy_number(location, "longitude", value, "longitude");
+    if (json_object_size(location) != 2) {
+        json_decref(location);
+        return fail(reterr, ERR_INVALID, "the location in the template's header has no latitude and longitude");
+    }
+    json_put_str(location, "name", json_str(value, "name"));
+    json_put_str(location, "address", json_str(value, "address"));
+    json_t *parameter = json_object();
+    json_put_str(parameter, "type", "location");
+    json_put(parameter, "location", location);
+    *ret_parameter = parameter;
+    return ERR_NONE;
+}
+
+static err_t header_parameter(const json_t *value, size_t number, json_t **ret_parameter, struct error *reterr)
+{
+    const char *kind = json_str_or(value, "kind", "text");
+    if (strcmp(kind, "text") == 0) {
+        return text_parameter(value, "header", number, ret_parameter, reterr);
+    }
+    if (strcmp(kind, "image") == 0 || strcmp(kind, "video") == 0 || strcmp(kind, "document") == 0) {
+        return media_parameter(value, kind, ret_parameter, reterr);
+    }
+    if (strcmp(kind, "location") == 0) {
+        return location_parameter(value, ret_parameter, reterr);
+    }
+    return fail(reterr, ERR_INVALID, "a template's header cannot be of kind '%.32s'", kind);
+}
+
 static err_t add_header(json_t *components, const json_t *values, struct error *reterr)
 {
     if (json_array_size(values) == 0) {
@@ -80,30 +130,56 @@ static err_t add_header(json_t *components, const json_t *values, struct error *
     size_t index;
     json_t *value;
     json_array_foreach (values, index, value) {
-        const char *kind = json_str_or(value, "kind", "text");
         json_t *parameter;
-        if (strcmp(kind, "text") == 0) {
-            err_t err = text_parameter(value, "header", index + 1, &parameter, reterr);
-            if (err != ERR_NONE) {
-                return err;
-            }
-        } else if (strcmp(kind, "image") == 0 || strcmp(kind, "video") == 0 || strcmp(kind, "document") == 0) {
-            const char *id = json_str(value, "id");
-            const char *url = json_str(value, "url");
-            if (id == NULL && url == NULL) {
-                return fail(reterr, ERR_INVALID, "the %s in the template's header has neither a url nor an id", kind);
-            }
-            json_t *media = json_object();
-            json_put_str(media, id ? "id" : "link", id ? id : url);
-            json_put_str(media, "filename", strcmp(kind, "document") == 0 ? json_str(value, "file_name") : NULL);
-            parameter = json_object();
-            json_put_str(parameter, "type", kind);
-            json_put(parameter, kind, media);
-        } else {
-            return fail(reterr, ERR_INVALID, "a template's header cannot be of kind '%.32s'", kind);
+        err_t err = header_parameter(value, index + 1, &parameter, reterr);
+        if (err != ERR_NONE) {
+            return err;
         }
         json_array_append_new(parameters, parameter);
     }
+    return ERR_NONE;
+}
+
+/* [{title, products [id]}] in Meta's form. */
+static json_t *product_sections(const json_t *sections)
+{
+    json_t *list = json_array();
+    size_t i, k;
+    json_t *section, *product;
+    json_array_foreach (sections, i, section) {
+        json_t *items = json_array();
+        json_array_foreach (json_array_at(section, "products"), k, product) {
+            json_t *item = json_object();
+            json_put_str(item, "product_retailer_id", json_string_value(product));
+            json_array_append_new(items, item);
+        }
+        json_t *made = json_object();
+        json_put_str(made, "title", json_str(section, "title"));
+        json_put(made, "product_items", items);
+        json_array_append_new(list, made);
+    }
+    return list;
+}
+
+/* What a flow begins with, or the products to show. Both may be left to the template. */
+static err_t add_action(json_t *parameters, const json_t *button, const char *kind, struct error *reterr)
+{
+    json_t *action = json_object();
+    json_t *parameter = json_object();
+    json_array_append_new(parameters, parameter);
+    json_put_str(parameter, "type", "action");
+    json_put(parameter, "action", action);
+    bool is_flow = strcmp(kind, "flow") == 0;
+    json_put_str(action, is_flow ? "flow_token" : "thumbnail_product_retailer_id", json_str(button, "value"));
+    event_copy(action, "flow_action_data", is_flow ? button : NULL, "data", JSON_OBJECT);
+    if (strcmp(kind, "mpm") != 0) {
+        return ERR_NONE;
+    }
+    const json_t *sections = json_array_at(button, "sections");
+    if (json_array_size(sections) == 0) {
+        return fail(reterr, ERR_INVALID, "the mpm button of the template has no sections with products");
+    }
+    json_put(action, "sections", product_sections(sections));
     return ERR_NONE;
 }
 
@@ -130,15 +206,11 @@ static err_t add_button(json_t *components, const json_t *button, struct error *
     json_put(component, "parameters", parameters);
     json_array_append_new(components, component);
 
+    if (strcmp(kind, "flow") == 0 || strcmp(kind, "catalog") == 0 || strcmp(kind, "mpm") == 0) {
+        return add_action(parameters, button, kind, reterr);
+    }
     json_t *parameter = json_object();
     json_array_append_new(parameters, parameter);
-    if (strcmp(kind, "flow") == 0) {
-        json_t *action = json_object();
-        json_put_str(action, "flow_token", value);
-        json_put_str(parameter, "type", "action");
-        json_put(parameter, "action", action);
-        return ERR_NONE;
-    }
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
         if (strcmp(forms[i].kind, kind) == 0) {
             if (value == NULL || *value == '\0') {

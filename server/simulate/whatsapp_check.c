@@ -200,6 +200,12 @@ static void check_parameter(struct check *c, const json_t *parameter, const char
         }
     } else if (strcmp(type, "image") == 0 || strcmp(type, "video") == 0 || strcmp(type, "document") == 0) {
         check_media(c, json_object_at(parameter, type), type);
+    } else if (strcmp(type, "location") == 0) {
+        const json_t *location = json_object_at(parameter, type);
+        if (!json_is_number(json_object_get(location, "latitude")) ||
+            !json_is_number(json_object_get(location, "longitude"))) {
+            complain(c, 132012, "a location without latitude and longitude");
+        }
     } else if (strcmp(type, "payload") == 0) {
         check_text(c, parameter, "payload", 256, true);
     } else if (strcmp(type, "coupon_code") == 0) {

@@ -159,6 +159,55 @@ static void keeps_the_limits(void **state)
                         "phone_number_id");
 }
 
+#define APPROVED(content) "{" TO "\"approved\":{\"name\":\"t\",\"language\":\"de\"," content "}}"
+
+static void renders_every_kind_of_header_and_button(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *content, *component;
+    } cases[] = {
+        { "\"header\":[{\"kind\":\"location\",\"latitude\":\"47.5\",\"longitude\":8,\"name\":\"Shop\",\"address\":\"A "
+          "1\"}]",
+          "{\"type\":\"header\",\"parameters\":[{\"type\":\"location\",\"location\":{\"latitude\":47.5,\"longitude\":8,"
+          "\"name\":\"Shop\",\"address\":\"A 1\"}}]}" },
+        { "\"header\":[{\"kind\":\"image\",\"id\":\"9\"}]",
+          "{\"type\":\"header\",\"parameters\":[{\"type\":\"image\",\"image\":{\"id\":\"9\"}}]}" },
+        { "\"header\":[{\"kind\":\"text\",\"name\":\"who\",\"text\":\"Ada\"}]",
+          "{\"type\":\"header\",\"parameters\":[{\"type\":\"text\",\"parameter_name\":\"who\",\"text\":\"Ada\"}]}" },
+        { "\"buttons\":[{\"index\":2,\"kind\":\"copy_code\",\"value\":\"250FF\"}]",
+          "{\"type\":\"button\",\"sub_type\":\"copy_code\",\"index\":\"2\",\"parameters\":[{\"type\":\"coupon_code\","
+          "\"coupon_code\":\"250FF\"}]}" },
+        { "\"buttons\":[{\"index\":0,\"kind\":\"flow\",\"value\":\"tok\",\"data\":{\"a\":1}}]",
+          "{\"type\":\"button\",\"sub_type\":\"flow\",\"index\":\"0\",\"parameters\":[{\"type\":\"action\",\"action\":{"
+          "\"flow_token\":\"tok\",\"flow_action_data\":{\"a\":1}}}]}" },
+        { "\"buttons\":[{\"index\":0,\"kind\":\"catalog\",\"value\":\"p1\"}]",
+          "{\"type\":\"button\",\"sub_type\":\"catalog\",\"index\":\"0\",\"parameters\":[{\"type\":\"action\",\"action\":{"
+          "\"thumbnail_product_retailer_id\":\"p1\"}}]}" },
+        { "\"buttons\":[{\"index\":0,\"kind\":\"mpm\",\"value\":\"p1\",\"sections\":[{\"title\":\"S\",\"products\":[\"p1\","
+          "\"p2\"]}]}]",
+          "{\"type\":\"button\",\"sub_type\":\"mpm\",\"index\":\"0\",\"parameters\":[{\"type\":\"action\",\"action\":{"
+          "\"thumbnail_product_retailer_id\":\"p1\",\"sections\":[{\"title\":\"S\",\"product_items\":[{"
+          "\"product_retailer_id\":\"p1\"},{\"product_retailer_id\":\"p2\"}]}]}}]}" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char request[1024];
+        snprintf(request, sizeof(request), "{" TO "\"approved\":{\"name\":\"t\",\"language\":\"de\",%s}}",
+                 cases[i].content);
+        json_t *body = rendered(true, request);
+        expect_at(body, "template.components.0", cases[i].component);
+        json_decref(body);
+    }
+    expect_not_rendered("whatsapp", SETTINGS, true, APPROVED("\"header\":[{\"kind\":\"location\",\"latitude\":1}]"),
+                        "no latitude and longitude");
+    expect_not_rendered("whatsapp", SETTINGS, true, APPROVED("\"header\":[{\"kind\":\"video\"}]"), "neither a url nor");
+    expect_not_rendered("whatsapp", SETTINGS, true, APPROVED("\"header\":[{\"kind\":\"dance\"}]"), "kind 'dance'");
+    expect_not_rendered("whatsapp", SETTINGS, true, APPROVED("\"buttons\":[{\"index\":0,\"kind\":\"mpm\"}]"),
+                        "no sections");
+    expect_not_rendered("whatsapp", SETTINGS, true, APPROVED("\"buttons\":[{\"index\":0,\"kind\":\"copy_code\"}]"),
+                        "no value");
+}
+
 static void renders_templates(void **state)
 {
     (void)state;
@@ -290,6 +339,7 @@ int main(void)
         cmocka_unit_test(renders_media),
         cmocka_unit_test(renders_buttons_lists_and_links),
         cmocka_unit_test(keeps_the_limits),
+        cmocka_unit_test(renders_every_kind_of_header_and_button),
         cmocka_unit_test(renders_templates),
         cmocka_unit_test(judges_answers),
         cmocka_unit_test(registers_a_callback),
