@@ -9,6 +9,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 
+#define MOST_BUTTONS 32 /* beside a text; approved templates have fewer */
+
 /* One language of one template, here and there. */
 struct comparison {
     const char *source;
@@ -135,6 +137,20 @@ static const char *value_kind(const json_t *button)
     return json_str(button, "id") ? "quick_reply" : NULL;
 }
 
+/* The same for the button at that place, which `whatsapp.buttons` may name, and otherwise follows from those of ours.
+ */
+static const char *given_kind(const struct comparison *c, const json_t *ours, size_t place)
+{
+    if (json_object_get(c->part, "buttons") == NULL)
+        return value_kind(json_array_get(ours, place));
+    size_t index;
+    json_t *button;
+    json_array_foreach (json_array_at(c->part, "buttons"), index, button)
+        if (json_int(button, "index", -1) == (int64_t)place)
+            return json_str_or(button, "kind", "quick_reply");
+    return NULL;
+}
+
 /* The button of a one-time password is sent as a link with the password for its value. */
 static bool fits(const char *given, const json_t *there)
 {
@@ -150,10 +166,9 @@ static void compare_buttons(const struct comparison *c)
     const json_t *variant = json_object_at(json_object_at(c->declaration, "languages"), c->language);
     const json_t *ours = json_array_at(variant, "buttons"), *theirs = json_array_at(c->approved, "buttons");
     const char *name = json_str_or(c->approved, "name", ""), *code = json_str_or(c->approved, "language", "");
-    size_t most = json_array_size(ours) > json_array_size(theirs) ? json_array_size(ours) : json_array_size(theirs);
-    for (size_t i = 0; i < most; i++) {
+    for (size_t i = 0; i < MOST_BUTTONS; i++) {
         const json_t *there = json_array_get(theirs, i);
-        const char *given = value_kind(json_array_get(ours, i)), *kind = json_str_or(there, "kind", "");
+        const char *given = given_kind(c, ours, i), *kind = json_str_or(there, "kind", "");
         if (given && there == NULL)
             add_problem(c, "error", "the approved template must have as many buttons, in this order",
                         "has no button %zu in '%s' (%s)", i + 1, name, code);

@@ -175,6 +175,42 @@ static err_t approve_buttons(const json_t *buttons, const json_t *filled, const 
     return ERR_NONE;
 }
 
+/* A copy with all its texts filled in, also those of lists and tables in it. */
+static err_t fill_copy(const json_t *value, const json_t *vars, json_t **ret_copy, struct error *reterr)
+{
+    err_t err = ERR_NONE;
+    json_t *copy;
+    if (json_is_string(value)) {
+        struct buf out CLEANUP(buf_done);
+        buf_init(&out, TEXT_MAX_BYTES);
+        err = template_fill(json_string_value(value), vars, true, &out, reterr);
+        copy = json_stringn(out.ptr ? out.ptr : "", out.len);
+    } else if (json_is_object(value)) {
+        copy = json_object();
+        const char *key;
+        json_t *member, *filled;
+        json_object_foreach ((json_t *)(uintptr_t)value, key, member) {
+            if (err == ERR_NONE && (err = fill_copy(member, vars, &filled, reterr)) == ERR_NONE)
+                json_put(copy, key, filled);
+        }
+    } else if (json_is_array(value)) {
+        copy = json_array();
+        size_t index;
+        json_t *member, *filled;
+        json_array_foreach (value, index, member) {
+            if (err == ERR_NONE && (err = fill_copy(member, vars, &filled, reterr)) == ERR_NONE)
+                json_array_append_new(copy, filled);
+        }
+    } else {
+        copy = json_incref((json_t *)(uintptr_t)value);
+    }
+    if (err == ERR_NONE)
+        *ret_copy = copy;
+    else
+        json_decref(copy);
+    return err;
+}
+
 /* What the approved template calls a variable of ours; NULL where its parameters are numbered. */
 static const char *approved_name(const json_t *part, const char *variable)
 {
@@ -210,20 +246,11 @@ static err_t approve_header(const json_t *part, const json_t *vars, json_t *list
         }
         return ERR_NONE;
     }
-    json_t *media = json_object();
-    json_array_append_new(list, media);
-    const char *key;
-    json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)header, key, value) {
-        if (!json_is_string(value)) {
-            json_object_set(media, key, value);
-            continue;
-        }
-        err_t err = fill_text(json_string_value(value), vars, media, key, reterr);
-        if (err != ERR_NONE)
-            return err;
-    }
-    return ERR_NONE;
+    json_t *media;
+    err_t err = fill_copy(header, vars, &media, reterr);
+    if (err == ERR_NONE)
+        json_array_append_new(list, media);
+    return err;
 }
 
 static err_t approve(const json_t *declaration, const json_t *part, const char *language, const json_t *vars,
@@ -258,7 +285,15 @@ static err_t approve(const json_t *declaration, const json_t *part, const char *
             json_object_set(approved, "header", list);
         json_decref(list);
     }
-    if (err == ERR_NONE && json_array_size(buttons) > 0) {
+    const json_t *written = json_object_get(part, "buttons");
+    if (err == ERR_NONE && written) {
+        json_t *list;
+        err = fill_copy(written, vars, &list, reterr);
+        if (err == ERR_NONE && json_array_size(list) > 0)
+            json_object_set(approved, "buttons", list);
+        if (err == ERR_NONE)
+            json_decref(list);
+    } else if (err == ERR_NONE && json_array_size(buttons) > 0) {
         json_t *list = json_array();
         err = approve_buttons(buttons, filled, vars, list, reterr);
         if (json_array_size(list) > 0)

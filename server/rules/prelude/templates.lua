@@ -106,7 +106,11 @@ local template_fields = {
 }
 local language_fields = { text = { type = "text", required = true }, buttons = "any" }
 local whatsapp_fields = { name = { type = "text", required = true }, language = "any", parameters = "any",
-    header = "any", text = "any" }
+    header = "any", buttons = "table", text = "any" }
+local approved_button_fields = {
+    index = "integer", kind = { "quick_reply", "url", "copy_code", "flow", "catalog", "mpm" }, value = "text",
+    data = "table", sections = "table",
+}
 
 -- Our variables in the order of the approved template's {{1}}, {{2}}, …: { "name", "amount" }; or, where its parameters have
 -- names, by those: { first_name = "name" }. Returns the variables, and the names in the same order or nil.
@@ -179,6 +183,27 @@ local function check_approved_text(made, language, text, parameters, names_given
     end
 end
 
+-- The buttons of the approved template, when they do not follow from those of the text.
+local function approved_buttons(made, buttons, complain)
+    local what = string.format("template '%s': whatsapp.buttons", made.name)
+    local list = {}
+    for position, button in ipairs(unwrap(buttons)) do
+        if type(unwrap(button)) ~= "table" then
+            complain("buttons", string.format("%s: button %d is a table, not %s", what, position, type_word(button)))
+        else
+            local place = string.format("%s: button %d", what, position)
+            local made_button = support.plain(support.check(place, button, approved_button_fields, complain), place)
+            made_button.index = made_button.index or position - 1
+            made_button.kind = made_button.kind or "quick_reply"
+            if made_button.kind == "mpm" and not made_button.sections then
+                complain("buttons", place .. " has no 'sections'")
+            end
+            list[#list + 1] = made_button
+        end
+    end
+    return list
+end
+
 local function whatsapp_part(made, value, variables, complain)
     local part = support.check("template '" .. made.name .. "': whatsapp", value, whatsapp_fields, complain)
     local languages = unwrap(part.language)
@@ -243,6 +268,9 @@ local function whatsapp_part(made, value, variables, complain)
             header = nil
         end
         part.header = header and support.plain(header, "whatsapp.header")
+    end
+    if part.buttons ~= nil then
+        part.buttons = approved_buttons(made, part.buttons, complain)
     end
     return part
 end

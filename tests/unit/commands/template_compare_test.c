@@ -121,6 +121,13 @@ static void forms_are_compared(void **state)
           NULL },
         { PLAIN, "", BODY ", " BUTTONS("{\"type\": \"PHONE_NUMBER\"}, {\"type\": \"OTP\"}"),
           "has a button 2 in 'due_v1' (en_US) that takes a value (otp), and none is given" },
+        { PLAIN ", \"buttons\": [{\"index\": 1, \"kind\": \"copy_code\", \"value\": \"7\"}]",
+          "{\"id\": \"yes\", \"text\": \"Yes\"}",
+          BODY ", " BUTTONS("{\"type\": \"PHONE_NUMBER\"}, {\"type\": \"COPY_CODE\"}"), NULL },
+        { PLAIN ", \"buttons\": [{\"index\": 0, \"kind\": \"flow\"}]", "",
+          BODY ", " BUTTONS("{\"type\": \"COPY_CODE\"}"),
+          "has a button 1 of another kind in 'due_v1' (en_US): copy_code" },
+        { PLAIN ", \"buttons\": []", "{\"id\": \"yes\", \"text\": \"Yes\"}", BODY, NULL },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         expect_of(&rows[i], "due_v1", "en_US", "APPROVED");

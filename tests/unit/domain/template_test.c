@@ -92,6 +92,36 @@ static void parameters_may_have_names(void **state)
     json_decref(template);
 }
 
+/* Where the approved template has other buttons than the text, they are written down; every text in them is filled. */
+static void an_approved_template_can_be_written_out(void **state)
+{
+    (void)state;
+    json_t *template =
+        json_of("{'name':'pay','default_language':'en','languages':{'en':{'text':'{{name}} {{code}}',"
+                "'buttons':[{'id':'help','text':'Help'}]}},'whatsapp':{'name':'pay_v1','language':{'en':'en'},"
+                "'parameters':['name'],'header':{'kind':'location','latitude':47.5,'longitude':8,"
+                "'address':'{{code}} Street'},'buttons':[{'index':0,'kind':'copy_code','value':'{{code}}'},"
+                "{'index':1,'kind':'flow','value':'f','data':{'who':['{{name}}',1,true]}}]}}");
+    json_t *vars = json_of("{'name':'Ada','code':'7'}");
+    json_t *approved = json_of(
+        "{'name':'pay_v1','language':'en','body':[{'text':'Ada'}],'header':[{'kind':'location',"
+        "'latitude':47.5,'longitude':8,'address':'7 Street'}],'buttons':[{'index':0,'kind':'copy_code','value':'7'},"
+        "{'index':1,'kind':'flow','value':'f','data':{'who':['Ada',1,true]}}]}");
+    struct rendered rendered;
+    struct error error;
+    assert_int_equal(template_render(template, vars, "en", "whatsapp", NULL, &rendered, &error), ERR_NONE);
+    assert_true(json_equal(rendered.approved, approved));
+    rendered_done(&rendered);
+
+    json_object_del(vars, "code");
+    json_object_set_new(json_object_at(template, "languages"), "en", json_of("{'text':'{{name}}'}"));
+    assert_int_equal(template_render(template, vars, "en", "whatsapp", NULL, &rendered, &error), ERR_INVALID);
+    assert_non_null(strstr(error.text, "'code' is missing"));
+    json_decref(approved);
+    json_decref(vars);
+    json_decref(template);
+}
+
 static void a_missing_variable_is_named(void **state)
 {
     (void)state;
@@ -138,9 +168,10 @@ static void the_length_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(languages_fall_back),       cmocka_unit_test(both_forms_are_rendered),
-        cmocka_unit_test(parameters_may_have_names), cmocka_unit_test(a_missing_variable_is_named),
-        cmocka_unit_test(values_are_not_templates),  cmocka_unit_test(the_length_is_bounded),
+        cmocka_unit_test(languages_fall_back),         cmocka_unit_test(both_forms_are_rendered),
+        cmocka_unit_test(parameters_may_have_names),   cmocka_unit_test(an_approved_template_can_be_written_out),
+        cmocka_unit_test(a_missing_variable_is_named), cmocka_unit_test(values_are_not_templates),
+        cmocka_unit_test(the_length_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,13 @@ static void declarations_are_checked(void **state)
           "has the name {{first}}, and the parameters are given in an order" },
         { "template 't' { text = '{{a}}', whatsapp = { name = 'x', text = 'Hi {{first}}', parameters = { frist = 'a' } } }",
           1, "has {{first}}, which is not among the parameters; did you mean 'frist'?" },
+        { "template 't' { text = 'x', whatsapp = { name = 'x', buttons = { 'Yes' } } }", 1, "button 1 is a table" },
+        { "template 't' { text = 'x', whatsapp = { name = 'x', buttons = { { kind = 'cataloge' } } } }", 1,
+          "did you mean 'catalog'" },
+        { "template 't' { text = 'x', whatsapp = { name = 'x', buttons = { { kind = 'mpm', value = 'p' } } } }", 1,
+          "has no 'sections'" },
+        { "template 't' { text = 'x', whatsapp = { name = 'x', buttons = { { valu = 'p' } } } }", 1,
+          "did you mean 'value'" },
         { "template 't' { text = { english = 'x' } }", 1, "is not a language" },
         { "template 't' { text = 'x', buttons = { { text = 'x', id = 'a', url = 'https://b' } } }", 1, "not both" },
         { "template 't' { text = 'x', on_unknown = 'retry' }", 1, "is not one of hold, resend, give_up" },
@@ -241,7 +248,8 @@ static void declarations_come_out_as_documents(void **state)
         load_text("template 'pay' { topic = 'billing', category = 'marketing', text = { en = 'Hi {{name}}', ['pt-BR'] "
                   "= 'Oi {{name}}' },\n"
                   "  buttons = { 'Yes', { text = 'Go', url = 'https://x.y' } }, whatsapp = { name = 'pay_v1', language "
-                  "= { en = 'en_US' } } }\n"
+                  "= { en = 'en_US' },\n"
+                  "  buttons = { { kind = 'copy_code', value = '{{name}}' }, { index = 3, value = 'x' } } } }\n"
                   "survey 'csat' { question = 'How?', cooldown = '7d', words = { great = 5 } }\n"
                   "endpoint 'crm' { url = env 'ANSWERD_TEST_URL', secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' }\n"
                   "calendar 'c' { timezone = 'UTC', hours = { mon = '22:00-02:00' }, holidays = { '12-25' } }\n"
@@ -265,6 +273,10 @@ static void declarations_come_out_as_documents(void **state)
     assert_string_equal(json_string_value(json_at(due, "whatsapp.parameter_names.0")), "amount_due");
     assert_string_equal(json_string_value(json_at(due, "whatsapp.parameters.1")), "name");
     assert_string_equal(json_string_value(json_at(due, "whatsapp.parameter_names.1")), "first_name");
+    assert_string_equal(json_string_value(json_at(pay, "whatsapp.buttons.0.kind")), "copy_code");
+    assert_int_equal(json_integer_value(json_at(pay, "whatsapp.buttons.0.index")), 0);
+    assert_int_equal(json_integer_value(json_at(pay, "whatsapp.buttons.1.index")), 3);
+    assert_string_equal(json_string_value(json_at(pay, "whatsapp.buttons.1.kind")), "quick_reply");
     const json_t *csat = rule_set_declaration(set, "survey", "csat");
     assert_int_equal(json_int(csat, "scale", 0), 5);
     assert_int_equal(json_int(csat, "cooldown_ms", 0), 7 * 86400000);
