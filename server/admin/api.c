@@ -152,7 +152,7 @@ bool api_has_no_fields(struct api_call *call)
 bool api_check_text(struct api_call *call, const char *key, size_t max_characters)
 {
     const json_t *value = json_object_get(call->input, key);
-    if (value == NULL) {
+    if (value == NULL || json_is_null(value)) {
         return true;
     }
     if (!json_is_string(value) || json_string_length(value) == 0) {

@@ -74,7 +74,8 @@ bool api_check_names(struct api_call *call, const char *prefix, const json_t *ob
                      const char *hint);
 /* For calls that take nothing. */
 bool api_has_no_fields(struct api_call *call);
-/* True when a field of the body is not there, or a text of 1 to `max_characters`; otherwise the call is answered. */
+/* True when a field of the body is not there, or null, or a text of 1 to `max_characters`; otherwise the call is
+ * answered. */
 bool api_check_text(struct api_call *call, const char *key, size_t max_characters);
 /* A required text of 1 to `max_bytes` bytes, or NULL and the call is answered. */
 const char *api_text(struct api_call *call, const char *key, size_t max_bytes);

@@ -65,16 +65,17 @@ static bool is_event_name(const char *name)
 }
 
 /* A field of another type must not be one that is not there: without its key an event is a new one each time, and
- * without its conversation it is about nobody. */
+ * without its conversation it is about nobody. Numbers may be texts of digits, for some languages have no others as
+ * large; null is not there. */
 static bool check_types(struct api_call *call)
 {
     const json_t *conversation = json_object_get(call->input, "conversation");
     const json_t *wait = json_object_get(call->input, "wait");
-    if (conversation != NULL && (!json_is_integer(conversation) || json_integer_value(conversation) < 1)) {
+    if (conversation != NULL && !json_is_null(conversation) && json_int_of(conversation, 0) < 1) {
         api_refuse(call, 400, "invalid", NULL, "'conversation' must be the number of a conversation");
         return false;
     }
-    if (wait != NULL && !json_is_boolean(wait)) {
+    if (wait != NULL && !json_is_null(wait) && !json_is_boolean(wait)) {
         api_refuse(call, 400, "invalid", NULL, "'wait' must be true or false");
         return false;
     }
