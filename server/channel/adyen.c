@@ -233,7 +233,7 @@ static void read_payment(json_t *event, const json_t *item)
     payment_put_id(payment, "order", json_object_get(item, "merchantReference"));
     json_t *customer = event_value(extra, "recurring.shopperReference");
     payment_put_id(payment, "customer", customer ? customer : json_object_get(extra, "shopperReference"));
-    payment_put_lower(payment, "status", json_str(item, "eventCode"));
+    event_put_lower(payment, "status", json_str(item, "eventCode"));
     json_put_str(payment, "method", json_str(item, "paymentMethod"));
     json_put_str(payment, "card_last4", json_str(extra, "cardSummary"));
     payment_finish(event, payment_reference_keys);

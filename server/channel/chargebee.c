@@ -156,7 +156,7 @@ static void read_subscription(json_t *event, const json_t *content)
     payment_put_id(subscription, "customer", json_object_get(object, "customer_id"));
     json_t *plan = event_value(object, "plan_id");
     payment_put_id(subscription, "plan", plan ? plan : json_at(object, "subscription_items.0.item_price_id"));
-    payment_put_lower(subscription, "currency", json_str(object, "currency_code"));
+    event_put_lower(subscription, "currency", json_str(object, "currency_code"));
     json_put_time(subscription, "current_period_start", event_time_s(object, "current_term_start"));
     json_put_time(subscription, "current_period_end", event_time_s(object, "current_term_end"));
     json_put_time(subscription, "trial_end", event_time_s(object, "trial_end"));

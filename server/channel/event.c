@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "io/crypto.h"
 
+#include <ctype.h>
 #include <math.h>
 
 /* An index entry of PostgreSQL holds about 2700 bytes; ids of real providers stay far below this. */
@@ -104,6 +105,20 @@ void event_identify(json_t *event, const char *prefix, const char *value)
 void event_identify_former(json_t *event, const char *prefix, const char *value)
 {
     add_identity(event, "former_identities", prefix, value);
+}
+
+void event_put_lower(json_t *object, const char *key, const char *text)
+{
+    if (text == NULL) {
+        return;
+    }
+    struct buf lower CLEANUP(buf_done);
+    buf_init(&lower, 1024);
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        buf_add_char(&lower, c < 0x80 ? (char)tolower(c) : (char)c);
+    }
+    json_put_bytes(object, key, buf_bytes(&lower));
 }
 
 void event_put_topic(json_t *event, const char *topic, const char *provider_reason)

@@ -25,6 +25,9 @@ void event_identify(json_t *event, const char *prefix, const char *value);
 /* The same for contact.former_identities: names under which this contact was known until now. */
 void event_identify_former(json_t *event, const char *prefix, const char *value);
 
+/* Provider's codes and states in lower case ("PAYMENT_PENDING" gives "payment_pending"); NULL sets nothing. */
+void event_put_lower(json_t *object, const char *key, const char *text);
+
 /* What an opt-out or opt-in is about: `topic`, in the event and, as the internal events have it, in its body. */
 void event_put_topic(json_t *event, const char *topic, const char *provider_reason);
 

@@ -172,7 +172,7 @@ static void read_subscription(json_t *event, const json_t *data)
                   event_time_s(json_object_at(data, "current_billing_period"), "ends_at"));
     payment_put_id(subscription, "customer", json_object_get(data, "customer_id"));
     payment_put_id(subscription, "plan", json_at(data, "items.0.price.id"));
-    payment_put_lower(subscription, "currency", json_str(data, "currency_code"));
+    event_put_lower(subscription, "currency", json_str(data, "currency_code"));
     json_put_str(subscription, "url", json_string_value(json_at(data, "management_urls.update_payment_method")));
     payment_put_metadata(subscription, json_object_at(data, "custom_data"));
 }

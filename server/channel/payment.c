@@ -2,7 +2,6 @@
 
 #include "base/text.h"
 
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -94,7 +93,7 @@ bool money_from_decimal(const char *text, const char *currency, int64_t *ret_amo
 
 static void put_currency(json_t *object, const char *currency)
 {
-    payment_put_lower(object, "currency", currency && *currency ? currency : NULL);
+    event_put_lower(object, "currency", currency && *currency ? currency : NULL);
 }
 
 void payment_put_amount(json_t *object, const json_t *amount, const char *currency)
@@ -154,20 +153,6 @@ void payment_put_id(json_t *object, const char *key, const json_t *id)
     if (text.len > 0 && !text.overflowed) {
         json_put_str(object, key, text.ptr);
     }
-}
-
-void payment_put_lower(json_t *object, const char *key, const char *text)
-{
-    if (text == NULL) {
-        return;
-    }
-    struct buf lower CLEANUP(buf_done);
-    buf_init(&lower, 1024);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        buf_add_char(&lower, c < 0x80 ? (char)tolower(c) : (char)c);
-    }
-    json_put_bytes(object, key, buf_bytes(&lower));
 }
 
 void payment_put_metadata(json_t *object, const json_t *metadata)

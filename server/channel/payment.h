@@ -46,9 +46,6 @@ void payment_recount(json_t *object, unsigned decimals);
 /* A text, an integer, or an object with an `id`, as a text; other values set nothing. */
 void payment_put_id(json_t *object, const char *key, const json_t *id);
 
-/* Provider's codes and states in lower case ("PAYMENT_PENDING" gives "payment_pending"). */
-void payment_put_lower(json_t *object, const char *key, const char *text);
-
 /* A copy of the merchant's own data; later calls do not overwrite keys. Empty and non-objects set nothing. */
 void payment_put_metadata(json_t *object, const json_t *metadata);
 

@@ -52,7 +52,7 @@ static void put_money(json_t *part, const json_t *money)
 static void put_status(json_t *part, const json_t *resource)
 {
     const char *status = json_str(resource, "status");
-    payment_put_lower(part, "status", status ? status : json_str(resource, "state"));
+    event_put_lower(part, "status", status ? status : json_str(resource, "state"));
 }
 
 /* The capture or sale that a refund belongs to: the last part of the link "up". */
@@ -77,7 +77,7 @@ static json_t *put_payment(json_t *event, const json_t *resource)
     payment_put_id(payment, "id", json_object_get(resource, "id"));
     put_money(payment, json_object_at(resource, "amount"));
     const char *reason = json_string_value(json_at(resource, "status_details.reason"));
-    payment_put_lower(payment, "reason", reason ? reason : json_str(resource, "reason_code"));
+    event_put_lower(payment, "reason", reason ? reason : json_str(resource, "reason_code"));
     payment_put_id(payment, "invoice", json_object_get(resource, "invoice_number"));
     payment_put_id(payment, "invoice", json_object_get(resource, "invoice_id"));
     payment_put_id(payment, "order", json_object_get(resource, "parent_payment"));
@@ -115,7 +115,7 @@ static void read_failed_renewal(json_t *event, const json_t *resource)
     const json_t *money = json_object_at(last, "amount");
     payment_put_id(payment, "id", json_object_get(resource, "id"));
     put_money(payment, money ? money : json_object_at(info, "outstanding_balance"));
-    payment_put_lower(payment, "reason", json_str(last, "reason_code"));
+    event_put_lower(payment, "reason", json_str(last, "reason_code"));
     int64_t attempts = json_int(info, "failed_payments_count", 0);
     if (attempts < 1) {
         attempts = json_int(json_object_at(resource, "agreement_details"), "failed_payment_count", 1);
@@ -135,7 +135,7 @@ static void read_dispute(json_t *event, const json_t *resource)
     payment_put_id(payment, "id", json_at(resource, "disputed_transactions.0.seller_transaction_id"));
     payment_put_id(payment, "dispute", json_object_get(resource, "dispute_id"));
     put_money(payment, json_object_at(resource, "dispute_amount"));
-    payment_put_lower(payment, "reason", json_str(resource, "reason"));
+    event_put_lower(payment, "reason", json_str(resource, "reason"));
     payment_put_id(payment, "invoice", json_at(resource, "disputed_transactions.0.invoice_number"));
     json_put_time(payment, "due_at", event_time_s(resource, "seller_response_due_date"));
     put_status(payment, resource);

@@ -130,7 +130,7 @@ static void read_refund(json_t *event, const json_t *body)
             json_put_int(payment, "amount", sum);
         }
     }
-    payment_put_lower(payment, "currency", currency);
+    event_put_lower(payment, "currency", currency);
     payment_finish(event, (const char *const[]){ "order", "refund", NULL });
 }
 
@@ -140,7 +140,7 @@ static void read_transaction(json_t *event, const json_t *body)
     payment_put_id(payment, "id", json_object_get(body, "id"));
     payment_put_id(payment, "order", json_object_get(body, "order_id"));
     payment_put_decimal(payment, json_object_get(body, "amount"), json_str(body, "currency"));
-    payment_put_lower(payment, "reason", json_str(body, "error_code"));
+    event_put_lower(payment, "reason", json_str(body, "error_code"));
     json_put_str(payment, "message", json_str(body, "message"));
     json_put_str(payment, "status", json_str(body, "status"));
     json_put_str(payment, "method", json_str(body, "gateway"));
@@ -162,7 +162,7 @@ static void read_billing_attempt(json_t *event, const json_t *body)
     payment_put_id(payment, "id", json_object_get(body, "id"));
     put_id(payment, "order", body, "order_id", "admin_graphql_api_order_id");
     put_id(payment, "subscription", body, "subscription_contract_id", "admin_graphql_api_subscription_contract_id");
-    payment_put_lower(payment, "reason", json_str(body, "error_code"));
+    event_put_lower(payment, "reason", json_str(body, "error_code"));
     json_put_str(payment, "message", json_str(body, "error_message"));
     payment_finish(event, (const char *const[]){ "subscription", "id", NULL });
 }
@@ -184,9 +184,9 @@ static void read_subscription(json_t *event, const json_t *body)
 {
     json_t *subscription = subscription_of(event);
     payment_put_id(subscription, "id", json_object_get(body, "id"));
-    payment_put_lower(subscription, "status", json_str(body, "status"));
+    event_put_lower(subscription, "status", json_str(body, "status"));
     payment_put_id(subscription, "customer", json_object_get(body, "customer_id"));
-    payment_put_lower(subscription, "currency", json_str(body, "currency_code"));
+    event_put_lower(subscription, "currency", json_str(body, "currency_code"));
 }
 
 static const struct payment_type types[] = {

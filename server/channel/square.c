@@ -85,14 +85,14 @@ static void read_payment(json_t *event, const json_t *object)
     payment_put_id(payment, "id", json_object_get(thing, "id"));
     put_money(payment, total ? total : json_object_at(thing, "amount_money"));
     const json_t *error = json_at(thing, "card_details.errors.0");
-    payment_put_lower(payment, "reason", json_str(error, "code"));
+    event_put_lower(payment, "reason", json_str(error, "code"));
     json_put_str(payment, "message", json_str(error, "detail"));
     json_put_str(payment, "url", json_str(thing, "receipt_url"));
     payment_put_id(payment, "order", json_object_get(thing, "order_id"));
     payment_put_id(payment, "customer", json_object_get(thing, "customer_id"));
-    payment_put_lower(payment, "status", json_str(thing, "status"));
-    payment_put_lower(payment, "method", json_str(thing, "source_type"));
-    payment_put_lower(payment, "card_brand", json_string_value(json_at(thing, "card_details.card.card_brand")));
+    event_put_lower(payment, "status", json_str(thing, "status"));
+    event_put_lower(payment, "method", json_str(thing, "source_type"));
+    event_put_lower(payment, "card_brand", json_string_value(json_at(thing, "card_details.card.card_brand")));
     json_put_str(payment, "card_last4", json_string_value(json_at(thing, "card_details.card.last_4")));
     json_put_str(payment, "description", json_str(thing, "note"));
     payment_finish(event, (const char *const[]){ "order", "id", NULL });
@@ -113,7 +113,7 @@ static void read_invoice(json_t *event, const json_t *object)
     json_put_str(payment, "number", json_str(invoice, "invoice_number"));
     payment_put_id(payment, "customer", json_at(invoice, "primary_recipient.customer_id"));
     payment_put_id(payment, "subscription", json_object_get(invoice, "subscription_id"));
-    payment_put_lower(payment, "status", json_str(invoice, "status"));
+    event_put_lower(payment, "status", json_str(invoice, "status"));
     json_put_str(payment, "description", json_str(invoice, "title"));
     payment_finish(event, (const char *const[]){ "order", "invoice", NULL });
 }
@@ -127,7 +127,7 @@ static void read_refund(json_t *event, const json_t *object)
     payment_put_id(payment, "order", json_object_get(refund, "order_id"));
     put_money(payment, json_object_at(refund, "amount_money"));
     json_put_str(payment, "reason", json_str(refund, "reason"));
-    payment_put_lower(payment, "status", json_str(refund, "status"));
+    event_put_lower(payment, "status", json_str(refund, "status"));
     payment_finish(event, (const char *const[]){ "order", "id", NULL });
 }
 
@@ -139,8 +139,8 @@ static void read_dispute(json_t *event, const json_t *object)
     json_t *id = event_value(dispute, "id");
     payment_put_id(payment, "dispute", id ? id : json_object_get(dispute, "dispute_id"));
     put_money(payment, json_object_at(dispute, "amount_money"));
-    payment_put_lower(payment, "reason", json_str(dispute, "reason"));
-    payment_put_lower(payment, "status", json_str(dispute, "state"));
+    event_put_lower(payment, "reason", json_str(dispute, "reason"));
+    event_put_lower(payment, "status", json_str(dispute, "state"));
     json_put_time(payment, "due_at", event_time_s(dispute, "due_at"));
     payment_finish(event, payment_reference_keys);
 }
@@ -150,7 +150,7 @@ static void read_subscription(json_t *event, const json_t *object)
     json_t *subscription = subscription_of(event);
     const json_t *thing = json_object_at(object, "subscription");
     payment_put_id(subscription, "id", json_object_get(thing, "id"));
-    payment_put_lower(subscription, "status", json_str(thing, "status"));
+    event_put_lower(subscription, "status", json_str(thing, "status"));
     payment_put_id(subscription, "customer", json_object_get(thing, "customer_id"));
     payment_put_id(subscription, "plan", json_object_get(thing, "plan_variation_id"));
     json_put_time(subscription, "canceled_at", event_time_s(thing, "canceled_date"));
@@ -170,7 +170,7 @@ static void read_order(json_t *event, const json_t *object)
     put_money(order, json_object_at(thing, "total_money"));
     payment_put_id(order, "customer", json_object_get(thing, "customer_id"));
     json_put_str(order, "reference", json_str(thing, "reference_id"));
-    payment_put_lower(order, "status", json_str(thing, "state"));
+    event_put_lower(order, "status", json_str(thing, "state"));
 }
 
 /* What an "updated" means depends on the state that the object is in: the type is "TYPE STATE" then. */

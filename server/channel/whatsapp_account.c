@@ -1,8 +1,6 @@
 /* Changes that are about the account, a template or a person's wishes, not about one message. */
 #include "channel/whatsapp.h"
 
-#include <ctype.h>
-
 void whatsapp_parse_preference(const struct whatsapp_change *change, json_t *preference)
 {
     const char *value = json_str_or(preference, "value", "");
@@ -54,18 +52,6 @@ void whatsapp_parse_user_id_update(const struct whatsapp_change *change, json_t 
     whatsapp_put_former(event, &former);
 }
 
-static void put_lower(json_t *object, const char *key, const char *text)
-{
-    struct buf lower CLEANUP(buf_done);
-    buf_init(&lower, 128);
-    for (const char *p = text; p && *p; p++) {
-        buf_add_char(&lower, (char)tolower((unsigned char)*p));
-    }
-    if (lower.len > 0) {
-        json_put_bytes(object, key, buf_bytes(&lower));
-    }
-}
-
 /* `around` is the change itself: Meta's page shows rejection_info both inside the value and beside it. */
 void whatsapp_parse_template_status(const struct whatsapp_change *change, const json_t *around)
 {
@@ -88,7 +74,7 @@ void whatsapp_parse_template_status(const struct whatsapp_change *change, const 
     json_put(event, "template", doc);
     json_put_str(doc, "name", name);
     json_put_str(doc, "language", json_str(value, "message_template_language"));
-    put_lower(doc, "status", status);
+    event_put_lower(doc, "status", *status ? status : NULL);
     json_put_str(doc, "category", json_str(value, "message_template_category"));
     const json_t *rejection = json_object_at(value, "rejection_info");
     if (rejection == NULL) {

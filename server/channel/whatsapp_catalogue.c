@@ -5,7 +5,6 @@
 #include "channel/message.h"
 #include "channel/whatsapp.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 #define LONGEST_PLACEHOLDER 64
@@ -31,28 +30,6 @@ err_t whatsapp_ask_templates(const char *after, const json_t *settings, struct o
     return err;
 }
 
-static json_t *lower(const char *text)
-{
-    struct buf made CLEANUP(buf_done);
-    buf_init(&made, 128);
-    for (const char *p = text; *p; p++) {
-        buf_add_char(&made, (char)tolower((unsigned char)*p));
-    }
-    return json_stringn(made.ptr ? made.ptr : "", made.len);
-}
-
-static bool has(const json_t *names, const char *name)
-{
-    size_t index;
-    json_t *known;
-    json_array_foreach (names, index, known) {
-        if (strcmp(json_string_value(known), name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* "Hi {{1}}, {{2}}" gives ["1", "2"]; each name once. New reference. */
 static json_t *placeholders(const char *text)
 {
@@ -63,7 +40,7 @@ static json_t *placeholders(const char *text)
         begin += 2 + strspn(begin + 2, " ");
         size_t length = strcspn(begin, " }");
         snprintf(name, sizeof(name), "%.*s", (int)length, begin);
-        if (!has(names, name)) {
+        if (!json_list_has(names, name)) {
             json_array_append_new(names, json_string(name));
         }
     }
@@ -85,7 +62,7 @@ static json_t *read_buttons(const json_t *buttons)
     json_array_foreach (buttons, index, button) {
         const char *type = json_str_or(button, "type", "");
         json_t *made = json_object();
-        json_put(made, "kind", lower(type));
+        event_put_lower(made, "kind", type);
         json_put_bool(made, "wants_value", wants_value(type, button));
         json_array_append_new(list, made);
     }
@@ -97,7 +74,7 @@ static json_t *read_template(const json_t *template)
     json_t *made = json_object();
     json_put_str(made, "name", json_str_or(template, "name", ""));
     json_put_str(made, "language", json_str_or(template, "language", ""));
-    json_put(made, "status", lower(json_str_or(template, "status", "")));
+    event_put_lower(made, "status", json_str_or(template, "status", ""));
     size_t index;
     json_t *component;
     json_array_foreach (json_array_at(template, "components"), index, component) {
@@ -106,7 +83,7 @@ static json_t *read_template(const json_t *template)
         if (strcmp(type, "BODY") == 0) {
             json_put(made, "body", placeholders(text));
         } else if (strcmp(type, "HEADER") == 0) {
-            json_put(made, "header", lower(json_str_or(component, "format", "TEXT")));
+            event_put_lower(made, "header", json_str_or(component, "format", "TEXT"));
             json_put(made, "header_parameters", placeholders(text));
         } else if (strcmp(type, "BUTTONS") == 0) {
             json_put(made, "buttons", read_buttons(json_array_at(component, "buttons")));

@@ -49,16 +49,6 @@ static void add_words(struct buf *out, const json_t *words)
         buf_addf(out, "%s%s", index > 0 ? ", " : "", json_string_value(word));
 }
 
-static bool list_has(const json_t *list, const char *word)
-{
-    size_t index;
-    json_t *known;
-    json_array_foreach (list, index, known)
-        if (strcmp(json_string_value(known), word) == 0)
-            return true;
-    return false;
-}
-
 static bool are_numbers(const json_t *names)
 {
     const char *first = json_string_value(json_array_get(names, 0));
@@ -90,7 +80,7 @@ static void compare_body(const struct comparison *c)
     size_t index;
     json_t *ours;
     json_array_foreach (names, index, ours) {
-        if (!are_numbers(wanted) && !list_has(wanted, json_string_value(ours))) {
+        if (!are_numbers(wanted) && !json_list_has(wanted, json_string_value(ours))) {
             buf_clear(&list);
             add_words(&list, wanted);
             add_problem(c, "error", NULL, "has no parameter '%s' in '%s' (%s), but: %s", json_string_value(ours), name,

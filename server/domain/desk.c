@@ -120,18 +120,6 @@ void desk_log_add(struct desk *desk, enum desk_log log, json_t *entry)
     json_array_append_new(desk->logs[log], entry);
 }
 
-bool json_list_has(const json_t *list, const char *text)
-{
-    size_t index;
-    json_t *entry;
-    json_array_foreach (list, index, entry) {
-        const char *value = json_string_value(entry);
-        if (value && strcmp(value, text) == 0)
-            return true;
-    }
-    return false;
-}
-
 int64_t row_id(const json_t *row)
 {
     return json_int(row, "id", 0);

@@ -105,7 +105,6 @@ int64_t scene_emit(struct scene *scene, const char *type, const json_t *contact,
                    json_t *body, json_t *extra);
 
 /* Small helpers on rows. */
-bool json_list_has(const json_t *list, const char *text);
 int64_t row_id(const json_t *row);
 
 #endif

@@ -306,6 +306,18 @@ json_t *json_at(const json_t *json, const char *path)
     return (json_t *)(uintptr_t)json;
 }
 
+bool json_list_has(const json_t *list, const char *text)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach (list, index, entry) {
+        const char *value = json_string_value(entry);
+        if (value && strcmp(value, text) == 0)
+            return true;
+    }
+    return false;
+}
+
 int64_t json_int_of(const json_t *value, int64_t fallback)
 {
     int64_t number;

@@ -50,6 +50,9 @@ static inline json_t *json_member(const json_t *object, const char *key) /* borr
 }
 #define json_object_get json_member
 
+/* Is the text in the list? NULL has none. */
+bool json_list_has(const json_t *list, const char *text);
+
 int64_t json_int_of(const json_t *value, int64_t fallback); /* also from a text of digits */
 
 static inline const char *json_str(const json_t *object, const char *key) /* NULL when missing */
