@@ -25,12 +25,13 @@ export class Twin {
     Object.assign(this, { system, token, name, person, lines: [], seen: [], step: 0, chat: 100 })
   }
 
-  // Nothing is left to do: no event, no timer that is due, no message on its way, no webhook of a provider.
+  // Nothing is left to do: no event, no timer that is due, no message on its way, no webhook of a provider. A message that
+  // waits for a second attempt or for its turn is on its way, however late it is due.
   async settle() {
     await until(`the server to be idle: ${this.name}, step ${this.step}`, async () => {
       const { webhooks_waiting: waiting } = await (await fetch(`${this.system.simulateUrl}/control/state`)).json()
       return waiting === 0 && this.system.value(`SELECT NOT EXISTS (SELECT FROM work) AND NOT EXISTS (SELECT FROM timer WHERE due_at <= now())
-        AND NOT EXISTS (SELECT FROM outbox WHERE due_at <= now() AND state <> 'unknown')`)
+        AND NOT EXISTS (SELECT FROM outbox)`)
     })
   }
 
@@ -203,7 +204,9 @@ export async function runTests(system, twins) {
   cpSync(system.rules, folder, { recursive: true })
   for (const name of readdirSync(folder)) if (name.endsWith('_test.lua')) rmSync(join(folder, name))
   writeFileSync(join(folder, 'twin_test.lua'), twins.map((twin) => twin.test).join('\n'))
-  const told = await run(['test', folder])
-  if (told.code === 0) rmSync(folder, { recursive: true })
-  return { ...told, folder }
+  const { code, stdout, stderr } = await run(['test', folder])
+  if (code === 0) rmSync(folder, { recursive: true })
+  // What failed comes first: of a long output only the beginning may be shown.
+  const lines = stdout.split('\n')
+  return { code, folder, said: [...lines.filter((line) => !line.startsWith('ok ')), stderr].join('\n') }
 }
