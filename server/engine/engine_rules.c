@@ -3,6 +3,10 @@
 #include <string.h>
 
 #define TROUBLE_EVERY_MS 5000
+/* What takes too long on a machine that is busy may load a little later. What never loads costs a thread no more than
+ * this share of its time. */
+#define RETRY_MS 5000
+#define RETRY_SHARE 20
 
 static struct rule_limits limits_of(const struct config *config)
 {
@@ -37,31 +41,38 @@ void engine_rules_done(struct engine_rules *rules)
     rules->shadow = NULL;
 }
 
-static void load_set(struct engine_rules *rules)
+static bool load_set(struct engine_rules *rules)
 {
     struct rule_set *fresh = NULL;
     struct error error;
     unsigned swallowed;
-    if (rule_feed_load(rules->feed, &rules->limits, &rules->generation, &fresh, &error) == ERR_NONE) {
+    uint64_t generation;
+    err_t err = rule_feed_load(rules->feed, &rules->limits, &generation, &fresh, &error);
+    if (err == ERR_NONE) {
         rule_set_free(rules->set);
         rules->set = fresh;
         log_info("rules in force", "version=%s rules=%zu", rule_set_version(fresh), rule_set_count(fresh));
     } else if (log_allowed(&rules->troubles, TROUBLE_EVERY_MS, &swallowed)) {
-        log_error("rules did not load in this thread, the ones before stay", "reason='%s' also=%u", error.text,
-                  swallowed);
+        log_error("rules did not load in this thread, the ones before stay and loading is tried again",
+                  "reason='%s' also=%u", error.text, swallowed);
     }
+    return err == ERR_NONE;
 }
 
-static void load_shadow(struct engine_rules *rules)
+static bool load_shadow(struct engine_rules *rules)
 {
     struct rule_set *set = NULL;
     struct error error;
-    if (rule_feed_load_shadow(rules->feed, &rules->limits, &set, &error) != ERR_NONE) {
-        log_error("the shadow rules did not load in this thread", "reason='%s'", error.text);
-    } else if (set != NULL) {
+    unsigned swallowed;
+    err_t err = rule_feed_load_shadow(rules->feed, &rules->limits, &set, &error);
+    if (err == ERR_NONE && set != NULL) {
         log_info("shadow rules are tried", "version=%s rules=%zu", rule_set_version(set), rule_set_count(set));
+    } else if (err != ERR_NONE && log_allowed(&rules->shadow_troubles, TROUBLE_EVERY_MS, &swallowed)) {
+        log_error("the shadow rules did not load in this thread, loading is tried again", "reason='%s' also=%u",
+                  error.text, swallowed);
     }
     shadow_set_rules(rules->shadow, set);
+    return err == ERR_NONE;
 }
 
 bool engine_rules_follow(struct engine_rules *rules)
@@ -71,9 +82,19 @@ bool engine_rules_follow(struct engine_rules *rules)
     if (rules->pointer == 0) {
         return false;
     }
-    if (rules->set == NULL || rules->generation != rule_feed_generation(rules->feed)) {
-        load_set(rules);
-        load_shadow(rules);
+    /* The generation is read before the sources, too: what is published in between is loaded once more. */
+    uint64_t generation = rule_feed_generation(rules->feed);
+    if (rules->generation != generation) {
+        rules->generation = generation;
+        rules->set_is_due = rules->shadow_is_due = true;
+        rules->next_try = 0;
+    }
+    msec_t began = clock_steady();
+    if ((rules->set_is_due || rules->shadow_is_due) && began >= rules->next_try) {
+        rules->set_is_due = rules->set_is_due && !load_set(rules);
+        rules->shadow_is_due = rules->shadow_is_due && !load_shadow(rules);
+        msec_t now = clock_steady();
+        rules->next_try = now + RETRY_MS + (now - began) * RETRY_SHARE;
     }
     return rules->set != NULL;
 }
