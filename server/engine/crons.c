@@ -34,18 +34,20 @@ err_t crons_register(struct pg *pg, struct rule_set *rules, struct error *reterr
 }
 
 /* The next time is counted from now: what was missed never fires more than once, and not at all when it is to be
- * skipped. */
+ * skipped. Nor is it the time that is due: by our clock that one may be yet to come, when the database's is a little
+ * ahead of what we know of it. */
 static err_t cron_fire(struct pg *pg, const json_t *cron, bool *ret_fired, struct error *reterr)
 {
     const char *name = json_str_or(cron, "name", "");
     msec_t now = clock_shared();
+    msec_t due = json_time(cron, "next_at", now);
     msec_t next = 0;
     struct error reason;
-    if (schedule_next(json_object_at(cron, "schedule"), now, &next, &reason) != ERR_NONE) {
+    if (schedule_next(json_object_at(cron, "schedule"), now > due ? now : due, &next, &reason) != ERR_NONE) {
         next = now + NEVER_AGAIN_MS;
         log_warn("a cron never fires again", "cron='%s' reason='%s'", name, reason.text);
     }
-    msec_t late_ms = now - json_time(cron, "next_at", now);
+    msec_t late_ms = now - due;
     bool skip = late_ms > MISSED_AFTER_MS && strcmp(json_str_or(cron, "missed", "skip"), "skip") == 0;
     bool moved = false;
     err_t err = cron_store_fire(pg, cron, next, !skip, &moved, reterr);
