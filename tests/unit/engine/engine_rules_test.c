@@ -15,6 +15,9 @@ static const char second_text[] = "rule { name = 'second', on = 'custom.x', run 
 static const char large_text[] = "local large = {} for i = 1, 300000 do large[i] = i end\n"
                                  "rule { name = 'large', on = 'custom.x', run = function() end }\n";
 
+static const char large_too_text[] = "local large = {} for i = 1, 300000 do large[i] = i end\n"
+                                     "rule { name = 'large_too', on = 'custom.x', run = function() end }\n";
+
 static struct pg *pg;
 static struct config config;
 static json_t *sources;
@@ -196,6 +199,34 @@ static void test_shadow_rules_that_do_not_load_are_tried_again_alone(void **stat
     assert_true(shadow_is_on(rules.shadow));
 }
 
+/* Shadow rules that did load stay as they are while the others are tried again; the log tells of both. */
+static void test_each_is_told_and_tried_for_itself(void **state)
+{
+    (void)state;
+    bool runs;
+    put("start", first_text);
+    put("shadow", second_text);
+    assert_true(engine_rules_follow(&rules));
+    put("reload", large_text);
+    rules.limits.max_memory_bytes = LITTLE_MEMORY;
+    const char *said = follow(&runs);
+    assert_non_null(strstr(said, "msg=\"rules did not load in this thread"));
+    assert_non_null(strstr(said, "shadow rules are tried"));
+    let_no_time_pass();
+    let_time_pass();
+    assert_string_equal(follow(&runs), "");
+    assert_true(shadow_is_on(rules.shadow));
+    /* Tried at once, because it is another change. */
+    let_no_time_pass();
+    rules.troubles.last_ms = 0;
+    put("shadow", large_too_text);
+    said = follow(&runs);
+    assert_non_null(strstr(said, "msg=\"rules did not load in this thread"));
+    assert_non_null(strstr(said, "the shadow rules did not load in this thread"));
+    assert_false(shadow_is_on(rules.shadow));
+    assert_runs("first");
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -206,6 +237,7 @@ int main(void)
         CASE(test_rules_that_do_not_load_are_tried_again_after_a_while),
         CASE(test_rules_that_did_not_load_come_into_force_later),
         CASE(test_shadow_rules_that_do_not_load_are_tried_again_alone),
+        CASE(test_each_is_told_and_tried_for_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

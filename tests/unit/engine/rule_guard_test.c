@@ -101,6 +101,20 @@ static void test_what_fails_rests_everywhere_and_nothing_else_does(void **state)
     assert_true(rule_guard_may_run(second, "well"));
 }
 
+/* What failed elsewhere is looked for every now and then, and not at each batch. */
+static void test_another_engine_learns_of_it_by_itself(void **state)
+{
+    (void)state;
+    fail_once();
+    look(first);
+    WAIT_UNTIL((refresh(second), !rule_guard_may_run(second, "fails")));
+    SUCCEEDS(pg_script(pg, "DELETE FROM rule_trouble", e));
+    struct capture capture;
+    capture_begin(&capture);
+    WAIT_UNTIL((refresh(second), rule_guard_may_run(second, "fails")));
+    assert_non_null(strstr(capture_end(&capture), "rule is back from quarantine\" rule=\"fails\""));
+}
+
 /* A trial lasts for two seconds, and a machine may be halted for longer: then another one. */
 static void test_a_trial_is_one_run_of_one_engine(void **state)
 {
@@ -142,6 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_what_fails_rests_everywhere_and_nothing_else_does),
+        CASE(test_another_engine_learns_of_it_by_itself),
         CASE(test_a_trial_is_one_run_of_one_engine),
         CASE(test_a_trial_that_is_not_used_ends),
         CASE(test_after_a_lost_connection_all_is_registered_again),
