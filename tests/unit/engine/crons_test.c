@@ -8,7 +8,6 @@
 #include "captured.h"
 
 #define SCHEMA "answerd_crons_test"
-#define HOUR_MS ((msec_t)3600 * 1000)
 
 /* Statements are known by where their text stands, so each has its own. */
 #define COUNT(what) database_number(pg, "SELECT count(*) FROM " what)
@@ -149,7 +148,7 @@ static void test_one_that_is_due_becomes_an_event_once(void **state)
     assert_int_equal(next_due, 0);
 }
 
-/* Both engines saw that it was due. */
+/* Both engines saw that it was due, and it is due again before the second one gets at it. */
 static void test_of_two_engines_one_fires_it(void **state)
 {
     (void)state;
@@ -160,7 +159,7 @@ static void test_of_two_engines_one_fires_it(void **state)
     SUCCEEDS(cron_store_due(pg, &due, &next_due, e));
     assert_int_equal(json_array_size(due), 1);
     for (int i = 0; i < 2; i++) {
-        SUCCEEDS(cron_store_fire(pg, json_array_get(due, 0), clock_now() + HOUR_MS, true, &fired, e));
+        SUCCEEDS(cron_store_fire(pg, json_array_get(due, 0), clock_now() - 1, true, &fired, e));
         assert_int_equal(fired, i == 0);
     }
     json_decref(due);

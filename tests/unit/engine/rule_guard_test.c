@@ -12,11 +12,8 @@ static struct pg *pg;
 static struct rule_set *rules;
 static struct rule_guard *first, *second;
 
-static struct rule_set *load_rules(void)
+static struct rule_set *load_rules_of(const char *text)
 {
-    static const char text[] = "cron 'yearly' { schedule = '0 3 1 1 *' }\n"
-                               "rule { name = 'fails', on = 'custom.x', run = function() error('no') end }\n"
-                               "rule { name = 'well', on = 'custom.x', run = function() end }\n";
     const struct rule_source_file file = { "a.lua", bytes_of(text) };
     const struct rule_limits limits = rule_limits_default();
     struct rule_sources *sources = NULL;
@@ -25,6 +22,13 @@ static struct rule_set *load_rules(void)
     SUCCEEDS(rule_set_load(sources, &limits, NULL, &set, e));
     rule_sources_free(sources);
     return set;
+}
+
+static struct rule_set *load_rules(void)
+{
+    return load_rules_of("cron 'yearly' { schedule = '0 3 1 1 *' }\n"
+                         "rule { name = 'fails', on = 'custom.x', run = function() error('no') end }\n"
+                         "rule { name = 'well', on = 'custom.x', run = function() end }\n");
 }
 
 static void refresh(struct rule_guard *guard)
@@ -121,7 +125,7 @@ static void test_a_trial_is_one_run_of_one_engine(void **state)
     (void)state;
     fail_once();
     look(first);
-    WAIT_UNTIL((begin_trial(), look(second), rule_guard_may_run(first, "fails")));
+    WAIT_UNTIL((begin_trial(), look(second), look(first), rule_guard_may_run(first, "fails")));
     assert_false(rule_guard_may_run(second, "fails"));
     WAIT_UNTIL((begin_trial(), rule_guard_ran(first, "well"), rule_guard_may_run(first, "fails")));
     rule_guard_ran(first, "fails");
@@ -150,6 +154,21 @@ static void test_after_a_lost_connection_all_is_registered_again(void **state)
     assert_int_equal(database_number(pg, "SELECT count(*) FROM cron WHERE name = 'yearly'"), 1);
 }
 
+/* At once: what rested may have been mended, and what is new may be due. */
+static void test_other_rules_begin_anew(void **state)
+{
+    (void)state;
+    fail_once();
+    look(first);
+    assert_false(rule_guard_may_run(first, "fails"));
+    struct rule_set *mended = load_rules_of("cron 'monthly' { schedule = '0 3 1 * *' }\n"
+                                            "rule { name = 'fails', on = 'custom.x', run = function() end }\n");
+    SUCCEEDS(rule_guard_refresh(first, pg, 1, mended, e));
+    assert_true(rule_guard_may_run(first, "fails"));
+    assert_int_equal(database_number(pg, "SELECT count(*) FROM cron WHERE name = 'monthly'"), 1);
+    rule_set_free(mended);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -159,6 +178,7 @@ int main(void)
         CASE(test_another_engine_learns_of_it_by_itself),
         CASE(test_a_trial_is_one_run_of_one_engine),
         CASE(test_a_trial_that_is_not_used_ends),
+        CASE(test_other_rules_begin_anew),
         CASE(test_after_a_lost_connection_all_is_registered_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

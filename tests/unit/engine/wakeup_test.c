@@ -1,10 +1,12 @@
 #include "engine/wakeup.h"
 
-#include "support.h"
+#include "base/heartbeat.h"
+
+#include "patience.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
-#include <unistd.h>
 
 static struct wakeup first, second;
 
@@ -76,6 +78,47 @@ static void test_sleep_ends_by_a_nudge(void **state)
     assert_true(atomic_load(&first.busy_from) > 0);
 }
 
+static atomic_bool begun, may_end;
+
+static void *sleep_for_long(void *arg)
+{
+    (void)arg;
+    heartbeat_start("sleeper");
+    wakeup_look_round(&first);
+    atomic_store(&begun, true);
+    wakeup_sleep(&first, 600000);
+    while (!atomic_load(&may_end)) {
+        usleep(1000);
+    }
+    heartbeat_end();
+    return NULL;
+}
+
+static bool is_watched(void)
+{
+    msec_t at = 0;
+    return heartbeat_oldest(&at) != NULL;
+}
+
+/* Who has nothing to do is neither stuck nor busy; who was woken is watched again. */
+static void test_who_sleeps_is_not_at_work(void **state)
+{
+    (void)state;
+    pthread_t sleeper;
+    atomic_store(&begun, false);
+    atomic_store(&may_end, false);
+    assert_int_equal(pthread_create(&sleeper, NULL, sleep_for_long, NULL), 0);
+    WAIT_UNTIL(atomic_load(&begun));
+    WAIT_UNTIL(!is_watched());
+    assert_int_equal(atomic_load(&first.busy_from), 0);
+    wakeup_nudge(&first);
+    WAIT_UNTIL(is_watched());
+    WAIT_UNTIL(atomic_load(&first.busy_from) > 0);
+    atomic_store(&may_end, true);
+    pthread_join(sleeper, NULL);
+    assert_false(is_awake(&second));
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -85,6 +128,7 @@ int main(void)
         CASE(test_busy_for_long),
         CASE(test_more_than_one_can_do),
         CASE(test_sleep_ends_by_a_nudge),
+        CASE(test_who_sleeps_is_not_at_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
