@@ -49,5 +49,9 @@ SELECT test.same(test.rest(1), '[] []', 'it begins to count anew');
 -- Another version of the rules begins anew, too.
 SELECT test.ran(false), test.rest(1);
 SELECT test.same((SELECT state FROM rule_health), 'quarantined', 'under this version');
+-- An engine that still has, or already has, other rules does not take the trial from those who have these.
+SELECT test.later();
+SELECT test.same((SELECT resting::text || ' ' || trials::text FROM rest_rules('v2', 3, '10 seconds', '25 seconds', 9)), '[] []', 'nothing of its own');
+SELECT test.same(test.rest(1), '["r"] ["r"]', 'the trial is there');
 SELECT test.ran(false, 'v2');
 SELECT test.same((SELECT failures_in_row || ' ' || rests || ' ' || (quarantined_until IS NULL) FROM rule_trouble), '1 0 true', 'the new one failed once');
