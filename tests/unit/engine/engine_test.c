@@ -190,6 +190,21 @@ static void test_a_conflict_that_passes_is_no_failure(void **state)
     assert_true(database_number(stage.pg, "SELECT last_value FROM refused") > 4);
 }
 
+/* However many there were before it. */
+static void test_conflicts_of_others_are_not_counted_with_its_own(void **state)
+{
+    (void)state;
+    refuse("i = 1", "40001", 4);
+    refuse("i = 2", "40001", 9); /* four more, after the try that was the first one's last */
+    start();
+    add_event(1, "custom.quick");
+    WAIT_UNTIL(COUNT("handling") == 1);
+    add_event(2, "custom.quick");
+    WAIT_UNTIL(COUNT("handling") == 2);
+    assert_int_equal(COUNT("handling WHERE attempts = 1"), 2);
+    assert_true(database_number(stage.pg, "SELECT last_value FROM refused") > 9);
+}
+
 /* A full disk, a standby, a restart: events wait for its end however long it takes. */
 static void test_a_database_in_trouble_is_no_failure_of_events(void **state)
 {
@@ -303,6 +318,7 @@ int main(void)
         CASE(test_an_event_that_is_refused_is_parked_alone),
         CASE(test_an_event_that_is_in_conflict_for_ever_is_parked_alone),
         CASE(test_a_conflict_that_passes_is_no_failure),
+        CASE(test_conflicts_of_others_are_not_counted_with_its_own),
         CASE(test_a_database_in_trouble_is_no_failure_of_events),
         CASE(test_what_takes_longer_than_a_transaction_may_counts_as_a_failure),
         CASE(test_what_a_dead_engine_had_in_hand_is_tried_one_by_one),
