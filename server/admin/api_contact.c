@@ -6,92 +6,23 @@
 
 #include "base/text.h"
 #include "channel/customer.h"
-
-#define KIND_MAX_BYTES 32
-#define HANDLE_MAX_BYTES 200
+#include "channel/handle.h"
 
 /* A handle of a payment provider that has a short form as well. */
 static const char stripe[] = "stripe";
-
-static bool has_letters(const char *handle)
-{
-    return strpbrk(handle, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL;
-}
-
-/* Business-scoped user ids have letters ("US.1349…"). */
-static bool is_number(const char *kind, const char *handle)
-{
-    return strcmp(kind, "phone") == 0 || (strcmp(kind, "whatsapp") == 0 && !has_letters(handle));
-}
-
-/* The form in which handles are known: digits of numbers, addresses in lower case. */
-static void add_clean(const char *kind, const char *handle, struct buf *out)
-{
-    bool number = is_number(kind, handle);
-    bool email = strcmp(kind, "email") == 0;
-    for (const char *p = handle; *p; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (number ? isdigit(c) != 0 : !(email && isspace(c))) {
-            buf_add_char(out, (char)(email && c < 0x80 ? tolower(c) : c));
-        }
-    }
-}
-
-/* Is it written as people write numbers, with digits in it? How many a number has is the business of its country. */
-static bool is_written_as_number(const char *handle)
-{
-    return strspn(handle, "0123456789 \t+-().,/") == strlen(handle) && strpbrk(handle, "0123456789") != NULL;
-}
-
-static bool has_blanks(const char *handle)
-{
-    for (; *handle; handle++) {
-        if ((unsigned char)*handle <= ' ' || *handle == 0x7f) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* What is wrong with a handle, and the form in which it is known; NULL when nothing is. */
-static const char *wrong_handle(const char *kind, const char *handle, const char *clean)
-{
-    int64_t number;
-    if (strcmp(kind, "phone") == 0 || is_number(kind, handle)) {
-        return is_written_as_number(handle) ? NULL : "a phone number has digits, as in \"+1 555 0100\"";
-    }
-    if (strcmp(kind, "whatsapp") == 0) {
-        bool is_scoped = isupper((unsigned char)clean[0]) && isupper((unsigned char)clean[1]) && clean[2] == '.' &&
-                         isalnum((unsigned char)clean[3]) && !has_blanks(clean);
-        return is_scoped ? NULL
-                         : "WhatsApp knows people by a number, as in \"+1 555 0100\", or an id, as in \"US.1349\"";
-    }
-    if (strcmp(kind, "email") == 0) {
-        const char *at = strchr(clean, '@');
-        return at && at != clean && at[1] != '\0' && !strpbrk(clean, "<>,") ? NULL
-                                                                            : "an address is like ada@example.com";
-    }
-    if (strcmp(kind, "telegram") == 0 || strcmp(kind, "messenger") == 0 || strcmp(kind, "instagram") == 0) {
-        return text_to_i64(bytes_of(clean), &number) ? NULL
-                                                     : "the provider knows people by a number; a user name is none";
-    }
-    return has_blanks(clean) ? "a handle has no blanks" : NULL;
-}
 
 /* Appends the identity; false when the call is answered. `where` is the field. */
 static bool add_identity(struct api_call *call, json_t *identities, const char *where, const char *kind,
                          const char *handle)
 {
-    struct buf identity CLEANUP(buf_done);
-    buf_init(&identity, KIND_MAX_BYTES + HANDLE_MAX_BYTES);
-    buf_addf(&identity, "%s:", kind);
-    size_t empty = identity.len;
-    add_clean(kind, handle, &identity);
-    if (strlen(handle) > HANDLE_MAX_BYTES || identity.overflowed) {
+    if (strlen(handle) > HANDLE_MAX_BYTES) {
         api_refuse(call, 400, "too_long", NULL, "'%s' is longer than %d bytes", where, HANDLE_MAX_BYTES);
         return false;
     }
-    const char *wrong = wrong_handle(kind, handle, identity.ptr + empty);
+    struct buf identity CLEANUP(buf_done);
+    buf_init(&identity, HANDLE_KIND_MAX_BYTES + 1 + HANDLE_MAX_BYTES);
+    buf_addf(&identity, "%s:", kind);
+    const char *wrong = handle_read(kind, handle, &identity);
     if (wrong != NULL) {
         api_refuse(call, 400, "invalid", wrong, "'%s' is not a handle of the kind %s", where, kind);
         return false;
@@ -110,13 +41,13 @@ static bool add_whole(struct api_call *call, json_t *identities, const json_t *i
 {
     const char *text = json_string_value(item);
     size_t length = text ? strcspn(text, ":") : 0;
-    if (length == 0 || length >= KIND_MAX_BYTES || text[length] == '\0' || is_blank(text + length + 1)) {
+    if (length == 0 || length > HANDLE_KIND_MAX_BYTES || text[length] == '\0' || is_blank(text + length + 1)) {
         api_refuse(call, 400, "invalid",
                    "an identity is a text like \"whatsapp:15550100\" or \"email:ada@example.com\"",
                    "'contact' holds something that is no identity%s%.100s", text ? ": " : "", text ? text : "");
         return false;
     }
-    char kind[KIND_MAX_BYTES];
+    char kind[HANDLE_KIND_MAX_BYTES + 1];
     for (size_t i = 0; i < length; i++) {
         kind[i] = (char)tolower((unsigned char)text[i]);
     }

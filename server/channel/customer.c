@@ -1,6 +1,7 @@
 #include "channel/customer.h"
 
 #include "base/text.h"
+#include "channel/handle.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -67,7 +68,9 @@ static bool read_phone(const char *phone, enum notation notation, struct buf *di
     }
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
-        if (isdigit((unsigned char)c)) {
+        if (international && handle_is_domestic_zero(text.ptr + i, buf_bytes(digits))) {
+            i += 2;
+        } else if (isdigit((unsigned char)c)) {
             buf_add_char(digits, c);
         } else if (!international) {
             return false;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "channel/handle.h"
 
 static const char *const handle_kinds[] = {
     "whatsapp", "telegram", "messenger", "instagram", "stripe", "phone", "email"
@@ -21,25 +22,30 @@ static bool sends(const struct world *world, const char *source)
     return settings && json_bool(settings, "sends", false);
 }
 
-/* "+1 555 0100" as "15550100"; other kinds as they are. */
-static void add_value(struct buf *out, const char *kind, const char *value)
-{
-    bool is_number = strcmp(kind, "phone") == 0 || strcmp(kind, "whatsapp") == 0;
-    bool has_letters = false;
-    for (const char *c = value; *c; c++)
-        has_letters = has_letters || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z');
-    for (const char *c = value; *c; c++)
-        if (!is_number || has_letters || (*c >= '0' && *c <= '9'))
-            buf_add_char(out, *c);
-}
-
+/* In the form in which events have it; what cannot be one is taken as it is. */
 static void add_identity(json_t *list, const char *kind, const char *value)
 {
     struct buf text CLEANUP(buf_done);
     buf_init(&text, 300);
     buf_addf(&text, "%s:", kind);
-    add_value(&text, kind, value);
+    handle_read(kind, value, &text);
     json_array_append_new(list, json_string(text.ptr));
+}
+
+/* A contact of a test is somebody whom a channel could report. */
+static bool are_handles(struct world *world, const json_t *fields, struct error *reterr)
+{
+    for (size_t i = 0; i < ARRAY_LEN(handle_kinds); i++) {
+        const char *value = json_str(fields, handle_kinds[i]);
+        struct buf known CLEANUP(buf_done);
+        buf_init(&known, HANDLE_MAX_BYTES);
+        const char *wrong = value ? handle_read(handle_kinds[i], value, &known) : NULL;
+        if (wrong) {
+            world_fail(world, reterr, NULL, "'%s' is not a handle of the kind %s: %s", value, handle_kinds[i], wrong);
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool has(const json_t *list, const char *text)
@@ -112,6 +118,8 @@ static void add_addresses(struct world *world, const json_t *contact, const json
 json_t *world_act_contact(struct world *world, const json_t *first, const json_t *second, struct error *reterr)
 {
     (void)second;
+    if (!are_handles(world, first, reterr))
+        return NULL;
     struct rows *rows = memory_store_rows(world->store);
     json_t *identities = identities_of(first);
     const char *primary = json_string_value(json_array_get(identities, 0));

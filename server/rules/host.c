@@ -497,6 +497,7 @@ static const luaL_Reg host_functions[] = {
     { "key_line", host_key_line },
     { "nearest", host_nearest },
     { "find_word", rule_host_find_word },
+    { "read_handle", rule_host_read_handle },
     { "secret", host_secret },
     { "is_webhook_secret", host_is_webhook_secret },
     { "now", host_now },

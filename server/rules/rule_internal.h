@@ -114,6 +114,7 @@ int rule_host_find_word(lua_State *L);
 /* Sets the fields of the table on top of the stack that list words of the channels: `channel_kinds`, which send,
  * `personal_handles`, which people have, best known first, and `handle_kinds`, all that events can give somebody. */
 void rule_host_push_kinds(lua_State *L);
+int rule_host_read_handle(lua_State *L);
 
 /* --- rule_hint.c ---------------------------------------------------------------------------------------------------
  */

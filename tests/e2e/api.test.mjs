@@ -313,6 +313,7 @@ test('handles may be written in any way: they mean the same person', async () =>
   }
   assert.deepEqual(await identities({ email: ' Ada@Example.COM ', phone: '+1 (666) 020-0001', telegram: 4242, stripe: 'cus_A' }),
     ['telegram:4242', 'phone:16660200001', 'email:ada@example.com', 'stripe:cus_A'])
+  assert.deepEqual(await identities(['phone:0041 79 123 45 67', 'whatsapp:+41 (0)79 123 45 67']), ['phone:41791234567', 'whatsapp:41791234567'])
   assert.deepEqual(await identities({ whatsapp: 'US.13abC' }), ['whatsapp:US.13abC'])
   assert.deepEqual(await identities('WhatsApp:+1 555 0177'), ['whatsapp:15550177'])
   assert.deepEqual(await identities(['phone:+1 666 020 0001', 'email:ada@example.com']), ['phone:16660200001', 'email:ada@example.com'])
@@ -330,7 +331,7 @@ test('what cannot be a handle, or has no name that is known, is refused and not 
     return answer.error
   }
   const many = ['email:ada@example.com']
-  for (const contact of [{ whatsapp: 'x y' }, { phone: 'call 15550100' }, { phone: '+' }, { telegram: '@ada' }, { messenger: 'ada' },
+  for (const contact of [{ whatsapp: 'x y' }, { phone: 'call 15550100' }, { phone: '+' }, { phone: '079 123 45 67' }, { telegram: '@ada' }, { messenger: 'ada' },
     { instagram: 4.5 }, { email: 'ada' }, { email: '@example.com' }, { email: 'Ada <ada@example.com>' }, { email: true }, { stripe: 'cus A' },
     'whatsapp:ada', 'email:ada', 'crm:a b', ['email:ada@example.com', 'nothing'], { identities: [...many, 7] }, { identities: many[0] },
     { identities: many, name: 5 }, { identities: many, language: [] }, { email: `${'a'.repeat(200)}@example.com` }]) {

@@ -472,9 +472,12 @@ function fx:emit(name, body, options)
     name = arguments.event_name("emit", name)
     local given = check_effect("emit", options or {}, emit_fields)
     arguments.check_body("emit", body)
+    local contact, left_out
+    if given.contact ~= nil then
+        contact, left_out = identities.contact("emit", given.contact)
+    end
     append(run, {
-        ["do"] = "emit", name = name, body = plain(body, "emit: the body") or {},
-        contact = given.contact ~= nil and identities.contact("emit", given.contact) or nil,
+        ["do"] = "emit", name = name, body = plain(body, "emit: the body") or {}, contact = contact, left_out = left_out,
     })
 end
 

@@ -6,38 +6,32 @@ local fault, argument, type_word, unwrap = support.fault, support.argument, supp
 
 local identities = {}
 
-local identity_cleaners = {
-    email = function(text) return string.lower((string.gsub(text, "%s+", ""))) end,
-    phone = function(text) return (string.gsub(text, "[^%d]", "")) end,
-    whatsapp = function(text)
-        -- A business-scoped user id ("US.1349…") stays as it is; a number is its digits.
-        if string.find(text, "%a") then
-            return text
-        end
-        return (string.gsub(text, "[^%d]", ""))
-    end,
-}
+local max_kind_bytes = 31
 
-local function cleaned(kind, value)
-    return identity_cleaners[kind] and identity_cleaners[kind](value) or value
+-- A kind of handles as it is known; nil when it cannot be one.
+local function kind_of(text)
+    return string.find(text, "^%a[%w_]*$") and #text <= max_kind_bytes and string.lower(text) or nil
 end
 
--- "email:Ada@Example.com" as "email:ada@example.com".
+local function no_identity(what, text)
+    fault("%s: '%s' is not an identity; write \"email:ada@example.com\" or \"whatsapp:15550100\"", what, text)
+end
+
+-- "email:Ada@Example.com" as "email:ada@example.com". What the API refuses is refused here as well.
 function identities.one(what, text)
-    local kind, value = string.match(text, "^([%a][%w_]*):(.+)$")
-    if not kind then
-        fault("%s: '%s' is not an identity; write \"email:ada@example.com\" or \"whatsapp:15550100\"", what, text)
+    local given, value = string.match(text, "^([^:]*):(.*%S.*)$")
+    local kind = given and kind_of(given) or no_identity(what, text)
+    local known, wrong = host.read_handle(kind, value)
+    if not known then
+        fault("%s: '%s' is not a handle of the kind %s: %s", what, value, kind, wrong)
     end
-    kind = string.lower(kind)
-    value = cleaned(kind, value)
-    if value == "" or #value > 200 then
-        fault("%s: '%s' is not an identity", what, text)
-    end
-    return kind .. ":" .. value
+    return kind .. ":" .. known
 end
 
 -- "email:…", a list of such texts, or { email = …, whatsapp = …, name = …, language = … }. Tables are made from what other
 -- systems send: a handle that is empty there is none, and somebody without any is nobody, which is no mistake of the rule.
+-- Nor is what people type into the forms of others ("079 123 45 67" as a phone number): it names nobody, and the second
+-- result says so, in a list.
 function identities.contact(what, value)
     value = unwrap(value)
     local result = { identities = {} }
@@ -55,19 +49,25 @@ function identities.contact(what, value)
     for position, kind in ipairs(host.personal_handles) do
         rank[kind] = position
     end
-    local kinds = {}
+    local kinds, left_out = {}, host.array {}
     for _, key in ipairs(support.keys(value)) do
         if type(key) == "string" then
             local item = value[key]
             if type(item) == "number" and math.tointeger(item) then
                 item = tostring(math.tointeger(item))
             end
-            if item ~= "" then
+            if type(item) ~= "string" or string.find(item, "%S") then
                 item = argument(what, "contact." .. key, "text", item)
                 if key == "name" or key == "language" then
                     result[key] = item
-                elseif string.find(cleaned(string.lower(key), item), "%S") then
-                    kinds[#kinds + 1] = { key = key, value = item }
+                else
+                    local kind = kind_of(key) or no_identity(what, key .. ":" .. item)
+                    local known, wrong = host.read_handle(kind, item)
+                    if known then
+                        kinds[#kinds + 1] = { key = key, identity = kind .. ":" .. known }
+                    else
+                        left_out[#left_out + 1] = string.format("contact.%s is left out: %s", key, wrong)
+                    end
                 end
             end
         end
@@ -77,9 +77,9 @@ function identities.contact(what, value)
         return left < right or (left == right and a.key < b.key)
     end)
     for _, item in ipairs(kinds) do
-        result.identities[#result.identities + 1] = identities.one(what, item.key .. ":" .. item.value)
+        result.identities[#result.identities + 1] = item.identity
     end
-    return result
+    return result, #left_out > 0 and left_out or nil
 end
 
 return identities

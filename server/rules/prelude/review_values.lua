@@ -151,13 +151,18 @@ function checks.set(file, arguments, line, of_conversation)
     end
 end
 
+-- `text` is an identity as a whole: what is wrong with one is told as when the rule runs.
+local function check_identity(file, what, text, line)
+    local is_well, wrong = pcall(identities.one, what, text)
+    if not is_well then
+        problem("error", { file = file, line = line }, (string.gsub(tostring(wrong), "^[^ ]*:%d+: ", "")))
+    end
+end
+
 function checks.identify(file, arguments, line)
     local text = arguments[1] and arguments[1].text
     if text then
-        local well, wrong = pcall(identities.one, "identify", text)
-        if not well then
-            problem("error", { file = file, line = line }, (string.gsub(tostring(wrong), "^[^ ]*:%d+: ", "")))
-        end
+        check_identity(file, "identify", text, line)
         handles.check_handle(file, "identify", string.match(text, "^([%a][%w_]*):"), line)
     end
 end
@@ -188,8 +193,12 @@ function checks.emit(file, arguments)
     local options = arguments[3] and arguments[3].table
     local contact = options and options.fields.contact
     for _, name in ipairs(support.keys(contact and contact.table and contact.table.fields or {})) do
+        local field = contact.table.fields[name]
         if name ~= "name" and name ~= "language" then
-            handles.check_handle(file, "emit: contact", name, contact.table.fields[name].line)
+            handles.check_handle(file, "emit: contact", name, field.line)
+            if field.text and string.find(field.text, "%S") then
+                check_identity(file, "emit: contact", name .. ":" .. field.text, field.line)
+            end
         end
     end
     for _, item in ipairs(contact and (contact.table and contact.table.items or { contact }) or {}) do

@@ -206,6 +206,20 @@ static void an_identity_of_somebody_else_is_refused(void **state)
         "t:expect_outreach { of = eve, count = 1 }");
 }
 
+/* Numbers are read as by the API and the rules: however they are written, they are one person's. */
+static void people_have_numbers_as_people_write_them(void **state)
+{
+    (void)state;
+    expect_pass(
+        "local ada = t:contact { name = 'Ada', whatsapp = '0041 79 123 45 67' }\n"
+        "t:event('payment.failed', { payment = { invoice = 'in_1' }, contact = { phone = '+41 (0)79 123 45 67' } "
+        "})\n"
+        "t:expect_outreach { of = ada, count = 1 } t:expect_sent { to = 'whatsapp:41791234567' }");
+    expect_fail("t:contact { whatsapp = '079 123 45 67' }",
+                "'079 123 45 67' is not a handle of the kind whatsapp: a phone number begins with its country");
+    expect_fail("t:contact { telegram = '@ada' }", "a user name is none");
+}
+
 static void failures_say_what_was_expected_and_what_came(void **state)
 {
     (void)state;
@@ -322,6 +336,7 @@ int main(void)
         cmocka_unit_test(messages_taps_timers_and_surveys),
         cmocka_unit_test(statuses_come_from_the_provider),
         cmocka_unit_test(an_identity_of_somebody_else_is_refused),
+        cmocka_unit_test(people_have_numbers_as_people_write_them),
         cmocka_unit_test(failures_say_what_was_expected_and_what_came),
         cmocka_unit_test(what_a_test_misspells_fails_it),
         cmocka_unit_test(a_rule_that_fails_fails_the_test_unless_expected),

@@ -60,11 +60,34 @@ static void names_of_sources_are_known(void **state)
     known_senders = NULL;
 }
 
+#define WRONG(code, text)                                                                                              \
+    {                                                                                                                  \
+        ON("'message.received'", code), "rules/a.lua:2", "error", text, NULL                                           \
+    }
+
+static void what_the_api_refuses_is_told(void **state)
+{
+    (void)state;
+    static const struct wanted cases[] = {
+        WRONG("e.contact:identify('whatsapp:x y')", "identify: 'x y' is not a handle of the kind whatsapp: WhatsApp"),
+        WRONG("e.contact:identify('telegram:@ada')", "a user name is none"),
+        WRONG("e.contact:identify('phone:079 123 45 67')", "a phone number begins with its country"),
+        WRONG("e.contact:identify('email:ada')", "an address is like ada@example.com"),
+        WRONG("fx:emit('x', {}, { contact = 'crm:a b' })", "emit: 'a b' is not a handle of the kind crm"),
+        WRONG("fx:emit('x', {}, { contact = { whatsapp = 'x y', name = e.body.name } })",
+              "emit: contact: 'x y' is not a handle of the kind whatsapp"),
+        FINE("e.contact:identify('phone:0041 79 123 45 67') e.contact:identify('whatsapp:' .. e.body.number)"),
+        FINE("fx:emit('x', {}, { contact = { phone = e.body.phone, whatsapp = '+41 (0)79 123 45 67', email = '' } })"),
+    };
+    CHECK_EACH(cases);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(misspelt_ones_are_told),
         cmocka_unit_test(names_of_sources_are_known),
+        cmocka_unit_test(what_the_api_refuses_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,6 +197,14 @@ static void effects_are_appended(void **state)
         { "fx:emit('custom.x', {}, { contact = { email = 'A@b.C', whatsapp = '+1 555 0100', name = 'Ada' } })",
           "[{\"body\":{},\"contact\":{\"identities\":[\"whatsapp:15550100\",\"email:a@b.c\"],\"name\":\"Ada\"},\"do\":"
           "\"emit\",\"name\":\"x\"}]" },
+        { "e.contact:identify('WhatsApp:0041 79 123 45 67') e.contact:identify('phone:+41 (0)79 123 45 67')",
+          "[{\"do\":\"identify\",\"identity\":\"whatsapp:41791234567\"},"
+          "{\"do\":\"identify\",\"identity\":\"phone:41791234567\"}]" },
+        { "local phone, mail = '079 123 45 67', ' ' "
+          "fx:emit('x', {}, { contact = { phone = phone, email = mail, crm = 42, name = 'Ada' } })",
+          "[{\"body\":{},\"contact\":{\"identities\":[\"crm:42\"],\"name\":\"Ada\"},\"do\":\"emit\",\"left_out\":"
+          "[\"contact.phone is left out: a phone number begins with its country, as in \\\"+1 555 "
+          "0100\\\"\"],\"name\":\"x\"}]" },
         { "e.conversations[2]:note 'old'", "[{\"conversation\":8,\"do\":\"note\",\"text\":\"old\"}]" },
     };
     check_examples(declarations, examples, sizeof(examples) / sizeof(examples[0]));
@@ -236,6 +244,12 @@ static void mistakes_name_the_line_and_the_remedy(void **state)
         { "e.conversation:set('k', function() end)", "holds a function, which cannot be stored" },
         { "e.conversation:set('k', { 1, a = 2 })", "mixes a list with named values" },
         { "e.contact:identify 'ada@example.com'", "is not an identity" },
+        { "local who = 'whatsapp:x y' e.contact:identify(who)",
+          "identify: 'x y' is not a handle of the kind whatsapp: WhatsApp knows people by a number" },
+        { "local who = 'telegram:@ada' fx:emit('x', {}, { contact = who })",
+          "emit: '@ada' is not a handle of the kind telegram: the provider knows people by a number" },
+        { "local who = '079 123 45 67' fx:emit('x', {}, { contact = { 'phone:' .. who } })",
+          "a phone number begins with its country" },
         { "fx:outreach { topic = 'x', goal = 'payment.succeeded', steps = { { after = '2h', text = 'a' }, { after = "
           "'1h', text = 'b' } } }",
           "step 2 is due before" },
