@@ -3,7 +3,7 @@
 
 local host, use = ...
 local support, event_types, effects, tokens = use "support", use "event_types", use "effects", use "source_tokens"
-local words, slips = use "review_words", use "review_slips"
+local words, slips, conditions = use "review_words", use "review_slips", use "review_conditions"
 local facts = use "facts" -- adds the methods that read
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
@@ -201,7 +201,7 @@ function review_fields.check(file, list, from, to, event, fx, types)
     if not event or is_rebound(list, from, to, event, nil) then
         return
     end
-    local aliases = aliases_of(list, from, to, event, fx)
+    local aliases, when_from = aliases_of(list, from, to, event, fx), not fx and from or nil
     for at = from, to do
         local token, sign, member = list[at], list[at + 1], list[at + 2]
         local reads = token.kind == "name" and member and member.kind == "name" and (is(sign, ".") or is(sign, ":"))
@@ -211,6 +211,7 @@ function review_fields.check(file, list, from, to, event, fx, types)
             check_member(file, list, alias.part, token.text, at + 2, not fx)
             slips.check_assignment(file, list, alias.part, at + 2)
             words.check(file, list, alias.part, token.text, at, at + 2)
+            conditions.check(file, list, alias.part, token.text, at, at + 2, when_from)
         elseif reads and fx and token.text == fx and is(sign, ".") and effects.fx_methods[member.text]
             and lacks_object(list, at + 2, { fx }) then
             problem("error", { file = file, line = member.line }, string.format("fx.%s: call it with a colon, as in fx:%s(…)",
@@ -234,12 +235,14 @@ function review_fields.check(file, list, from, to, event, fx, types)
                 end
             end
             words.check(file, list, "event", event, at, at + 2)
+            conditions.check(file, list, "event", event, at, at + 2, when_from)
             local next_sign, next_member = list[at + 3], list[at + 4]
             if part_fields[field] and next_member and next_member.kind == "name"
                 and (is(next_sign, ".") or is(next_sign, ":")) then
                 check_member(file, list, field, "e." .. field, at + 4, not fx)
                 slips.check_assignment(file, list, field, at + 4)
                 words.check(file, list, field, "e." .. field, at, at + 4)
+                conditions.check(file, list, field, "e." .. field, at, at + 4, when_from)
             end
         end
     end

@@ -49,6 +49,54 @@ static void what_other_languages_do_otherwise(void **state)
     CHECK_EACH(cases);
 }
 
+/* Lists are there also when they are empty, and methods that are not called. */
+static void what_is_always_true_is_told(void **state)
+{
+    (void)state;
+#define IN_WHEN(body, text)                                                                                            \
+    {                                                                                                                  \
+        WHEN("'message.received'", body), "rules/a.lua:2", "warning", text, NULL                                       \
+    }
+#define FINE_IN_WHEN(body)                                                                                             \
+    {                                                                                                                  \
+        WHEN("'message.received'", body), NULL, NULL, NULL, NULL                                                       \
+    }
+    static const struct wanted cases[] = {
+        SAID(
+            "warning", "if e.contact.opted_out then return end",
+            "'e.contact.opted_out' is a table, which is true also when it is empty; write e.contact:has_opted_out(…), or "
+            "#e.contact.opted_out > 0"),
+        SAID("warning", "if not e.contact.opted_out then log(1) end", "write e.contact:has_opted_out(…)"),
+        SAID("warning", "if e.message and e.conversation.tags then log(1) end", "write c:has_tag(…)"),
+        SAID("warning", "if (e.contact.attributes) then log(1) end", "write e.contact.attributes.NAME"),
+        SAID("warning", "local c = e.conversation if c.tags and has(e.message.text, 'x') then log(1) end",
+             "'c.tags' is a table, which is true also when it is empty; write c:has_tag(…), or #c.tags > 0"),
+        SAID("warning", "if log() then log(1) elseif e.contact.channels or e.id then log(2) end",
+             "write e.contact:can_reach(…)"),
+        SAID("warning", "local c = fx:open_conversation {} while c.send do log(1) end",
+             "'c.send' is a method, which is always there; call it, as in c:send(…)"),
+        SAID("warning", "if e.contact.has_opted_out then return end", "as in e.contact:has_opted_out(…)"),
+        SAID("warning", "if e.conversations then log(1) end", "write #e.conversations > 0"),
+        SAID("warning", "if #e.id > 2 and tostring(e.id) == e.type and not e.contact.opted_out then log(1) end",
+             "has_opted_out(…)"),
+        IN_WHEN("e.contact and not e.contact.opted_out", "has_opted_out(…)"),
+        IN_WHEN("e.conversation.attributes", "write e.conversation.attributes.NAME"),
+        FINE("if e.contact.attributes and e.contact.attributes.plan == 'pro' then log(1) end"),
+        FINE("local c = e.conversation if not c.tags or #c.tags == 0 then log(1) end"),
+        FINE("if #e.contact.opted_out > 0 or e.conversation.tags[1] or e.contact.attributes.vip then log(1) end"),
+        FINE("local tags, all = e.conversation.tags or {}, e.id and e.contact.channels log(tags, all)"),
+        FINE("if has(e.message.text, e.conversation.tags) or (e.conversation.tags or {})[1] then log(1) end"),
+        FINE("local function tags() return e.conversation.tags end log(tags(), e.contact.opted_out and 1)"),
+        FINE("if e.message.button or e.message.media or e.contact.name then log(1) end"),
+        FINE("if e.body.tags or e.body.contact.opted_out then log(1) end log({ e.id and e.contact.opted_out })"),
+        FINE_IN_WHEN("(function() return e.conversation.tags end)()[1] == 'x'"),
+        FINE_IN_WHEN("has(e.message.text, 'x') and e.contact.attributes.vip"),
+    };
+    CHECK_EACH(cases);
+#undef IN_WHEN
+#undef FINE_IN_WHEN
+}
+
 static void conditions_are_functions(void **state)
 {
     (void)state;
@@ -81,6 +129,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_other_languages_do_otherwise),
+        cmocka_unit_test(what_is_always_true_is_told),
         cmocka_unit_test(conditions_are_functions),
         cmocka_unit_test(methods_of_calendars),
     };
