@@ -2,7 +2,7 @@
 
 local host, use = ...
 local support, event_types, effects = use "support", use "event_types", use "effects"
-local fault, did_you_mean, unwrap = support.fault, support.did_you_mean, support.unwrap
+local fault, did_you_mean, unwrap, type_word = support.fault, support.did_you_mean, support.unwrap, support.type_word
 
 local facts = {}
 
@@ -51,6 +51,26 @@ function facts.limit_of(what, value)
     return limit
 end
 
+-- What methods that read ask for, and how they are called.
+local asked_for = {
+    has_tag = { "tag", "c:has_tag(\"vip\")" }, identity = { "kind", "e.contact:identity(\"email\")" },
+    can_reach = { "channel", "e.contact:can_reach(\"telegram\")" },
+}
+
+-- The one text that such a method is given. nil is a text that is not there, as of a body without the field, and finds nothing.
+function facts.asked(what, ...)
+    local name, example = table.unpack(asked_for[what])
+    local count, text, more = select("#", ...), ...
+    if count == 0 then
+        fault("%s needs the %s, as in %s", what, name, example)
+    elseif text ~= nil and type(text) ~= "string" then
+        fault("%s: '%s' is a text, not %s; it is called as %s", what, name, type_word(text), example)
+    elseif type(more) == "string" then
+        fault("%s asks for one %s; for more call it once for each", what, name)
+    end
+    return text
+end
+
 -- What a method was called on; a text or so, when it was not called with a colon.
 local function of(self)
     return type(self) == "table" and self or unwrap(self)
@@ -73,7 +93,8 @@ local function add_reading_methods()
         return list
     end
 
-    function conversation:has_tag(tag)
+    function conversation:has_tag(...)
+        local tag = facts.asked("has_tag", ...)
         for _, known in ipairs(of(self).tags or {}) do
             if known == tag then
                 return true
@@ -95,9 +116,10 @@ local function add_reading_methods()
     end
 
     -- The first handle of a kind: e.contact:identity("email") is "ada@example.com", or nil.
-    function contact:identity(kind)
+    function contact:identity(...)
+        local kind = facts.asked("identity", ...)
         for _, identity in ipairs(of(self).identities or {}) do
-            if type(kind) == "string" and string.sub(identity, 1, #kind + 1) == kind .. ":" then
+            if kind and string.sub(identity, 1, #kind + 1) == kind .. ":" then
                 return string.sub(identity, #kind + 2)
             end
         end
@@ -105,7 +127,8 @@ local function add_reading_methods()
     end
 
     -- Is there an address on this channel that messages can go to?
-    function contact:can_reach(channel)
+    function contact:can_reach(...)
+        local channel = facts.asked("can_reach", ...)
         for _, known in ipairs(of(self).channels or {}) do
             if known == channel then
                 return true

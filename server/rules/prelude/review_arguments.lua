@@ -175,6 +175,10 @@ local needs_first = {
     outreach = function() support.check_effect("outreach", nil, {}) end,
 }
 
+for _, method in ipairs { "has_tag", "identity", "can_reach" } do
+    needs_first[method] = function() facts.asked(method) end
+end
+
 local checks = {}
 
 function checks.send(tell, arguments)
@@ -194,6 +198,16 @@ local function check_tags(method)
     end
 end
 checks.tag, checks.untag = check_tags("tag"), check_tags("untag")
+
+-- What is computed is a text; behind it, gsub leaves a number.
+local function check_asked(method)
+    return function(tell, arguments)
+        local is_literal, first = value_of(arguments[1])
+        local more = arguments[2] and arguments[2].text
+        tell(wrong_of(facts.asked, method, is_literal and first or "x", more), arguments[1])
+    end
+end
+checks.has_tag, checks.identity, checks.can_reach = check_asked("has_tag"), check_asked("identity"), check_asked("can_reach")
 
 function checks.set(tell, arguments, owner)
     local key, value = arguments[1], arguments[2]

@@ -35,6 +35,13 @@ static void what_would_be_refused_when_it_runs_is_told(void **state)
         SAID("e.conversation:cancel('My Timer!')", "cancel: the timer's name is a text of letters"),
         SAID("e.conversation:after('4h')", "after needs a name, as in after(\"4h\", \"nudge\")"),
         SAID("log(#e.conversation:history(500))", "history takes a number from 1 to 200"),
+        SAID("log(e.conversation:has_tag())", "has_tag needs the tag, as in c:has_tag(\"vip\")"),
+        SAID("log(e.contact:identity())", "identity needs the kind, as in e.contact:identity(\"email\")"),
+        SAID("log(e.contact:can_reach())", "can_reach needs the channel, as in e.contact:can_reach(\"telegram\")"),
+        SAID("local c = e.conversation log(c:has_tag('vip', 'late'))",
+             "has_tag asks for one tag; for more call it once"),
+        SAID("log(e.conversation:has_tag { 'vip' })", "has_tag: 'tag' is a text, not a table"),
+        SAID("log(e.contact:can_reach(5))", "can_reach: 'channel' is a text, not a number"),
         SAID("fx:emit('my event', {})", "emit: 'my event' is not a name"),
         SAID("fx:emit('x', 'text')", "emit: the body is a table, not a text"),
         SAID("fx:emit('x', {}, { contact = { email = true } })", "emit: 'contact.email' is a text"),
@@ -66,6 +73,8 @@ static void what_would_be_refused_when_it_runs_is_told(void **state)
         FINE(STEPS(
             "{ { after = e.body.first, text = 'a' }, { after = '1h', note = 'b', assign = 'c' }, { assign = 'd' } }")),
         FINE(STEPS("e.body.steps")),
+        FINE("log(e.conversation:has_tag(e.body.tag), e.conversation:has_tag(e.body.tag:gsub('-', '_')))"),
+        FINE("log(e.contact:has_opted_out(), e.contact:identity(e.body.kind), #e.contact:conversations())"),
         FINE("log(money(e.body.amount, e.body.currency), duration(e.body.a), has(e.message.text, e.body.words), "
              "is(nil, table.unpack(e.body.words)), date('%F', e.received_at), local_time(now()))"),
         FINE("local function has(text) return text end local money, is = has, has log(has('a'), money('a'), is(''))"),
