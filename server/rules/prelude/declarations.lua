@@ -41,6 +41,12 @@ local rule_fields = {
     when = "function", run = { type = "function", required = true }, priority = "integer", enabled = "boolean",
     budget = "table",
 }
+support.also_called(rule_fields, {
+    event = "on", events = "on", trigger = "on", triggers = "on", type = "on", condition = "when", conditions = "when", filter = "when",
+    ["if"] = "when", match = "when", action = "run", actions = "run", handler = "run", handle = "run", ["do"] = "run", ["then"] = "run",
+    callback = "run", execute = "run", effects = "run", id = "name", title = "name", description = "doc", order = "priority",
+    active = "enabled", limits = "budget",
+})
 
 local budget_fields = { sends_per_hour = "integer", sends_per_minute = "integer", sends_per_contact_per_day = "integer" }
 
@@ -108,6 +114,10 @@ local survey_fields = {
     expires = "duration", comment_within = "duration", cooldown = "duration", template = "text", words = "table",
     doc = "text",
 }
+
+support.also_called(survey_fields, {
+    text = "question", options = "labels", choices = "labels", buttons = "labels", comment = "ask_comment", timeout = "expires",
+})
 
 local function declare_survey(name, options, at)
     local complain = complainer(at)
@@ -200,6 +210,8 @@ local endpoint_fields = {
     url = { type = "any", required = true }, secret = "any", secrets = "any", timeout = "duration", doc = "text",
 }
 
+support.also_called(endpoint_fields, { uri = "url", href = "url", address = "url", key = "secret", token = "secret" })
+
 -- A text, or what env "NAME" or file "PATH" stands for. Only declarations can read these, never a rule.
 local function resolve(what, value, complain)
     if type(value) == "string" then
@@ -290,6 +302,8 @@ local calendar_fields = {
     special = "table", doc = "text",
 }
 
+support.also_called(calendar_fields, { tz = "timezone", time_zone = "timezone", open = "hours", days = "hours", closed = "holidays" })
+
 local function declare_calendar(name, options, at)
     local complain = complainer(at)
     local what = string.format("calendar '%s'", name)
@@ -317,6 +331,8 @@ end
 local cron_fields = {
     schedule = "text", every = "duration", timezone = "text", missed = { "skip", "run_once", "once" }, doc = "text",
 }
+
+support.also_called(cron_fields, { cron = "schedule", at = "schedule", time = "schedule", interval = "every", tz = "timezone", time_zone = "timezone" })
 
 local function declare_cron(name, options, at)
     local complain = complainer(at)

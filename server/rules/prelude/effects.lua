@@ -94,6 +94,11 @@ local send_fields = {
     on_unknown = { "resend", "give_up", "hold" }, quiet = { "respect", "ignore" }, reply_to = "text",
 }
 
+support.also_called(send_fields, {
+    body = "text", message = "text", content = "text", variables = "vars", params = "vars", parameters = "vars", data = "vars",
+    lang = "language", locale = "language", attachment = "media", image = "media",
+})
+
 function conversation:send(options, more)
     local run = running("send")
     local handle = handle_of(self, "send")
@@ -222,7 +227,9 @@ function conversation:survey(name)
     append(run, { ["do"] = "survey", conversation = handle, survey = name })
 end
 
-local after_fields = { unless = "any", data = "table" }
+local after_fields = support.also_called({ unless = "any", data = "table" }, {
+    cancel_on = "unless", stop_on = "unless", ["until"] = "unless", payload = "data", body = "data",
+})
 
 -- after("4h", "nudge", { unless = "reply", data = {…} }): the event timer.nudge in four hours.
 function conversation:after(delay, name, options)
@@ -372,6 +379,10 @@ local step_fields = {
     after = "duration", template = "text", text = "text", note = "text", assign = "name", channel = "name",
     quiet = { "respect", "ignore" }, language = "text", buttons = "table", vars = "table",
 }
+
+support.also_called(step_fields, {
+    delay = "after", wait = "after", at = "after", message = "text", body = "text", variables = "vars", assignee = "assign", lang = "language",
+})
 
 -- The events that end it: 'goal' or the list 'goals'.
 local function goals_of(given)

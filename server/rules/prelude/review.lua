@@ -10,7 +10,7 @@ local names, values, unread = use "review_names", use "review_values", use "unre
 local types, literals = use "review_types", use "review_arguments"
 local handles, slips = use "review_handles", use "review_slips"
 local is_timer_name = use("effect_arguments").is_timer_name
-local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
+local problem, is = support.problem, tokens.is
 
 local review = {}
 
@@ -107,7 +107,7 @@ local function check_options(file, what, given, known)
     for _, name in ipairs(support.keys(given and given.fields or {})) do
         if known[name] == nil then
             problem("error", { file = file, line = given.fields[name].line },
-                string.format("%s has no '%s'%s", what, name, did_you_mean(name, support.keys(known))),
+                string.format("%s has no '%s'%s", what, name, support.instead(name, known)),
                 "it has " .. table.concat(support.keys(known), ", "))
         else
             values.check_choice(file, what .. ": '" .. name .. "'", given.fields[name], known[name])

@@ -321,11 +321,25 @@ local function wrong_value(what, name, kind, value)
 end
 support.wrong_value = wrong_value
 
+-- What other tools call a field, by the table of fields: no spelling leads from 'trigger' to 'on'.
+local words_for = setmetatable({}, { __mode = "k" })
+
+function support.also_called(fields, words)
+    words_for[fields] = words
+    return fields
+end
+
+-- What is to be written for a field that `fields` does not have, behind what is said of it; "" when nobody knows.
+function support.instead(key, fields)
+    local meant = words_for[fields] and words_for[fields][key]
+    return meant and string.format("; write '%s'", meant) or did_you_mean(key, keys(fields))
+end
+
 -- Checks `options` against `fields` ({name = {type = …, required = true}} or {name = type}) and returns a new table
 -- of converted values. `complain(key, text)` is called for each thing that is wrong, in a fixed order; it may raise.
 function support.check(what, options, fields, complain)
     options = support.unwrap(options)
-    local result, all_well = {}, true
+    local result, all_well, meant = {}, true, {}
     for key, value in next, options do
         local field, wrong = fields[key], nil
         if field ~= nil then
@@ -339,7 +353,8 @@ function support.check(what, options, fields, complain)
             if field == nil and type(key) == "number" then
                 complain(nil, string.format("%s has a value without a name", what))
             elseif field == nil then
-                complain(key, string.format("%s has no %s%s", what, shown(key), did_you_mean(key, keys(fields))))
+                meant[words_for[fields] and words_for[fields][key] or key] = true
+                complain(key, string.format("%s has no %s%s", what, shown(key), support.instead(key, fields)))
             else
                 local wrong = wrong_value(what, key, type_of(field), options[key])
                 if wrong then
@@ -349,7 +364,7 @@ function support.check(what, options, fields, complain)
         end
     end
     for _, key in ipairs(required_of[fields]) do
-        if options[key] == nil then
+        if options[key] == nil and not meant[key] then
             complain(nil, string.format("%s needs '%s'", what, key))
         end
     end

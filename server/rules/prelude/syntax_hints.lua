@@ -346,9 +346,25 @@ local function calls(case)
     return nil
 end
 
+-- { do = function(e, fx) … end } and { end = 5 }: words of Lua where the name of a field is due.
+local meant_fields = { ["do"] = "run", ["then"] = "run", ["if"] = "when" }
+local function field_names(case)
+    local line = case.lines[case.line]
+    for _, at in ipairs(places(case)) do
+        local before, behind = string.sub(line, 1, at - 1), string.sub(line, at + #case.near)
+        local meant = meant_fields[case.near]
+        if string.find(behind, "^%s*=[^=]") and helps(case, case.line, before .. "[\"" .. case.near .. "\"]" .. behind) then
+            return meant and string.find(behind, "^%s*=%s*function")
+                and string.format("'%s' is a word of Lua; a rule says %s = function", case.near, meant)
+                or string.format("'%s' is a word of Lua; as the name of a field write [\"%s\"] = …", case.near, case.near)
+        end
+    end
+    return nil
+end
+
 -- The whole ---------------------------------------------------------------------------------------------------------------------
 
-local ways = { characters, texts, counting, braces, colons, conditions, other_operators, ends, separators, too_many, results, calls }
+local ways = { characters, texts, counting, braces, colons, conditions, other_operators, field_names, ends, separators, too_many, results, calls }
 
 -- What to do about the error of a source that does not compile; nil when that is not known.
 function syntax_hints.find(source, line, text)

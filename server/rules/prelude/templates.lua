@@ -104,6 +104,7 @@ local template_fields = {
         "give_up" },
     whatsapp = "table", doc = "text",
 }
+support.also_called(template_fields, { body = "text", message = "text", content = "text", params = "variables", vars = "variables" })
 local language_fields = { text = { type = "text", required = true }, buttons = "any" }
 local whatsapp_fields = { name = { type = "text", required = true }, language = "any", parameters = "any",
     header = "any", buttons = "table", text = "any" }

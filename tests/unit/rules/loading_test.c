@@ -63,11 +63,33 @@ static void rules_are_checked(void **state)
         { "rule { name = 'x', on = 'message.*', run = 'no' }", 1, "'run' is a function, not a text" },
         { "rule { name = 'x', on = 'message.*', priority = 1.5, " RUN " }", 1, "whole number" },
         { "rule { name = 'x y', on = 'message.*', " RUN " }", 1, "the name 'x y'" },
+        { "rule {\n name = 'x',\n event = 'message.received',\n " RUN " }", 3, "rule has no 'event'; write 'on'" },
+        { "rule {\n name = 'x',\n trigger = 'message.received', " RUN " }", 3, "write 'on'" },
+        { "rule { name = 'x', on = 'message.received',\n action = function() end }", 2, "no 'action'; write 'run'" },
+        { "rule { name = 'x', on = 'message.received',\n ['do'] = function() end }", 1, "no 'do'; write 'run'" },
+        { "rule { name = 'x', on = 'message.received',\n condition = print, " RUN " }", 2, "write 'when'" },
         { "rule 'x'", 1, "rule takes a table" },
         { "rule { name = 'x', on = 'message.*', " RUN " }\nrule { name = 'x', on = 'message.*', " RUN " }", 2,
           "declared twice; the other one is at rules/a.lua:1" },
     };
     check_each(cases, sizeof(cases) / sizeof(cases[0]), true);
+}
+
+/* Who calls a field by a word of another tool has forgotten nothing. */
+static void a_word_of_others_is_one_mistake(void **state)
+{
+    (void)state;
+    const struct rule_file files[] = {
+        { "a.lua", "rule { name = 'x', trigger = 'message.received', action = function() end }" }, { NULL, NULL }
+    };
+    json_t *problems;
+    struct rule_set *set;
+    struct error e;
+    assert_int_not_equal(load_files(files, NULL, &problems, &set, &e), ERR_NONE);
+    assert_true(has_problem(problems, "rules/a.lua", 1, "rule has no 'trigger'; write 'on'"));
+    assert_true(has_problem(problems, "rules/a.lua", 1, "rule has no 'action'; write 'run'"));
+    assert_int_equal(json_array_size(problems), 2);
+    json_decref(problems);
 }
 
 static void declarations_are_checked(void **state)
@@ -77,6 +99,8 @@ static void declarations_are_checked(void **state)
         { "template 't' { text = 'Hi {{name' }", 1, "'{{' has no '}}'" },
         { "template 't' { text = 'Hi {{first name}}' }", 1, "is not a variable" },
         { "template 't' { }", 1, "has no 'text'" },
+        { "template 't' {\n body = 'Hi' }", 2, "template 't' has no 'body'; write 'text'" },
+        { "cron 'c' {\n interval = '5m' }", 2, "cron 'c' has no 'interval'; write 'every'" },
         { "template 't'", 1, "has no table after it" },
         { "template 't' {\n text = { en = '{{a}}', de = '{{b}}' } }", 1, "'de' lacks {{a}}" },
         { "template 't' { text = '{{a}}', variables = { 'b' } }", 1, "{{a}} is not in 'variables'" },
@@ -407,6 +431,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_are_checked),
+        cmocka_unit_test(a_word_of_others_is_one_mistake),
         cmocka_unit_test(declarations_are_checked),
         cmocka_unit_test(the_source_is_checked),
         cmocka_unit_test(what_cannot_be_known_is_not_judged),

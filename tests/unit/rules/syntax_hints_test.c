@@ -105,6 +105,9 @@ static void tables_and_calls(void **state)
         { "rule {\n  name = 'a',\n\nrule { name = 'b' }", 4, "the `{` of line 1 lacks its `}` before line 4" },
         { "if f(a, 'x' then b() end", 1, "a `)` is missing before 'then'" },
         { "f(a b)", 1, "a comma is missing before 'b'" },
+        { "rule {\n  do = function(e, fx) end,\n}", 2, "'do' is a word of Lua; a rule says run = function" },
+        { "rule { name = 'a', if = function(e) return true end }", 1, "a rule says when = function" },
+        { "local t = {\n  from = 1,\n  end = 2,\n}", 3, "as the name of a field write [\"end\"] = …" },
         /* What is meant here nobody can tell. */
         { "local x = }", 1, NULL },
         { "a b", 1, NULL },
