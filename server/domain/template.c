@@ -47,20 +47,30 @@ static bool next_placeholder(const char *text, const char **ret_begin, const cha
     return false;
 }
 
+/* How much of `text` is left before a variable that is left out: not the comma and the blanks that lead to it. */
+static size_t without_lead(const char *text, size_t length)
+{
+    while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == ','))
+        length--;
+    return length;
+}
+
 err_t template_fill(const char *text, const json_t *vars, bool strict, struct buf *out, struct error *reterr)
 {
     const char *begin, *end;
     char name[65];
+    const size_t start = out->len;
     while (next_placeholder(text, &begin, &end, name, sizeof(name))) {
         const json_t *value = json_object_get(vars, name);
-        buf_add(out, text, (size_t)(begin - text));
-        if (is_value(value))
-            add_value(out, value);
-        else if (strict)
+        size_t before = (size_t)(begin - text);
+        if (!is_value(value) && strict)
             return fail(reterr, ERR_INVALID, "the variable '%s' is missing\nHINT: give it in vars = { %s = … }", name,
                         name);
-        else
-            buf_add(out, begin, (size_t)(end - begin));
+        buf_add(out, text, is_value(value) ? before : without_lead(text, before));
+        if (is_value(value))
+            add_value(out, value);
+        else if (out->len == start)
+            end += strspn(end, ", ");
         text = end;
     }
     buf_add_text(out, text);

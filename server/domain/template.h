@@ -6,7 +6,7 @@
 #include "io/json.h"
 
 /* Appends `text` with each {{name}} replaced. A variable that `vars` (object, may be NULL) lacks is ERR_INVALID when
- * `strict`, else it stays as written. */
+ * `strict`, else it is left out: "Hi, {{name}}!" becomes "Hi!". */
 err_t template_fill(const char *text, const json_t *vars, bool strict, struct buf *out,
                     struct error *reterr) MUST_CHECK;
 

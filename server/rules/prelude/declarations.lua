@@ -119,6 +119,19 @@ support.also_called(survey_fields, {
     text = "question", options = "labels", choices = "labels", buttons = "labels", comment = "ask_comment", timeout = "expires",
 })
 
+-- A survey asks by itself, so nobody gives it variables: what it knows is the contact's name.
+local function check_survey_text(what, key, text, complain)
+    local names, wrong = templates.placeholders(text)
+    if wrong then
+        complain(key, string.format("%s: '%s': %s", what, key, wrong))
+    end
+    for _, name in ipairs(names) do
+        if name ~= "name" then
+            complain(key, string.format("%s: '%s' has {{%s}}; the only variable of a survey is {{name}}, the contact's", what, key, name))
+        end
+    end
+end
+
 local function declare_survey(name, options, at)
     local complain = complainer(at)
     local what = string.format("survey '%s'", name)
@@ -145,6 +158,7 @@ local function declare_survey(name, options, at)
                         type_word(value[language])))
                 else
                     copy[language] = value[language]
+                    check_survey_text(what, key, value[language], complain)
                 end
             end
             made[key] = copy
@@ -153,6 +167,9 @@ local function declare_survey(name, options, at)
                 type_word(value)))
         else
             made[key] = value
+            if value then
+                check_survey_text(what, key, value, complain)
+            end
         end
     end
     local labels = unwrap(given.labels)

@@ -40,6 +40,19 @@ static void tap(struct stage *s, long long id, int score)
     stage_tap(s, "whatsapp:1", button);
 }
 
+/* Nobody reads {{name}}: who has told no name is asked without it. */
+static void who_has_no_name_is_asked_without(void **state)
+{
+    struct stage *s = *state;
+    stage_declare(s, "survey", "csat",
+                  "{'question':{'en':'How did we do, {{name}}?'},'scale':5,'expires_ms':86400000}");
+    stage_rule(s, "inbox", "message.received", "[" OPEN ",{'do':'survey','conversation':'#1','survey':'csat'}]");
+    stage_event(s, "{'type':'message.received','source':'whatsapp','contact':{'identities':['whatsapp:9']},'message':{"
+                   "'text':'hi'}}");
+    const json_t *free = json_object_at(json_object_at(json_array_get(s->sent, 0), "request"), "free");
+    assert_string_equal(json_str_or(free, "text", ""), "How did we do?");
+}
+
 static void the_question_has_a_button_for_each_score(void **state)
 {
     struct stage *s = *state;
@@ -419,6 +432,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(the_question_has_a_button_for_each_score),
+        T(who_has_no_name_is_asked_without),
         T(the_buttons_have_labels),
         T(who_opted_out_is_not_asked),
         T(a_tap_is_the_score_and_the_next_text_the_comment),

@@ -141,9 +141,20 @@ static void values_are_not_templates(void **state)
     static const struct {
         const char *text, *result;
     } rows[] = {
-        { "{{a}}{{b}}", "{{b}}7" }, { "{{ a }}", "{{b}}" },         { "{{c}}", "{{c}}" }, { "{{a", "{{a" },
-        { "{}{{}}", "{}{{}}" },     { "{{a b}}{{b}}", "{{a b}}7" }, { "{{{b}}}", "{7}" }, { "no", "no" },
-        { "{{t}}", "true" },        { "{{o}}", "{{o}}" },
+        { "{{a}}{{b}}", "{{b}}7" },
+        { "{{ a }}", "{{b}}" },
+        { "{{c}}", "" },
+        { "{{a", "{{a" },
+        { "{}{{}}", "{}{{}}" },
+        { "{{a b}}{{b}}", "{{a b}}7" },
+        { "{{{b}}}", "{7}" },
+        { "no", "no" },
+        { "{{t}}", "true" },
+        { "{{o}}", "" },
+        { "How was it, {{c}}?", "How was it?" },
+        { "Hi {{c}}, hello", "Hi, hello" },
+        { "{{c}}, hello", "hello" },
+        { "{{t}}, {{c}}", "true" },
     };
     json_t *vars = json_of("{'a':'{{b}}','b':7,'t':true,'o':{}}");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
