@@ -475,6 +475,11 @@ function fx:webhook(endpoint, body, options)
 end
 
 local emit_fields = { contact = "any" }
+local handle_words = {}
+for _, kind in ipairs(host.personal_handles) do
+    handle_words[kind] = string.format("contact = { %s = … }", kind)
+end
+support.also_called(emit_fields, handle_words)
 
 -- emit("ticket_resolved", { … }, { contact = { email = … } }): the event custom.ticket_resolved, handled in that
 -- contact's turn. Without a contact it is about the one of this event.

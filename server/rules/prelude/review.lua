@@ -8,7 +8,7 @@ local tokens, functions, fields = use "source_tokens", use "source_functions", u
 local flow, calendar = use "review_flow", use "calendar"
 local names, values, unread = use "review_names", use "review_values", use "unread"
 local types, literals = use "review_types", use "review_arguments"
-local handles, slips = use "review_handles", use "review_slips"
+local handles, slips, texts = use "review_handles", use "review_slips", use "review_texts"
 local is_timer_name = use("effect_arguments").is_timer_name
 local problem, is = support.problem, tokens.is
 
@@ -152,6 +152,9 @@ local function check_calls(file, list, uses)
             slips.check_time(file, list, at)
             values.check_date(file, list, at)
             literals.check_helper(file, list, at)
+            texts.check_library(file, list, at)
+        elseif token.kind == "name" then
+            texts.check_method(file, list, at)
         elseif token.kind == "text" then
             slips.check_sum(file, list, at)
             slips.check_alternative(file, list, at)
@@ -237,6 +240,9 @@ local function check_rules(source, libraries, is_sound)
             if is_judged and run then
                 check_parameters(file, written.run.line, "run", run)
                 fields.check(file, list, run.from, run.to, run.params[1], run.params[2], types_of(rule))
+            end
+            if is_judged and (when or not written.when) then
+                texts.check_rule(file, list, types_of(rule), when, run)
             end
             if rule and run then
                 rule.certain = flow.certain(source, run, libraries)

@@ -134,6 +134,13 @@ function checks.prioritize(file, arguments)
     review_values.check_choice(file, "prioritize: 'priority'", arguments[1], effects.option_fields.open_conversation.priority)
 end
 
+function checks.assign(file, arguments, line, of_conversation)
+    if of_conversation and #arguments == 0 then
+        problem("warning", { file = file, line = line }, "assign: without an assignee it takes the conversation back from who has it",
+            "write assign(nil) when that is meant")
+    end
+end
+
 -- What is a conversation's own is not set as an attribute, although it can be.
 local own = { priority = "prioritize(…)", assignee = "assign(…)", tags = "tag(…)", state = "resolve() or snooze(…)" }
 

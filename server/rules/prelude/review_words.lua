@@ -3,7 +3,7 @@
 
 local _, use = ...
 local support, tokens, handles = use "support", use "source_tokens", use "review_handles"
-local slips = use "review_slips"
+local slips, templates = use "review_slips", use "templates"
 local problem, did_you_mean, is = support.problem, support.did_you_mean, tokens.is
 
 local review_words = {}
@@ -61,9 +61,22 @@ local function compared_with(list, first, last)
     return nil
 end
 
+-- c.priority >= "high": letters have another order than priorities.
+local orders = support.set_of { "<", ">", "<=", ">=" }
+local function check_order(file, list, part, shown, first, place)
+    local sign, before = list[place + 1], list[first - 1]
+    local word = sign and sign.kind == "sign" and orders[sign.text] and list[place + 2]
+        or before and before.kind == "sign" and orders[before.text] and list[first - 2]
+    if part == "conversation" and list[place].text == "priority" and word and word.kind == "text" then
+        problem("warning", { file = file, line = word.line }, string.format("'%s.priority' is compared by its letters, and \"high\" comes before \"low\"",
+            shown), string.format("name each: %s.priority == \"high\" or %s.priority == \"urgent\"", shown, shown))
+    end
+end
+
 -- `shown.NAME`, where `shown` is such a part or the event, begins with token `first`, and NAME is the token `place`.
 function review_words.check(file, list, part, shown, first, place)
     local name = list[place].text
+    check_order(file, list, part, shown, first, place)
     local word = compared_with(list, first, place)
     if not word or not word.text then
         return
@@ -74,6 +87,10 @@ function review_words.check(file, list, part, shown, first, place)
     if name == "channel" or name == "preferred_channel" then
         handles.check_compared(file, shown .. "." .. name, word.text, word.line)
         return
+    end
+    if part == "contact" and name == "language" and not templates.is_language(word.text) then
+        problem("warning", { file = file, line = word.line }, string.format("'%s.language' is never '%s'; a language is \"en\" or \"pt-BR\"", shown,
+            word.text))
     end
     local instead = meant[name] and meant[name][word.text]
     local words = words_of[part] and words_of[part][name]
