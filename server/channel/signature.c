@@ -62,7 +62,9 @@ static bool value_matches(struct bytes value, void *arg)
     search->seen = true;
     while (value.len > 0) {
         struct bytes candidate = text_trim(text_next_field(&value, ','));
-        if (!bytes_start_with(candidate, search->prefix)) {
+        struct bytes beginning = { candidate.ptr,
+                                   candidate.len < search->prefix.len ? candidate.len : search->prefix.len };
+        if (!text_equal_ignore_case(beginning, search->prefix)) {
             continue;
         }
         candidate.ptr += search->prefix.len;

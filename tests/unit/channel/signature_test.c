@@ -1,6 +1,7 @@
 /* Verification and signing of the kinds with secrets: what passes, and above all what does not. */
 #include "channel/signature_support.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 
 /* --- all kinds alike
@@ -403,6 +404,41 @@ static void classic_mollie_is_refused(void **state)
     INVALID("classic", .kind = "mollie", .settings = "{\"signing_secrets\":\"s\"}", .body = "id=tr_1");
 }
 
+/* Whoever forwards a webhook may write the hex digits, and the name of the hash before them, in another case. */
+static void hex_signatures_are_taken_in_any_case(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = { "stripe", "paddle", "razorpay", "mollie", "gocardless", "lemonsqueezy" };
+    for (size_t k = 0; k < ARRAY_LEN(signing_kinds); k++) {
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+            if (strcmp(kinds[i], signing_kinds[k].kind) != 0) {
+                continue;
+            }
+            char settings[256];
+            snprintf(settings, sizeof(settings), "{\"signing_secrets\":\"%s\"}", signing_kinds[k].secret);
+            char *value = signed_header(kinds[i], signing_kinds[k].secret, "", signing_kinds[k].header, 0);
+            /* after the last "=", which stands before the digits; all of it where there is none */
+            char *digits = strrchr(value, '=');
+            for (char *c = digits ? digits : value; *c; c++) {
+                *c = (char)toupper((unsigned char)*c);
+            }
+            VALID(.kind = kinds[i], .settings = settings, .headers = { { signing_kinds[k].header, value } });
+            free(value);
+        }
+    }
+    char *value = signed_header("mollie", "s", "", "X-Mollie-Signature", 0);
+    for (char *c = value; *c; c++) {
+        *c = (char)toupper((unsigned char)*c);
+    }
+    assert_memory_equal(value, "SHA256=", 7);
+    VALID(.kind = "mollie", .settings = "{\"signing_secrets\":\"s\"}", .headers = { { "X-Mollie-Signature", value } });
+    INVALID("matches", .kind = "mollie", .settings = "{\"signing_secrets\":\"s\"}",
+            .headers = { { "X-Mollie-Signature", value + 7 } });
+    INVALID("matches", .kind = "mollie", .settings = "{\"signing_secrets\":\"s\"}",
+            .headers = { { "X-Mollie-Signature", "SHA2" } });
+    free(value);
+}
+
 /* --- hmac
  * ------------------------------------------------------------------------------------------------------------- */
 
@@ -558,6 +594,7 @@ int main(void)
         cmocka_unit_test(paypal_trusts_no_other_host),
         cmocka_unit_test(square_signs_its_own_url),
         cmocka_unit_test(classic_mollie_is_refused),
+        cmocka_unit_test(hex_signatures_are_taken_in_any_case),
         cmocka_unit_test(secrets_that_are_no_keys_are_found),
         cmocka_unit_test(hmac_follows_its_settings),
         cmocka_unit_test(hmac_reads_each_encoding_by_its_name_only),
