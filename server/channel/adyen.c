@@ -249,6 +249,7 @@ static const struct payment_type types[] = {
     { "CANCEL_OR_REFUND", "payment.refunded", read_payment, false },
     { "NOTIFICATION_OF_CHARGEBACK", "payment.disputed", read_payment, false },
     { "CHARGEBACK", "payment.disputed", read_payment, false },
+    { "SECOND_CHARGEBACK", "payment.disputed", read_payment, false }, /* the money is taken again after a defence */
     { NULL, NULL, NULL, false },
 };
 

@@ -1,5 +1,6 @@
 #include "channel/channel.h"
 
+#include "channel/event.h"
 #include "channel/kinds.h"
 
 #include <stdlib.h>
@@ -44,6 +45,26 @@ const struct channel_kind *channel_find(const char *kind)
 const struct channel_kind *const *channel_all(void)
 {
     return kinds;
+}
+
+err_t channel_parse(const struct channel_kind *kind, const struct webhook *w, const json_t *settings, json_t *events,
+                    struct error *reterr)
+{
+    size_t before = json_array_size(events);
+    err_t err = kind->parse(w, settings, events, reterr);
+    if (err != ERR_NONE || json_array_size(events) > before) {
+        return err;
+    }
+    json_t *body CLEANUP(json_free) = NULL;
+    err = json_parse(w->body, &body, reterr);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    struct buf key CLEANUP(buf_done);
+    buf_init(&key, SIZE_MAX);
+    event_key_of_bytes(&key, w->body);
+    event_add_unknown(events, w, kind->provider, "empty", key.ptr, 0, body);
+    return ERR_NONE;
 }
 
 bool webhook_header_is(const struct webhook_header *header, const char *name)

@@ -136,10 +136,15 @@ struct channel_kind {
     err_t (*read_templates)(struct bytes answer, json_t *templates, struct buf *ret_after, struct error *reterr);
 };
 
+/* `kind->parse`, and of what it makes nothing of (an empty list of entries, changes, items or events) an event
+ * `webhook.SOURCE` with the whole body: no webhook ends without an event that tells what was in it. */
+err_t channel_parse(const struct channel_kind *kind, const struct webhook *w, const json_t *settings, json_t *events,
+                    struct error *reterr);
+
 const struct channel_kind *channel_find(const char *kind); /* NULL when unknown */
 const struct channel_kind *const *channel_all(void);       /* ends with NULL */
 
 /* Version of the parsers as a whole; raised whenever a parser learns something. */
-#define CHANNEL_PARSER_VERSION 5
+#define CHANNEL_PARSER_VERSION 6
 
 #endif

@@ -91,7 +91,7 @@ static err_t reparse_one(struct reparse_run *run, const struct stored_webhook *s
     };
     struct error problem = { .code = ERR_NONE };
     json_t *events CLEANUP(json_free) = json_array();
-    if (kind->parse(&webhook, source->settings, events, &problem) != ERR_NONE) {
+    if (channel_parse(kind, &webhook, source->settings, events, &problem) != ERR_NONE) {
         json_array_clear(events);
         run->unreadable++;
     }

@@ -241,7 +241,7 @@ static int run_parse(const struct command *command, const struct channel_kind *k
     }
     json_t *events CLEANUP(json_free) = json_array();
     struct error e = { 0 };
-    if (kind->parse(&request.webhook, settings, events, &e) != ERR_NONE) {
+    if (channel_parse(kind, &request.webhook, settings, events, &e) != ERR_NONE) {
         fprintf(stderr, "answerd webhook: this is not a webhook of the kind %s: %s\n", kind->name, e.text);
         return EXIT_WRONG;
     }

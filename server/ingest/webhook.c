@@ -179,7 +179,7 @@ static json_t *parse(const struct webhook *w, const struct webhook_source *sourc
 {
     json_t *events = json_array();
     struct error e = { 0 };
-    err_t result = source->kind->parse(w, source->settings, events, &e);
+    err_t result = channel_parse(source->kind, w, source->settings, events, &e);
     if (result == ERR_NONE && json_array_size(events) > MAX_EVENTS)
         result = fail(&e, ERR_TOO_BIG, "more than %d events in one webhook", MAX_EVENTS);
     *ret_problem = NULL;

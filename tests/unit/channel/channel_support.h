@@ -48,7 +48,7 @@ static inline json_t *events_of(const char *kind, const json_t *settings, const 
     struct webhook w = { .method = "POST", .source = kind, .url = "", .body = bytes_of(body), .now = TEST_NOW };
     struct error e = { .code = ERR_NONE };
     json_t *events = json_array();
-    if (channel_find(kind)->parse(&w, settings, events, &e) != ERR_NONE) {
+    if (channel_parse(channel_find(kind), &w, settings, events, &e) != ERR_NONE) {
         print_error("not parsed: %s\n", e.text);
         fail();
     }

@@ -17,7 +17,7 @@ static void check(const char *kind, const struct webhook_header *headers, size_t
                          .body = bytes_of(body),
                          .now = TEST_NOW };
     json_t *events CLEANUP(json_free) = json_array();
-    assert_int_equal(channel_find(kind)->parse(&w, NULL, events, NULL), ERR_NONE);
+    assert_int_equal(channel_parse(channel_find(kind), &w, NULL, events, NULL), ERR_NONE);
     assert_int_equal(json_array_size(events), 1);
     for (size_t i = 0; i < count; i++) {
         expect_at(json_array_get(events, 0), expected[i].path, expected[i].value);
@@ -73,7 +73,8 @@ static void adyen_names_refunds_and_disputes(void **state)
 {
     (void)state;
     static const char *const disputes[] = { ADYEN_ITEM("CHARGEBACK", "\"success\":\"true\","),
-                                            ADYEN_ITEM("NOTIFICATION_OF_CHARGEBACK", "\"success\":\"true\",") };
+                                            ADYEN_ITEM("NOTIFICATION_OF_CHARGEBACK", "\"success\":\"true\","),
+                                            ADYEN_ITEM("SECOND_CHARGEBACK", "\"success\":\"true\",") };
     for (size_t i = 0; i < ARRAY_LEN(disputes); i++) {
         CHECK("adyen", disputes[i], { "type", "payment.disputed" }, { "payment.id", "P1" }, { "payment.dispute", "P2" },
               { "payment.refund", "-" }, { "payment.modification", "P2" });
@@ -101,6 +102,68 @@ static void what_is_kept_names_its_customer(void **state)
           "{\"status\":\"pending\",\"customer_id\":7,\"user_email\":\"a@b.c\"}}}",
           { "type", "webhook.lemonsqueezy" }, { "provider_type", "order_created" },
           { "contact.identities", "[\"lemonsqueezy:7\",\"email:a@b.c\"]" });
+}
+
+/* How a dispute goes on and ends is told apart by its own type, with every provider alike. */
+static void only_what_begins_or_takes_money_is_a_dispute(void **state)
+{
+    (void)state;
+#define KEPT(kind, body, type)                                                                                         \
+    CHECK(kind, body, { "type", "webhook." kind }, { "provider_type", type }, { "payment", "-" })
+#define ADYEN_KEPT(code) KEPT("adyen", ADYEN_ITEM(code, "\"success\":\"true\","), code)
+#define STRIPE_KEPT(type)                                                                                              \
+    KEPT("stripe",                                                                                                     \
+         "{\"id\":\"evt_1\",\"type\":\"" type "\",\"data\":{\"object\":{\"object\":\"dispute\",\"id\":\"dp_1\"}}}",    \
+         type)
+#define PAYPAL_KEPT(type)                                                                                              \
+    KEPT("paypal", "{\"id\":\"WH-1\",\"event_type\":\"" type "\",\"resource\":{\"dispute_id\":\"PP-1\"}}", type)
+#define RAZORPAY_KEPT(type)                                                                                            \
+    KEPT("razorpay", "{\"event\":\"" type "\",\"payload\":{\"dispute\":{\"entity\":{\"id\":\"disp_1\"}}}}", type)
+    ADYEN_KEPT("INFORMATION_SUPPLIED");
+    ADYEN_KEPT("CHARGEBACK_REVERSED");
+    ADYEN_KEPT("PREARBITRATION_WON");
+    ADYEN_KEPT("PREARBITRATION_LOST");
+    STRIPE_KEPT("charge.dispute.updated");
+    STRIPE_KEPT("charge.dispute.funds_withdrawn");
+    STRIPE_KEPT("charge.dispute.funds_reinstated");
+    STRIPE_KEPT("charge.dispute.closed");
+    PAYPAL_KEPT("CUSTOMER.DISPUTE.UPDATED");
+    PAYPAL_KEPT("CUSTOMER.DISPUTE.RESOLVED");
+    RAZORPAY_KEPT("payment.dispute.action_required");
+    RAZORPAY_KEPT("payment.dispute.won");
+    RAZORPAY_KEPT("payment.dispute.closed");
+    KEPT("square",
+         "{\"event_id\":\"e\",\"type\":\"dispute.state.updated\",\"data\":{\"object\":{\"dispute\":{\"id\":\"d\"}}}}",
+         "dispute.state.updated");
+}
+
+/* An envelope without anything in it is kept whole, so that the webhook is not without a trace. */
+static void an_empty_envelope_is_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind, *type, *body;
+    } cases[] = {
+        { "whatsapp", "webhook.whatsapp", "{\"object\":\"whatsapp_business_account\",\"entry\":[]}" },
+        { "whatsapp", "webhook.whatsapp",
+          "{\"object\":\"whatsapp_business_account\",\"entry\":[{\"id\":\"1\",\"changes\":[]}]}" },
+        { "messenger", "webhook.messenger", "{\"object\":\"page\",\"entry\":[]}" },
+        { "messenger", "webhook.messenger", "{\"object\":\"page\",\"entry\":[{\"id\":\"1\",\"messaging\":[]}]}" },
+        { "instagram", "webhook.instagram", "{\"object\":\"instagram\",\"entry\":[]}" },
+        { "meta", "webhook.meta", "{\"object\":\"page\",\"entry\":[]}" },
+        { "adyen", "webhook.adyen", "{\"live\":\"false\",\"notificationItems\":[]}" },
+        { "gocardless", "webhook.gocardless", "{\"events\":[]}" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        json_t *events CLEANUP(json_free) = events_of(cases[i].kind, NULL, cases[i].body);
+        assert_int_equal(json_array_size(events), 1);
+        json_t *event = json_array_get(events, 0);
+        expect_at(event, "type", cases[i].type);
+        expect_at(event, "provider_type", "empty");
+        char *body = json_dump(json_object_get(event, "body"));
+        assert_string_equal(body, cases[i].body);
+        free(body);
+    }
 }
 
 #define RAZORPAY(event, payload) "{\"entity\":\"event\",\"event\":\"" event "\",\"payload\":{" payload "}}"
@@ -193,10 +256,16 @@ static void paypals_refunds_refer_to_what_was_paid(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_id_that_was_not_signed_names_nothing),    cmocka_unit_test(adyen_says_what_succeeded),
-        cmocka_unit_test(adyen_names_refunds_and_disputes),           cmocka_unit_test(what_is_kept_names_its_customer),
-        cmocka_unit_test(razorpay_names_its_customer_in_many_places), cmocka_unit_test(razorpays_placeholder_is_nobody),
-        cmocka_unit_test(square_orders_may_begin_complete),           cmocka_unit_test(shopifys_global_ids_are_ids),
+        cmocka_unit_test(an_id_that_was_not_signed_names_nothing),
+        cmocka_unit_test(adyen_says_what_succeeded),
+        cmocka_unit_test(only_what_begins_or_takes_money_is_a_dispute),
+        cmocka_unit_test(an_empty_envelope_is_kept),
+        cmocka_unit_test(adyen_names_refunds_and_disputes),
+        cmocka_unit_test(what_is_kept_names_its_customer),
+        cmocka_unit_test(razorpay_names_its_customer_in_many_places),
+        cmocka_unit_test(razorpays_placeholder_is_nobody),
+        cmocka_unit_test(square_orders_may_begin_complete),
+        cmocka_unit_test(shopifys_global_ids_are_ids),
         cmocka_unit_test(paypals_refunds_refer_to_what_was_paid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
