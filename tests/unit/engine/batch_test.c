@@ -258,7 +258,7 @@ static void test_what_a_rule_takes_or_is_about_others_waits_for_its_turn(void **
     static const char text[] = "rule { name = 'greets', on = 'contact.created', run = function() end }\n"
                                "rule { name = 'tells', on = 'custom.tells', run = function(e, fx)\n"
                                "  fx:emit('alone', {})\n"
-                               "  fx:emit('other', {}, { contact = 'email:other' })\n"
+                               "  fx:emit('other', {}, { contact = 'email:other@example.com' })\n"
                                "end }\n";
     static const char waiting[] =
         "SELECT count(*) FROM work JOIN event AS e ON e.id = event_id WHERE e.type IN ('contact.created', 'custom.other')";
