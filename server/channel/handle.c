@@ -105,3 +105,17 @@ const char *handle_read(const char *kind, const char *handle, struct buf *known)
     }
     return has_blanks(handle) || *handle == '\0' ? "a handle has no blanks" : NULL;
 }
+
+const char *handle_wrong_identity(const char *identity)
+{
+    const char *colon = strchr(identity, ':');
+    char kind[HANDLE_KIND_MAX_BYTES + 1];
+    if (colon == NULL || colon == identity || colon - identity > HANDLE_KIND_MAX_BYTES) {
+        return "an identity is written like email:ada@example.com";
+    }
+    memcpy(kind, identity, (size_t)(colon - identity));
+    kind[colon - identity] = '\0';
+    struct buf known CLEANUP(buf_done);
+    buf_init(&known, HANDLE_MAX_BYTES);
+    return handle_read(kind, colon + 1, &known);
+}

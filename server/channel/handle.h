@@ -14,6 +14,9 @@
  * it, in words for who wrote it, or NULL; what was appended then serves nobody. `kind` is in lower case. */
 const char *handle_read(const char *kind, const char *handle, struct buf *known);
 
+/* The same of a whole identity, "kind:handle": what is wrong with it, or NULL. */
+const char *handle_wrong_identity(const char *identity);
+
 /* The "(0)" of "+41 (0)79 123 45 67" is for who dials within the country: is it what stands at `text`, behind the
  * digits of a number that are known so far? Italy and San Marino dial it from abroad as well. */
 bool handle_is_domestic_zero(const char *text, struct bytes digits);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "channel/handle.h"
 #include "domain/address.h"
 #include "domain/contact.h"
 #include "domain/conversation.h"
@@ -243,6 +244,9 @@ static err_t apply_identify(struct turn *turn, struct error *reterr)
     const char *colon = strchr(identity, ':');
     if (!colon || colon == identity || !colon[1])
         return fail(reterr, ERR_INVALID, "'%s' is no identity\nHINT: write it like email:ada@example.com", identity);
+    turn->refused = handle_wrong_identity(identity);
+    if (turn->refused)
+        return ERR_NONE;
     const json_t *owner = identity_owner(turn->scene->desk, identity);
     if ((owner && owner != turn->contact) ||
         !identity_attach(turn->scene, turn->contact, identity, turn->scene->author))

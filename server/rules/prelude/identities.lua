@@ -6,7 +6,7 @@ local fault, argument, type_word, unwrap = support.fault, support.argument, supp
 
 local identities = {}
 
-local max_kind_bytes = 31
+local max_kind_bytes, max_handle_bytes = 31, 200
 
 -- A kind of handles as it is known; nil when it cannot be one.
 local function kind_of(text)
@@ -17,24 +17,34 @@ local function no_identity(what, text)
     fault("%s: '%s' is not an identity; write \"email:ada@example.com\" or \"whatsapp:15550100\"", what, text)
 end
 
--- "email:Ada@Example.com" as "email:ada@example.com". What the API refuses is refused here as well.
-function identities.one(what, text)
+-- "email:Ada@Example.com" as "email:ada@example.com". What the API refuses as a handle comes back as it was written, with what
+-- is wrong with it: people type it, and who mistypes a number must not bring the rule to rest for all others.
+function identities.read(what, text)
     local given, value = string.match(text, "^([^:]*):(.*%S.*)$")
     local kind = given and kind_of(given) or no_identity(what, text)
-    local known, wrong = host.read_handle(kind, value)
-    if not known then
-        fault("%s: '%s' is not a handle of the kind %s: %s", what, value, kind, wrong)
+    if #value > max_handle_bytes then
+        fault("%s: a handle has at most %d bytes", what, max_handle_bytes)
     end
-    return kind .. ":" .. known
+    local known, wrong = host.read_handle(kind, value)
+    return kind .. ":" .. (known or value), wrong
 end
 
--- "email:…", a list of such texts, or { email = …, whatsapp = …, name = …, language = … }. Tables are made from what other
--- systems send: a handle that is empty there is none, and somebody without any is nobody, which is no mistake of the rule.
--- Nor is what people type into the forms of others ("079 123 45 67" as a phone number): it names nobody, and the second
--- result says so, in a list.
+-- The same of a text that the author wrote out, where a wrong handle is a mistake.
+function identities.check(what, text)
+    local identity, wrong = identities.read(what, text)
+    if wrong then
+        local kind, value = string.match(identity, "^([^:]*):(.*)$")
+        fault("%s: '%s' is not a handle of the kind %s: %s", what, value, kind, wrong)
+    end
+end
+
+-- "email:…", a list of such texts, or { email = …, whatsapp = …, name = …, language = … }. They are made from what others
+-- send: a handle of the table that is empty is none, and somebody without any is nobody, which is no mistake of the rule.
+-- Nor is what people type into forms ("079 123 45 67" as a phone number): it names nobody, and the second result says so,
+-- in a list.
 function identities.contact(what, value)
     value = unwrap(value)
-    local result = { identities = {} }
+    local result, left_out = { identities = {} }, host.array {}
     if type(value) == "string" then
         value = { value }
     elseif type(value) ~= "table" then
@@ -42,14 +52,19 @@ function identities.contact(what, value)
             type_word(value))
     end
     for _, item in ipairs(value) do
-        result.identities[#result.identities + 1] = identities.one(what, argument(what, "contact", "text", item))
+        local identity, wrong = identities.read(what, argument(what, "contact", "text", item))
+        if wrong then
+            left_out[#left_out + 1] = string.format("'%s' is left out: %s", identity, wrong)
+        else
+            result.identities[#result.identities + 1] = identity
+        end
     end
     -- What names a person best comes first: the first identity decides whose turn it is.
     local rank = {}
     for position, kind in ipairs(host.personal_handles) do
         rank[kind] = position
     end
-    local kinds, left_out = {}, host.array {}
+    local kinds = {}
     for _, key in ipairs(support.keys(value)) do
         if type(key) == "string" then
             local item = value[key]

@@ -158,9 +158,9 @@ function checks.set(file, arguments, line, of_conversation)
     end
 end
 
--- `text` is an identity as a whole: what is wrong with one is told as when the rule runs.
+-- `text` is an identity as a whole. When the rule runs, a wrong one is refused; one that is written out is a mistake.
 local function check_identity(file, what, text, line)
-    local is_well, wrong = pcall(identities.one, what, text)
+    local is_well, wrong = pcall(identities.check, what, text)
     if not is_well then
         problem("error", { file = file, line = line }, (string.gsub(tostring(wrong), "^[^ ]*:%d+: ", "")))
     end
@@ -210,6 +210,9 @@ function checks.emit(file, arguments)
     end
     for _, item in ipairs(contact and (contact.table and contact.table.items or { contact }) or {}) do
         handles.check_handle(file, "emit: contact", string.match(item.text or "", "^([%a][%w_]*):"), item.line)
+        if item.text then
+            check_identity(file, "emit", item.text, item.line)
+        end
     end
 end
 

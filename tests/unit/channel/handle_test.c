@@ -63,6 +63,22 @@ static void one_person_has_one_handle(void **state)
     }
 }
 
+static void an_identity_is_a_kind_and_a_handle(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "",          "email",     ":ada@example.com", "email:",
+        "email:ada", "phone:079", "crm:a b",          "a_kind_that_is_longer_than_any_other:1"
+    };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        assert_non_null(handle_wrong_identity(wrong[i]));
+    }
+    static const char *const right[] = { "email:ada@example.com", "phone:41791234567", "whatsapp:US.1349", "crm:a:b" };
+    for (size_t i = 0; i < ARRAY_LEN(right); i++) {
+        assert_null(handle_wrong_identity(right[i]));
+    }
+}
+
 static void long_ones_are_refused(void **state)
 {
     (void)state;
@@ -85,6 +101,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_person_has_one_handle),
+        cmocka_unit_test(an_identity_is_a_kind_and_a_handle),
         cmocka_unit_test(long_ones_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -203,7 +203,9 @@ static void an_identity_of_somebody_else_is_refused(void **state)
         "t:event('custom.claim', { body = { identity = 'email:eve@example.com' }, contact = eve })\n"
         "t:expect_effect('identify', { refused = false })\n"
         "t:event('payment.failed', { payment = { invoice = 'in_2' }, contact = { email = 'eve@example.com' } })\n"
-        "t:expect_outreach { of = eve, count = 1 }");
+        "t:expect_outreach { of = eve, count = 1 }\n"
+        "t:event('custom.claim', { body = { identity = 'phone:079 123 45 67' }, contact = eve })\n"
+        "t:expect_effect('identify', { refused = 'a phone number begins with its country, as in \"+1 555 0100\"' })");
 }
 
 /* Numbers are read as by the API and the rules: however they are written, they are one person's. */
