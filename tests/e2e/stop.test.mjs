@@ -34,9 +34,14 @@ rule { name = "echo", doc = "Says back what was said.", on = "message.received",
 end }`,
     },
   })
+  await system.faults({ source: 'whatsapp', kind: 'no_status', times: -1 })
   link = await new Link(() => `${process.env.PGHOST}/.s.PGSQL.${process.env.PGPORT ?? 5432}`).listen()
 })
-const start = async () => (node = await system.serve({ environment: { PGHOST: '127.0.0.1', PGPORT: String(link.port) } }))
+// With nothing left to do of what the test before it has left: each test holds, or hears of, what is its own.
+async function start() {
+  node = await system.serve({ environment: { PGHOST: '127.0.0.1', PGPORT: String(link.port) } })
+  await system.untilSql('nothing to be left', `SELECT NOT EXISTS (SELECT FROM work) AND NOT EXISTS (SELECT FROM outbox WHERE state NOT IN ('sending', 'unknown'))`)
+}
 afterEach(async () => {
   link.message = () => undefined
   link.blocked = link.shut = false
@@ -173,7 +178,6 @@ test('while the last call hangs nothing comes in any more; how long that may tak
 test('an outcome that cannot be recorded keeps nobody, and is unknown to whoever comes next', async () => {
   await start()
   await system.faults({ source: 'whatsapp', kind: 'slow', ms: 1500, times: 1 })
-  await system.faults({ source: 'whatsapp', kind: 'no_status', times: 1 })
   assert.equal((await say('15557000010', 'untold')).status, 200)
   await until('the provider to have it', async () => (await sentTo('15557000010')).length > 0)
   link.message = ({ application }) => (application === 'answerd deliver' ? 'cut' : undefined)
